@@ -1,0 +1,72 @@
+"""The command line: the only place that knows Typer and Rich, and where every error becomes one line."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from aumclean.cli import corrupt, demo, env, evaluate, report, scan
+from aumclean.cli.console import show_error, with_common_options
+from aumclean.errors import AumcleanError
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+COULD_NOT_RUN = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="aumclean",
+    help="Find mislabeled images by the area under the margin, and carry the finding to a cleaned manifest.",
+    no_args_is_help=True,
+    context_settings=CONTEXT,
+    rich_markup_mode=None,  # plain help: importing Rich would double the time that --help takes
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(epilog="Start with `aumclean demo`, then `aumclean scan FOLDER`.")
+@with_common_options
+def _root() -> None:
+    pass
+
+
+for _module in (scan, report, evaluate, corrupt, demo, env):
+    app.command(_module.__name__.rpartition(".")[2], context_settings=CONTEXT)(with_common_options(_module.command))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 gate failed, 2 could not run, 130 interrupted.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="aumclean")
+    except (KeyboardInterrupt, typer.Abort):
+        show_error("interrupted; go on with --resume RUN if a scan had begun")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(COULD_NOT_RUN)
+    except Exception as error:
+        if logging.getLogger("aumclean").isEnabledFor(logging.DEBUG):
+            raise_with_traceback(error)
+        show_error(in_one_line(error))
+        sys.exit(COULD_NOT_RUN)
+
+
+def raise_with_traceback(error: Exception) -> None:
+    """Print the traceback, for `--debug`, and exit like any other error."""
+    sys.excepthook(type(error), error, error.__traceback__)
+    sys.exit(COULD_NOT_RUN)
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong, and for errors nobody foresaw how to see more."""
+    if isinstance(error, AumcleanError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror.lower()}; what was written so far is whole, free what is missing and try again"
+    return f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"

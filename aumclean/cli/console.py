@@ -1,0 +1,185 @@
+"""What people see: messages, progress and tables, all on standard error; data alone go to standard output."""
+
+import functools
+import inspect
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from aumclean import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+T = TypeVar("T", bound=Sized)
+Tracker = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
+
+
+def console() -> "Console":
+    """Standard error: colours and animation only on a terminal; NO_COLOR is honoured."""
+    from rich.console import Console  # help and version do without Rich
+
+    in_ci = bool(os.environ.get("CI")) and "TTY_COMPATIBLE" not in os.environ
+    return Console(stderr=True, highlight=False, force_terminal=False if in_ci else None, soft_wrap=False)
+
+
+def say(message: str) -> None:
+    """Print a sentence for people, unless --quiet."""
+    if logging.getLogger("aumclean").isEnabledFor(logging.INFO):
+        console().print(message, markup=False, soft_wrap=True)
+
+
+def show(*parts: "Table | str") -> None:
+    """Print tables and sentences for people, unless --quiet."""
+    if logging.getLogger("aumclean").isEnabledFor(logging.INFO):
+        screen = console()
+        for part in parts:
+            screen.print(part, markup=False)
+
+
+def show_error(message: str) -> None:
+    """Print an error as one line, whatever it holds and however narrow the terminal."""
+    sys.stderr.write(f"aumclean: error: {' '.join(message.split())}\n")
+
+
+def table(
+    title: str, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], *, right: Collection[str] = ()
+) -> "Table":
+    """A plain table; columns named in `right` are aligned right; cells are never read as markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for name in header:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
+    for row in rows:
+        made.add_row(*(Text(printable(str(value))) for value in row))
+    return made
+
+
+def printable(text: str) -> str:
+    """Names come from strangers: control characters, which a terminal would obey, are shown as escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"aumclean {__version__}")
+        raise typer.Exit
+
+
+def _common_options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more: loss and accuracy of every epoch.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="AUMCLEAN_DEBUG", help="Show a traceback when something fails.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --quiet, --verbose, --debug and --version to a command."""
+    common = inspect.signature(_common_options).parameters
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        quiet, verbose, debug, _ = (given.pop(name) for name in common)
+        _set_up_logging(quiet, verbose, debug)
+        command(**given)
+
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in (*own.parameters.values(), *common.values())
+    ]
+    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapped
+
+
+class _ToStandardError(logging.Handler):
+    """Log records as sentences of ours; found anew each time, so that a redirected stream is the one written to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        sys.stderr.write(f"aumclean: {kind}{printable(record.getMessage())}\n")
+
+
+def _set_up_logging(quiet: bool, verbose: bool, debug: bool) -> None:
+    logger = logging.getLogger("aumclean")
+    if debug:
+        logger.setLevel(logging.DEBUG)
+    elif logger.level in {logging.NOTSET, logging.INFO} or quiet or verbose:
+        logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.handlers = [_ToStandardError()]
+    logger.propagate = False
+    logging.getLogger("aumclean.scan").setLevel(logging.NOTSET if verbose or debug or quiet else logging.WARNING)
+
+
+@contextmanager
+def progress() -> Iterator[Tracker]:
+    """A tracker for `scan`: a bar on a terminal, a line per finished stream elsewhere, nothing when quiet."""
+    if not logging.getLogger("aumclean").isEnabledFor(logging.INFO):
+        yield lambda stream, description, done, total: iter(stream)
+        return
+    screen = console()
+    if not screen.is_terminal:
+        yield _lines
+        return
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True) as bars:
+        tasks: dict[int, Any] = {}
+
+        def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+            task = tasks.setdefault(total, None)
+            if task is None:
+                task = tasks[total] = bars.add_task(description, total=total, completed=done, rate="")
+            bars.update(task, description=description, completed=done)
+            started, seen = time.perf_counter(), 0
+            for item in stream:
+                yield item
+                seen += len(item)
+                rate = seen / (time.perf_counter() - started)
+                bars.update(task, advance=len(item), rate=f"{rate:,.0f} images/s")
+
+        yield bar
+
+
+def _lines(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+    started, seen = time.perf_counter(), 0
+    for item in stream:
+        yield item
+        seen += len(item)
+    rate = seen / max(time.perf_counter() - started, 1e-9)
+    left = (total - done - seen) / max(rate, 1e-9)
+    say(f"{description}: {rate:,.0f} images/s, {duration(left)} left")
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,55 @@
+"""`aumclean evaluate`: a report against known true labels."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aumclean.cli.console import show, table
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    truth: Annotated[Path, typer.Option(help="Manifest with a path and a true label per row.", show_default=False)],
+    true_column: Annotated[str, typer.Option(help="Its column with the true labels.")] = "true_label",
+    path_column: Annotated[str | None, typer.Option(help="Its column with the paths.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Measure a report against known true labels.
+
+    Example: `aumclean evaluate runs/noisy-1 --truth noisy.csv`
+    """
+    from aumclean.dataset.manifest import read_manifest
+    from aumclean.run import Run
+    from aumclean.verdict.evaluate import evaluate
+    from aumclean.verdict.judge import judge
+
+    opened = Run(run)
+    opened.require_finished()
+    known = read_manifest(truth, path_column=path_column, label_column=true_column)
+    verdict = judge(opened)
+    measured = evaluate(verdict.report, known.paths, known.label_names())
+    measured["estimated_noise_rate"] = verdict.summary["noise_rate"]
+    if as_json:
+        typer.echo(json.dumps(measured, indent=2))
+    else:
+        show_measures(measured)
+
+
+def show_measures(measured: dict[str, Any]) -> None:
+    """The measures as two small tables: of the flags, and of the order."""
+    estimate = measured["estimated_noise_rate"]
+    facts = [
+        ("wrong labels", f"{measured['wrong']:,} of {measured['samples']:,} ({measured['noise_rate']:.1%})"),
+        ("estimated", f"{estimate['estimate']:.1%} ({estimate['low']:.1%} to {estimate['high']:.1%})"),
+        ("flagged", f"{measured['flagged']:,}"),
+        *((name, _number(measured[name])) for name in ("precision", "recall", "f1")),
+    ]
+    names = ("auroc", "average_precision", "f1_at_true_count", "lift_at_100")
+    orders = [(score, *(_number(measured[score][name]) for name in names)) for score in ("aum", "label_score")]
+    show(table("Flags", ("", ""), facts), table("Ranking", ("score", *names), orders, right=set(names)))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,175 @@
+"""`aumclean scan`: find the mislabeled images of a data set."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from aumclean.cli.console import progress, say, show, table
+from aumclean.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aumclean.scan import Scan
+
+
+def option(help: str, *names: str) -> Any:
+    """An option that is left to the preset, the file or the machine when it is not given."""
+    return typer.Option(*names, help=help, show_default=False)
+
+
+def command(
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Argument(help="Image folder, or CSV, TSV, JSONL or Parquet manifest.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, option("Run directory. [default: runs/NAME-N]", "--out", "-o")] = None,
+    overwrite: Annotated[bool | None, option("Replace the run that --out holds.", "--overwrite")] = None,
+    resume: Annotated[Path | None, option("Go on with this stopped run; takes no DATA and no other option.")] = None,
+    dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
+    config: Annotated[Path | None, option("TOML file with a [scan] table. [default: nearest pyproject.toml]")] = None,
+    preset: Annotated[
+        Literal["fast", "paper", "asapp"] | None,
+        option("fast: 10 epochs of a small net; paper: as published; asapp: as its code does. [default: fast]"),
+    ] = None,
+    arch: Annotated[
+        str | None, option("resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]")
+    ] = None,
+    image_size: Annotated[
+        int | None, option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]")
+    ] = None,
+    epochs: Annotated[int | None, option("Passes over the data per draw. [default: by preset]")] = None,
+    batch_size: Annotated[int | None, option("Images per step. [default: 64]")] = None,
+    learning_rate: Annotated[float | None, option("Constant rate. [default: by preset]")] = None,
+    weight_decay: Annotated[float | None, option("L2 penalty. [default: by preset]")] = None,
+    flip: Annotated[
+        bool | None, option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip")
+    ] = None,
+    seed: Annotated[int | None, option("Seed of everything drawn. [default: 0]")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"] | None, option("Where to train. [default: auto]")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"] | None, option("Number format; auto: bf16 where it is fast.")
+    ] = None,
+    workers: Annotated[int | None, option("Decoding processes. [default: all processors]")] = None,
+    percentile: Annotated[float | None, option("Of the indicator samples' AUMs. [default: 99]")] = None,
+    draws: Annotated[int | None, option("Trainings with different indicator samples. [default: 2]")] = None,
+    combine: Annotated[
+        Literal["all", "any", "mean"] | None, option("How draws are combined. [default: by preset]")
+    ] = None,
+    first_epoch: Annotated[int | None, option("First epoch that is averaged, from 0. [default: by preset]")] = None,
+    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None,
+    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
+    root: Annotated[
+        Path | None, option("Folder that manifest paths are relative to. [default: the manifest's]")
+    ] = None,
+    split: Annotated[str | None, option("Split to scan. [default: train, where there are splits]")] = None,
+    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None,
+    limit: Annotated[int | None, option("Scan at most so many images, evenly spaced.")] = None,
+    max_unreadable: Annotated[
+        float | None, option("Stop when more than this percentage cannot be read. [default: 5]")
+    ] = None,
+    cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
+    cache_limit: Annotated[float | None, option("What decoded images may take in all, in GiB. [default: 50]")] = None,
+) -> None:
+    """Find the mislabeled images of a data set.
+
+    Trains a small network on DATA with some labels made wrong on purpose, and flags the images that behave like those.
+    Writes a run directory with a report, a cleaned manifest and everything they rest on, and prints its path.
+
+    Example: `aumclean scan photos/ --out runs/photos`
+    """
+    from aumclean import config as configuration
+
+    given = {name: value for name, value in context.params.items() if name in configuration.ScanConfig.model_fields}
+    if resume is not None:
+        typed = [name for name, value in given.items() if value is not None]
+        if data is not None or typed:
+            what = "DATA" if data is not None else "--" + typed[0].replace("_", "-")
+            raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
+        _resume(resume)
+        return
+    if data is None:
+        raise ConfigError("DATA: name an image folder or a manifest (or --resume RUN); see aumclean scan --help")
+    settled = configuration.load(given, file=config)
+
+    from aumclean.dataset.read import read_samples  # before torch: a wrong path fails at once
+
+    samples = read_samples(
+        data,
+        path_column=settled.path_column,
+        label_column=settled.label_column,
+        root=settled.root,
+        split=settled.split,
+        class_folder=settled.class_folder,
+        limit=settled.limit,
+    )
+    for note in samples.notes:
+        say(note)
+    say(f"{len(samples):,} images in {len(samples.class_names)} classes")
+
+    from aumclean import scan
+
+    if dry_run:
+        typer.echo(json.dumps(scan.plan(samples, settled), indent=2))
+        return
+    with progress() as track:
+        finished = scan.scan(samples, data, settled, track=track)
+    show_summary(finished)
+    typer.echo(finished.run.path)
+
+
+def _resume(path: Path) -> None:
+    from aumclean import scan
+    from aumclean.run import Run
+
+    run = Run(path)
+    run.read()
+    with progress() as track:
+        finished = scan.resume(run, track=track)
+    show_summary(finished)
+    typer.echo(finished.run.path)
+
+
+def show_summary(finished: "Scan") -> None:
+    """What a person wants to know first: how much, where, which, and where the files are."""
+    run, summary = finished.run, finished.verdict.summary
+    record, rate = run.read(), summary["noise_rate"]
+    settings = summary["settings"]
+    seconds = sum(record["training_seconds"])
+    net = f"{record['recipe']['arch']} at {record['image_size']} px"
+    facts = [
+        ("scanned", f"{summary['samples']:,} images in {summary['classes']} classes"),
+        ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),
+        ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
+        ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
+    ]
+    if summary["unreadable"]:
+        facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))
+    if summary["not_judged"]:
+        facts.append(("not judged", f"{summary['not_judged']:,} images of classes too small to judge"))
+    if summary["conflicts"]:
+        facts.append(("conflicts", f"{summary['conflicts']:,} images have an identical copy with another label"))
+    parts = [table("", ("", ""), facts)]
+    classes = [row for row in summary["per_class"] if row["flagged"]][:5]
+    if classes:
+        shares = [
+            (row["label"], f"{row['flagged']:,}/{row['samples']:,}", f"{row['flagged_share']:.1%}") for row in classes
+        ]
+        parts.append(table("Worst classes", ("class", "flagged", "share"), shares, right={"flagged", "share"}))
+    pairs = [(row["label"], row["suggested_label"], f"{row['flagged']:,}") for row in summary["per_pair"][:5]]
+    if pairs:
+        parts.append(table("Top confusions", ("label", "looks like", "images"), pairs, right={"images"}))
+    suspects = [row for row in finished.verdict.report.slice(0, 10).to_pylist() if row["flagged"]]
+    if suspects:
+        rows = [
+            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", f"{row['label_score']:.3f}")
+            for row in suspects
+        ]
+        header = ("rank", "path", "label", "suggested", "score")
+        parts.append(table("Most suspect", header, rows, right={"rank", "score"}))
+    kept = run.cleaned("csv") if run.cleaned("csv").is_file() else run.cleaned("parquet")
+    show(*parts)
+    for warning in summary["warnings"]:
+        say(f"warning: {warning['message']}")
+    for what, path in (("all images, ranked", run.report("csv")), ("what stays", kept), ("what goes", run.removed)):
+        say(f"{what + ':':<20}{path}")

@@ -1,0 +1,154 @@
+"""Every image decoded once: a memory-mapped uint8 array on disk, shared by all runs on the same data."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from aumclean import atomic
+from aumclean.dataset.decode import DecodedChunk, decode
+from aumclean.dataset.samples import Samples
+from aumclean.errors import DataError
+
+FORMAT = 1  # raise when decoding changes, so that older entries are not read
+GIB = 1 << 30
+
+DecodeTrack = Callable[[Iterable[DecodedChunk]], Iterator[DecodedChunk]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """All samples of a data source after decoding.
+
+    Attributes:
+        images: uint8 of shape [readable, size, size, 3], memory-mapped copy-on-write.
+        readable: positions in the samples that could be decoded, ascending int64.
+        files: one row per sample: content_hash, width, height, reason (null when readable).
+        from_cache: whether an earlier run had decoded them.
+    """
+
+    images: np.ndarray
+    readable: np.ndarray
+    files: pa.Table
+    from_cache: bool
+
+
+def default_cache_dir() -> Path:
+    """Where caches live on this system."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "aumclean"
+
+
+def decoded(
+    samples: Samples,
+    size: int,
+    *,
+    workers: int,
+    cache_dir: Path,
+    limit_gib: float,
+    track: DecodeTrack = iter,
+) -> Decoded:
+    """Decode the samples to `size` x `size`, or take what an earlier run decoded.
+
+    Entries are keyed by the files' names, sizes and times of change. One process builds an entry at a time;
+    a second one waits and then reads it. The entries longest unused go when all together pass the limit.
+
+    Args:
+        samples: what to decode.
+        size: side of the square images, in pixels.
+        workers: decoding processes.
+        cache_dir: folder of all entries.
+        limit_gib: what all entries together may take, in GiB; the one in use always stays.
+        track: wraps the stream of chunks, for a progress display.
+
+    Raises:
+        DataError: when the cache cannot be written, or the disk is too small.
+    """
+    entry = cache_dir / _fingerprint(samples, size)
+    needed = len(samples) * size * size * 3
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_dir / f"{entry.name}.lock"):
+            from_cache = (entry / "entry.json").is_file()
+            if not from_cache:
+                _make_room(cache_dir, needed, limit_gib, keep=entry)
+                _build(entry, samples, size, workers, track)
+            os.utime(entry / "entry.json")
+            return _open(entry, size, from_cache)
+    except PermissionError as error:
+        raise DataError(f"{cache_dir}: cannot be written ({error.strerror}); choose another --cache-dir") from None
+
+
+def _fingerprint(samples: Samples, size: int) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {size} {len(samples)}".encode())
+    for stamp in samples.images.stamp(samples.rows):
+        digest.update(f"\n{stamp}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _build(entry: Path, samples: Samples, size: int, workers: int, track: DecodeTrack) -> None:
+    building = entry.with_suffix(atomic.TEMPORARY_SUFFIX)
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        columns: dict[str, list[Any]] = {"content_hash": [], "width": [], "height": [], "reason": []}
+        with (building / "images.u8").open("wb") as file:
+            for chunk in track(decode(samples, size, workers=workers)):
+                file.write(chunk.images.data)
+                for name, values in columns.items():
+                    values.extend(getattr(chunk, name))
+            file.flush()
+            os.fsync(file.fileno())
+        files = pa.table(
+            {
+                "content_hash": pa.array(columns["content_hash"], pa.string()),
+                "width": pa.array(columns["width"], pa.int32()),
+                "height": pa.array(columns["height"], pa.int32()),
+                "reason": pa.array(columns["reason"], pa.string()),
+            }
+        )
+        pq.write_table(files, building / "files.parquet")
+        (building / "entry.json").write_text(json.dumps({"format": FORMAT, "size": size, "samples": len(samples)}))
+        shutil.rmtree(entry, ignore_errors=True)
+        building.rename(entry)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _open(entry: Path, size: int, from_cache: bool) -> Decoded:
+    files = pq.read_table(entry / "files.parquet")
+    readable = np.flatnonzero(files["reason"].is_null().to_numpy())
+    shape = (len(readable), size, size, 3)
+    if len(readable) == 0:
+        return Decoded(np.empty(shape, np.uint8), readable, files, from_cache)
+    images = np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape)
+    return Decoded(images, readable, files, from_cache)
+
+
+def _make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:
+    entries = [path for path in cache_dir.iterdir() if (path / "entry.json").is_file() and path != keep]
+    entries.sort(key=lambda path: (path / "entry.json").stat().st_mtime)
+    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
+    while entries and sum(sizes[path] for path in entries) + needed > limit_gib * GIB:
+        shutil.rmtree(entries.pop(0), ignore_errors=True)  # a run that has it mapped keeps its pages
+    free = shutil.disk_usage(cache_dir).free
+    if needed > free:
+        raise DataError(
+            f"{cache_dir}: the decoded images need {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free; "
+            "free some, or choose another --cache-dir or a smaller --image-size"
+        )

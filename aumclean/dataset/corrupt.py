@@ -1,0 +1,118 @@
+"""Write a manifest whose labels are partly wrong, with the true ones beside them."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from aumclean import atomic
+from aumclean.dataset.noise import flip_noise, pair_noise, uniform_noise
+from aumclean.dataset.samples import Embedded, Samples
+from aumclean.errors import ConfigError, DataError, did_you_mean
+
+Noise = Literal["uniform", "flip", "pairs"]
+TRUE_LABEL = "true_label"
+STREAMED_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """A manifest with known label noise."""
+
+    file: Path
+    samples: int
+    wrong: int  # how many labels differ from the true ones
+    root: Path | None  # what to scan it with as --root; None when its paths are relative to its own folder
+
+
+def corrupt(
+    samples: Samples, out: Path, *, noise: Noise, rate: float, seed: int = 0, pairs: Sequence[str] = ()
+) -> Corrupted:
+    """Plant label noise and write the manifest; the images and the source are not touched.
+
+    Args:
+        samples: whose labels to corrupt.
+        out: `.csv` or `.parquet`; `.parquet` where the images are in the table.
+        noise: `uniform` over the other classes, `flip` to the next class, or `pairs` as listed.
+        rate: probability of a wrong label, 0..1.
+        seed: of the choice.
+        pairs: for `pairs`, entries `FROM=TO`; classes that are not named keep their labels.
+
+    Raises:
+        ConfigError: for a rate or a pair that makes no sense, or an ending that does not fit.
+    """
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"--rate: {rate:g} is not between 0 and 1")
+    if (noise == "pairs") != bool(pairs):
+        raise ConfigError("--pair FROM=TO goes with --noise pairs, at least once")
+    embedded = isinstance(samples.images, Embedded)
+    endings = (".parquet",) if embedded else (".csv", ".parquet")
+    if out.suffix not in endings:
+        raise ConfigError(f"--out {out}: must end in {' or '.join(endings)}")
+    if samples.manifest is not None and TRUE_LABEL in samples.manifest.column_names:
+        raise DataError(f"{samples.name}: has a column '{TRUE_LABEL}' already; corrupt the original instead")
+
+    rng, n_classes = np.random.default_rng(seed), len(samples.class_names)
+    if noise == "pairs":
+        noisy = pair_noise(samples.labels, _targets(samples.class_names, pairs), rate, rng)
+    else:
+        noisy = (uniform_noise if noise == "uniform" else flip_noise)(samples.labels, n_classes, rate, rng)
+    given = pa.array(samples.class_names).take(pa.array(noisy))
+
+    root = None
+    if embedded:
+        _write_embedded(samples, given, out)
+    else:
+        table, root = _relocated(samples, given, out)
+        with atomic.replacing(out) as temporary:
+            if out.suffix == ".csv":
+                pa.csv.write_csv(table, temporary, pa.csv.WriteOptions(quoting_style="needed"))
+            else:
+                pq.write_table(table, temporary, compression="zstd")
+    return Corrupted(out, len(samples), int((noisy != samples.labels).sum()), root)
+
+
+def _targets(class_names: tuple[str, ...], pairs: Sequence[str]) -> np.ndarray:
+    index = {name: position for position, name in enumerate(class_names)}
+    target = np.arange(len(class_names))
+    for pair in pairs:
+        known = [name for name in index if pair.startswith(f"{name}=") and pair[len(name) + 1 :] in index]
+        if not known:
+            names = pair.split("=", 1)
+            strange = next((name for name in names if name not in index), pair)
+            raise ConfigError(f"--pair {pair}: no class '{strange}'{did_you_mean(strange, class_names)}; say FROM=TO")
+        target[index[known[0]]] = index[pair[len(known[0]) + 1 :]]
+    return target
+
+
+def _relocated(samples: Samples, given: pa.Array, out: Path) -> tuple[pa.Table, Path | None]:
+    """The manifest with paths relative to its own folder where that is possible, else to the data's root."""
+    prefix = os.path.relpath(samples.root.absolute(), out.parent.absolute()).replace(os.sep, "/")
+    below = not prefix.startswith("..")
+    stem = "" if prefix == "." else f"{prefix}/"
+    paths = pa.array([stem + path for path in samples.paths.to_pylist()], pa.string()) if below else samples.paths
+    columns = {"path": paths, "label": given, TRUE_LABEL: samples.label_names()}
+    return pa.table(columns), None if below else samples.root
+
+
+def _write_embedded(samples: Samples, given: pa.Array, out: Path) -> None:
+    assert isinstance(samples.images, Embedded)
+    source, column = pq.ParquetFile(samples.images.file), samples.label_column
+    schema = pa.schema(
+        [pa.field(field.name, pa.string()) if field.name == column else field for field in source.schema_arrow]
+    ).append(pa.field(TRUE_LABEL, pa.string()))
+    true, first, done = samples.label_names(), 0, 0
+    with atomic.replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for batch in source.iter_batches(batch_size=STREAMED_ROWS):
+            rows = samples.rows[done : np.searchsorted(samples.rows, first + len(batch))]
+            chosen = pa.Table.from_batches([batch.take(pa.array(rows - first))])
+            here = slice(done, done + len(rows))
+            chosen = chosen.set_column(chosen.column_names.index(column), column, given[here])
+            writer.write_table(chosen.append_column(TRUE_LABEL, true[here]).cast(schema))
+            first, done = first + len(batch), done + len(rows)

@@ -1,0 +1,35 @@
+"""The data set that training sees: whole arrays, changed only by making a new one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels as arrays.
+
+    Attributes:
+        images: uint8 of shape [n, height, width, 3], often memory-mapped.
+        labels: int64 of shape [n], index into `class_names`.
+        class_names: names of the classes; training is as wide as this is long.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8 [n, height, width, 3], not {self.images.dtype} {self.images.shape}")
+        if self.labels.shape != (len(self.images),):
+            raise ValueError(f"{len(self.images)} images need as many labels, not shape {self.labels.shape}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def with_labels(self, labels: np.ndarray, class_names: Sequence[str] | None = None) -> "Dataset":
+        """The same images with other labels."""
+        names = self.class_names if class_names is None else tuple(class_names)
+        return replace(self, labels=labels.astype(np.int64), class_names=names)

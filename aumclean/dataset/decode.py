@@ -1,0 +1,164 @@
+"""Encoded images to small uint8 arrays, in parallel processes, each image once."""
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from aumclean.dataset.samples import Chunk, Samples
+
+CHUNK = 128
+SERIAL_BELOW = 512  # starting processes costs more than decoding this many small images
+PROBED = 256
+ORIENTATION = 0x0112  # EXIF tag
+TURNED = frozenset({5, 6, 7, 8})  # its values that swap width and height
+
+
+@dataclass(frozen=True)
+class DecodedChunk:
+    """What became of some samples, in order; where `reason` is not None the image could not be read.
+
+    `images` is uint8 of shape [readable ones, size, size, 3]; the lists have one entry per sample.
+    """
+
+    images: np.ndarray
+    content_hash: list[str | None]
+    width: list[int]
+    height: list[int]
+    reason: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+
+def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
+    """Decode one image as its author would see it, resized to a square that shows all of it.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit depth is reduced to 8, grey, palette and
+    CMYK become RGB; of an animation the first frame counts. JPEGs are decoded at the smallest scale that is
+    not below `size`.
+
+    Returns:
+        The image as uint8 of shape [size, size, 3], and the width and height it had, in pixels.
+
+    Raises:
+        OSError, SyntaxError, ValueError: as Pillow does; DecompressionBombWarning and -Error above its limit.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        width, height = image.size
+        if image.getexif().get(ORIENTATION, 1) in TURNED:
+            width, height = height, width
+        image.draft(None, (size, size))  # only JPEGs know how; it changes image.size
+        small = _to_rgb(ImageOps.exif_transpose(image)).resize(
+            (size, size), Image.Resampling.BILINEAR, reducing_gap=3.0
+        )
+    return np.asarray(small), width, height
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip at 255
+        values = np.asarray(image, np.float32)
+        brightest = float(values.max(initial=1))
+        top = 255 if brightest <= 255 else 65535 if brightest <= 65535 else brightest
+        return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8)).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def decode_chunk(chunk: Chunk, size: int) -> DecodedChunk:
+    """Decode some samples; a file that cannot be read costs its own sample, never the run."""
+    images = np.empty((len(chunk), size, size, 3), np.uint8)
+    hashes: list[str | None] = []
+    widths, heights, reasons = [], [], []
+    readable = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for item in chunk:
+            content_hash, width, height, reason = None, 0, 0, None
+            try:
+                encoded = _read(item)
+                content_hash = hashlib.sha256(encoded).hexdigest()
+                images[readable], width, height = decode_image(encoded, size)
+                readable += 1
+            except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
+                reason = _reason(error)
+            hashes.append(content_hash)
+            widths.append(width)
+            heights.append(height)
+            reasons.append(reason)
+    return DecodedChunk(images[:readable], hashes, widths, heights, reasons)
+
+
+class _EmptyFile(Exception):
+    pass
+
+
+_TOO_LARGE = f"more than {Image.MAX_IMAGE_PIXELS} pixels (decompression bomb)"
+KNOWN_REASONS: dict[type[Exception], str] = {
+    _EmptyFile: "empty",
+    FileNotFoundError: "missing",
+    UnidentifiedImageError: "not an image",
+    Image.DecompressionBombWarning: _TOO_LARGE,
+    Image.DecompressionBombError: _TOO_LARGE,
+}
+
+
+def _read(item: bytes | Path | None) -> bytes:
+    encoded = item.read_bytes() if isinstance(item, Path) else item
+    if not encoded:
+        raise _EmptyFile
+    return encoded
+
+
+def _reason(error: Exception) -> str:
+    for kind, reason in KNOWN_REASONS.items():
+        if isinstance(error, kind):
+            return reason
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    message = " ".join(str(error).split())
+    if "truncated" in message.lower() or "incomplete" in message.lower():
+        return "truncated"
+    return f"broken ({message[:200] or type(error).__name__})"
+
+
+def decode(samples: Samples, size: int, *, workers: int) -> Iterator[DecodedChunk]:
+    """Decode all samples in order, `workers` processes at a time, holding a few chunks in memory."""
+    chunks = samples.images.chunks(samples.rows, CHUNK)
+    if workers == 1 or len(samples) < SERIAL_BELOW:
+        yield from (decode_chunk(chunk, size) for chunk in chunks)
+        return
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
+    yield from parallel(joblib.delayed(decode_chunk)(chunk, size) for chunk in chunks)
+
+
+def available_cpus() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def median_short_side(samples: Samples) -> int | None:
+    """Median of the shorter side over up to 256 evenly spaced images, in pixels; None when none can be opened."""
+    sides = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for chunk in samples.images.chunks(samples.evenly(PROBED).rows, PROBED):
+            for item in chunk:
+                try:
+                    source = item if isinstance(item, Path) else io.BytesIO(item or b"")
+                    with Image.open(source) as image:
+                        sides.append(min(image.size))
+                except Exception:  # reported with its reason when it is decoded
+                    continue
+    return int(np.median(sides)) if sides else None

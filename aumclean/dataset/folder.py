@@ -1,0 +1,95 @@
+"""Image folders: `class/image.jpg`, optionally below `train`, `val` and `test`."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from aumclean.config import ClassFolder
+from aumclean.dataset.samples import Files, Samples
+from aumclean.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+
+
+def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | None) -> Samples:
+    """List an image folder; the label of an image is the name of the folder it lies in.
+
+    Args:
+        root: the folder.
+        split: which of its split folders to read; by default `train` when there are split folders.
+        class_folder: which folder names the class when folders are nested: the first below the root or the
+            last above the image. By default nested folders are refused, since either may be meant.
+
+    Raises:
+        DataError: no images, images without a class folder, nested classes, an unknown split.
+    """
+    notes: list[str] = []
+    base = root
+    splits = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name.lower() in SPLITS)
+    if split is not None:
+        if not (root / split).is_dir():
+            known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
+            raise DataError(f"{root}: has no split folder '{split}' (--split){known}")
+        base = root / split
+    elif splits and len(splits) == _count_folders(root):
+        chosen = next((name for name in splits if name.lower().startswith("train")), splits[0])
+        base = root / chosen
+        notes.append(f"{root} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)")
+
+    relative = sorted(_images_below(base))
+    if not relative:
+        raise DataError(f"{base}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    parts = [path.split("/") for path in relative]
+    loose = [path for path, folders in zip(relative, parts, strict=True) if len(folders) == 1]
+    if len(loose) == len(relative):
+        raise DataError(f"{base}: images lie directly in it; put each class in a folder, or pass a manifest")
+    if loose:
+        raise DataError(f"{base / loose[0]}: lies in no class folder ({len(loose)} such images); move or remove it")
+    if class_folder is None:
+        _refuse_nested(base, parts)
+    names = [folders[0 if class_folder != "last" else -2] for folders in parts]
+    class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
+    prefix = "" if base == root else f"{base.name}/"
+    return Samples(
+        name=root.resolve().name,
+        root=root,
+        paths=pa.array([prefix + path for path in relative], pa.string()),
+        labels=labels.astype(np.int32),
+        class_names=tuple(class_names),
+        images=Files([base / path for path in relative]),
+        rows=np.arange(len(relative)),
+        notes=tuple(notes),
+    )
+
+
+def _count_folders(root: Path) -> int:
+    return sum(entry.is_dir() and not entry.name.startswith(".") for entry in root.iterdir())
+
+
+def _images_below(base: Path) -> list[str]:
+    found = []
+    for folder, subfolders, files in os.walk(base, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        inside = Path(folder).relative_to(base).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        found += [
+            prefix + name
+            for name in files
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
+        ]
+    return found
+
+
+def _refuse_nested(base: Path, parts: list[list[str]]) -> None:
+    nested = Counter("/".join(folders[:-1]) for folders in parts if len(folders) > 2)
+    if nested:
+        example = min(nested)
+        first, last = example.split("/")[0], example.split("/")[-1]
+        raise DataError(
+            f"{base / example}: nested folders, so the class may be '{first}' or '{last}'; say --class-folder first "
+            f"or --class-folder last ({len(nested)} such folders)"
+        )

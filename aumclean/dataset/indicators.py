@@ -1,0 +1,50 @@
+"""Indicator samples: samples that are mislabeled by construction (the paper's "threshold samples")."""
+
+from typing import Literal
+
+import numpy as np
+
+from aumclean.dataset.dataset import Dataset
+
+INDICATOR_CLASS = "<indicator>"
+
+Share = Literal["percentile", "asapp"]
+
+
+def indicator_count(n: int, n_classes: int, rule: Share = "percentile") -> int:
+    """How many indicator samples a draw has, so that their class is about as large as the others.
+
+    floor(n / (c + 1)) as the paper says; floor(n / c) as its published code does (rule `asapp`).
+    Pleiss et al. 2020, section 3.2; asappresearch/aum, examples/paper_replication/runner.py.
+    """
+    return n // n_classes if rule == "asapp" else n // (n_classes + 1)
+
+
+def draw_indicators(n: int, n_classes: int, draws: int, *, seed: int, rule: Share = "percentile") -> np.ndarray:
+    """Choose the indicator samples of every draw, without replacement and disjoint between draws.
+
+    Args:
+        n: number of samples.
+        n_classes: number of classes, the indicator class not counted.
+        draws: number of draws.
+        seed: of the run.
+        rule: see `indicator_count`.
+
+    Returns:
+        int64 of shape [draws, count]: sample ids, ascending within a draw.
+
+    Raises:
+        ValueError: when there are too few samples for disjoint draws.
+    """
+    count = indicator_count(n, n_classes, rule)
+    if count < 1 or draws * count > n:
+        raise ValueError(f"{draws} disjoint draws of {count} indicator samples do not fit {n} samples")
+    order = np.random.default_rng([seed, 0]).permutation(n)
+    return np.sort(order[: draws * count].reshape(draws, count), axis=1)
+
+
+def with_indicators(dataset: Dataset, indicators: np.ndarray) -> Dataset:
+    """The data set with one more class, to which the samples at `indicators` (int64 ids) are relabeled."""
+    labels = dataset.labels.copy()
+    labels[indicators] = len(dataset.class_names)
+    return dataset.with_labels(labels, (*dataset.class_names, INDICATOR_CLASS))

@@ -1,0 +1,264 @@
+"""Manifests: CSV, TSV, JSONL and Parquet tables with a path and a label per row, read as strings throughout."""
+
+import json
+import os.path
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from aumclean.dataset.samples import Embedded, Files, Samples
+from aumclean.errors import DataError, did_you_mean
+from aumclean.run import Run
+
+PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
+LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
+SPLIT_COLUMN = "split"
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+HUGGING_FACE_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+
+
+def read_manifest(
+    file: Path,
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    root: Path | None = None,
+    split: str | None = None,
+) -> Samples:
+    """List the samples of a manifest.
+
+    Args:
+        file: `.csv`, `.tsv`, `.jsonl` or `.parquet`; a Parquet file may hold the images themselves.
+        path_column, label_column: found by their usual names when not given.
+        root: the folder paths are relative to, and may not leave; the manifest's own by default, and for a
+            manifest inside a run directory that of the scanned data.
+        split: keep the rows whose `split` column says so; `train` by default where there is such a column.
+
+    Raises:
+        DataError: unreadable table, unclear columns, empty labels, repeated paths, paths outside the root.
+    """
+    image_column = _embedded_image_column(file, path_column)
+    table = read_table(file, without=image_column)
+    columns = [*table.column_names, *([image_column] if image_column else [])]
+    label_column = _column(file, columns, label_column, LABEL_COLUMNS, "label")
+    if image_column is None:
+        path_column = _column(file, columns, path_column, PATH_COLUMNS, "path")
+        _refuse_empty(file, table, path_column)
+    _refuse_empty(file, table, label_column)
+
+    rows, notes = _rows_of_split(file, table, split)
+    root = root or _root_of_run(file) or file.parent
+    images: Files | Embedded
+    if image_column is None:
+        relative = _inside_root(file, table[path_column].to_pylist(), root)
+        paths = pa.array(relative, pa.string())
+        images = Files([root / path for path in relative])
+    else:
+        paths = _names_of_embedded(file, image_column, len(table))
+        images = Embedded(file, image_column)
+        root = file.parent
+    labels = pc.dictionary_encode(table[label_column].combine_chunks())
+    class_names = sorted(labels.dictionary.to_pylist())
+    order = {name: index for index, name in enumerate(class_names)}
+    position = np.array([order[name] for name in labels.dictionary.to_pylist()], dtype=np.int32)
+    samples = Samples(
+        name=file.parent.resolve().name if file.name in HUGGING_FACE_METADATA else file.stem,
+        root=root,
+        paths=paths,
+        labels=position[labels.indices.to_numpy()],
+        class_names=tuple(class_names),
+        images=images,
+        rows=np.arange(len(table)),
+        manifest=table,
+        label_column=label_column,
+        notes=notes,
+    ).take(rows)
+    _refuse_repeated(file, samples)
+    return samples
+
+
+def read_table(file: Path, *, without: str | None = None) -> pa.Table:
+    """A table with every column as strings (nested columns stay as they are).
+
+    Raises:
+        DataError: when the file is missing, not UTF-8, ragged, empty, or of an unknown kind.
+    """
+    suffix = file.suffix.lower()
+    try:
+        if suffix in {".csv", ".tsv"}:
+            table = _read_delimited(file, "\t" if suffix == ".tsv" else ",")
+        elif suffix in {".jsonl", ".ndjson"}:
+            table = _read_json_lines(file)
+        elif suffix == ".parquet":
+            table = _read_parquet(file, without)
+        else:
+            raise DataError(f"{file}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: is not a readable {suffix[1:]} table ({' '.join(str(error).split())})") from None
+    if table.num_rows == 0:
+        raise DataError(f"{file}: has no rows")
+    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
+    if repeated:
+        raise DataError(f"{file}: has the column '{min(repeated)}' more than once; rename one")
+    return table
+
+
+def _read_delimited(file: Path, delimiter: str) -> pa.Table:
+    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with pa.csv.open_csv(file, parse_options=parse) as reader:
+        names = reader.schema.names
+    as_strings = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
+    )
+    return pa.csv.read_csv(file, parse_options=parse, convert_options=as_strings)
+
+
+def _read_json_lines(file: Path) -> pa.Table:
+    records = []
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{file}: line {number} is not JSON ({error.msg})") from None
+            if not isinstance(record, dict):
+                raise DataError(f"{file}: line {number} is not a JSON object")
+            records.append({key: _as_string(value) for key, value in record.items()})
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return pa.table({name: pa.array([record.get(name) for record in records], pa.string()) for name in names})
+
+
+def _as_string(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _read_parquet(file: Path, without: str | None) -> pa.Table:
+    schema = pq.read_schema(file)
+    table = pq.read_table(file, columns=[name for name in schema.names if name != without])
+    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    for index, name in enumerate(table.column_names):
+        column = table[name]
+        feature = features.get(name)
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+            names = pa.array(feature["names"], pa.string())
+            unlabeled_as_null = pc.if_else(pc.less(column, 0), None, column)
+            column = names.take(unlabeled_as_null.combine_chunks().cast(pa.int64()))
+        elif not pa.types.is_nested(column.type) and not pa.types.is_binary(column.type):
+            column = column.cast(pa.string())
+        table = table.set_column(index, name, column)
+    return table
+
+
+def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
+    """The column of a Parquet file that holds encoded images, if there is one."""
+    if file.suffix.lower() != ".parquet":
+        return None
+    try:
+        schema = pq.read_schema(file)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file}: is not a readable parquet table ({error})") from None
+    found = [field.name for field in schema if _holds_images(field.type)]
+    if path_column is not None:
+        return path_column if path_column in found else None
+    if len(found) > 1:
+        raise DataError(f"{file}: images may be in {' or '.join(found)}; say which with --path-column")
+    return found[0] if found else None
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return {field.name for field in kind} >= {"bytes", "path"}
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _column(file: Path, columns: list[str], given: str | None, usual: tuple[str, ...], what: str) -> str:
+    if given is not None:
+        if given not in columns:
+            raise DataError(f"{file}: has no column '{given}' (--{what}-column){did_you_mean(given, columns)}")
+        return given
+    found = [name for name in usual if name in columns]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(columns)
+    if not found:
+        raise DataError(f"{file}: has no {what} column; say which of {listed} it is with --{what}-column")
+    raise DataError(f"{file}: the {what} may be in {' or '.join(found)}; say which with --{what}-column")
+
+
+def _refuse_empty(file: Path, table: pa.Table, column: str) -> None:
+    values = table[column]
+    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
+    count = pc.sum(empty).as_py()
+    if count:
+        row = pc.index(empty, True).as_py() + 1
+        raise DataError(f"{file}: row {row} has an empty '{column}' ({count} such rows); fill or remove them")
+
+
+def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    everything = np.arange(len(table))
+    if SPLIT_COLUMN not in table.column_names:
+        if split is not None:
+            raise DataError(f"{file}: has no column '{SPLIT_COLUMN}', which --split needs")
+        return everything, ()
+    column = table[SPLIT_COLUMN]
+    notes: tuple[str, ...] = ()
+    known = sorted(str(value) for value in pc.unique(column).to_pylist())
+    if split is None:
+        if "train" not in known or known == ["train"]:
+            return everything, ()
+        split = "train"
+        notes = (f"{file} has the splits {', '.join(known)}; reading 'train' (--split chooses)",)
+    rows = np.flatnonzero(pc.fill_null(pc.equal(column, split), False).to_numpy())
+    if len(rows) == 0:
+        raise DataError(f"{file}: no row has the split '{split}' (--split); it has: {', '.join(known)}")
+    return rows, notes
+
+
+def _root_of_run(file: Path) -> Path | None:
+    """The data root of the run that wrote this manifest, so that `scan RUN/cleaned.csv` finds the images."""
+    run = Run(file.parent)
+    return Path(run.read()["data"]["root"]) if run.run_json.is_file() else None
+
+
+def _inside_root(file: Path, paths: list[str], root: Path) -> list[str]:
+    """Normal POSIX paths relative to the root; a path that leaves it is refused (a manifest may be a stranger's)."""
+    base = os.path.normpath(root.absolute())
+    inside = []
+    for row, path in enumerate(paths, start=1):
+        target = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
+        if "://" in path or not target.startswith(base.rstrip(os.sep) + os.sep) or "\0" in path:
+            raise DataError(f"{file}: row {row}: path '{path}' is not inside {root}; say --root DIR")
+        inside.append(os.path.relpath(target, base).replace(os.sep, "/"))
+    return inside
+
+
+def _names_of_embedded(file: Path, column: str, count: int) -> pa.Array:
+    """The images' own names where each has a different one, else the row number."""
+    kind = pq.read_schema(file).field(column).type
+    if pa.types.is_struct(kind):
+        names = pq.ParquetFile(file).read(columns=[f"{column}.path"])[column].combine_chunks().field("path")
+        if names.null_count == 0 and pc.count_distinct(names).as_py() == count:
+            return names.cast(pa.string())
+    return pa.array([str(PurePosixPath(file.name) / f"{row:07d}") for row in range(count)], pa.string())
+
+
+def _refuse_repeated(file: Path, samples: Samples) -> None:
+    counts = pc.value_counts(samples.paths)
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(repeated):
+        example = repeated[0].as_py()
+        raise DataError(
+            f"{file}: '{example['values']}' is listed {example['counts']} times ({len(repeated)} repeated paths); "
+            "one row per image"
+        )

@@ -1,0 +1,122 @@
+"""What a data source lists before any pixel is decoded: paths, labels, and where the bytes are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Chunk = list[bytes | Path | None]
+"""Some samples' files: the bytes themselves, a path to read them from, or None where the table has neither."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images that are files of their own."""
+
+    locations: Sequence[Path]
+
+    def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
+        """Paths of the samples at `rows` (ascending int64), `size` at a time."""
+        for start in range(0, len(rows), size):
+            yield [self.locations[row] for row in rows[start : start + size]]
+
+    def stamp(self, rows: np.ndarray) -> Iterator[str]:
+        """What changes when a file does, without reading it."""
+        for row in rows:
+            yield _stamp(self.locations[row])
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Images that lie in a Parquet column: a struct of bytes and path, or plain binary."""
+
+    file: Path
+    column: str
+
+    def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
+        """Encoded images of the samples at `rows` (ascending int64), `size` at a time, streamed."""
+        first = 0
+        for batch in pq.ParquetFile(self.file).iter_batches(batch_size=size, columns=[self.column]):
+            low, high = np.searchsorted(rows, (first, first + len(batch)))
+            wanted = batch.column(0).take(pa.array(rows[low:high] - first))
+            first += len(batch)
+            if low < high:
+                yield [self._image(value) for value in wanted.to_pylist()]
+
+    def _image(self, value: dict[str, bytes | str | None] | bytes | None) -> bytes | Path | None:
+        if not isinstance(value, dict):
+            return value
+        encoded, path = value.get("bytes"), value.get("path")
+        if isinstance(encoded, bytes):
+            return encoded
+        return self.file.parent / path if isinstance(path, str) else None
+
+    def stamp(self, rows: np.ndarray) -> Iterator[str]:
+        """What changes when the file or the choice of rows does."""
+        yield f"{_stamp(self.file)} {self.column}"
+        yield rows.tobytes().hex()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a data source, in its own order.
+
+    Attributes:
+        name: a short name for the data, used to name the run.
+        root: the folder that `paths` are relative to.
+        paths: POSIX paths, unique, string array of length n.
+        labels: index into `class_names`, int32 array of length n.
+        class_names: every label that occurs, sorted.
+        images: where the encoded images are.
+        rows: the row of each sample in `images` and `manifest`, ascending int64 array of length n.
+        manifest: the table the samples came from without its image column; None when it was a folder.
+        label_column: the table's column with the labels.
+        notes: what was decided on the user's behalf (the split, the columns), as sentences.
+    """
+
+    name: str
+    root: Path
+    paths: pa.Array
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    images: Files | Embedded
+    rows: np.ndarray
+    manifest: pa.Table | None = None
+    label_column: str = "label"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, keep: np.ndarray) -> "Samples":
+        """The samples at `keep` (ascending int64), with the classes that are left."""
+        labels = self.labels[keep]
+        present, relabeled = np.unique(labels, return_inverse=True)
+        return replace(
+            self,
+            paths=self.paths.take(pa.array(keep)),
+            labels=relabeled.astype(np.int32),
+            class_names=tuple(self.class_names[label] for label in present),
+            rows=self.rows[keep],
+        )
+
+    def evenly(self, limit: int) -> "Samples":
+        """At most `limit` samples, evenly spaced, so that sorted data keep their class shares."""
+        if limit >= len(self):
+            return self
+        return self.take(np.arange(limit) * len(self) // limit)
+
+    def label_names(self) -> pa.Array:
+        """The labels as strings."""
+        return pa.array(self.class_names).take(pa.array(self.labels))
+
+
+def _stamp(file: Path) -> str:
+    try:
+        status = file.stat()
+    except OSError:
+        return f"{file} missing"
+    return f"{file} {status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,37 @@
+"""What can go wrong, as a tree with one root; the command line turns each into one line and exit code 2.
+
+AumcleanError
+├── ConfigError     an option, environment variable or configuration key
+├── DataError       the data set or a manifest
+├── RunError        a run directory: missing, in use, unfinished, from a newer version
+└── TrainingError   training cannot go on: no such device, logits that are not finite
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AumcleanError(Exception):
+    """Root of every error raised on purpose; the message names the file or option and the remedy."""
+
+
+class ConfigError(AumcleanError):
+    """An option, an environment variable or a configuration key cannot be used."""
+
+
+class DataError(AumcleanError):
+    """The data set, or a table that describes it, cannot be used."""
+
+
+class RunError(AumcleanError):
+    """A run directory cannot be used: missing, in use, unfinished, or written by a newer version."""
+
+
+class TrainingError(AumcleanError):
+    """Training cannot start or go on."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` when a known word is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

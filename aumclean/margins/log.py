@@ -1,0 +1,130 @@
+"""The margin log: one Parquet file per draw, epoch and rank, written whole or not at all.
+
+    margins/draw=K/epoch=NNN/part-R.parquet
+        sample_id     int32, ascending
+        margin        float32
+        runner_up     int16 (int32 above 32,767 classes): the class with the largest other logit
+        is_indicator  bool
+
+The hive-style folders make it one table for DuckDB, pandas, polars and pyarrow.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from aumclean import atomic
+from aumclean.errors import RunError
+
+SCHEMA_VERSION = 1
+ROW_GROUP = 1 << 20
+PARTITIONING = ds.partitioning(pa.schema([("draw", pa.int32()), ("epoch", pa.int32())]), flavor="hive")
+
+
+@dataclass(frozen=True)
+class EpochMargins:
+    """What one rank recorded of one draw in one epoch: arrays of equal length, ascending by sample_id."""
+
+    sample_id: np.ndarray  # int32
+    margin: np.ndarray  # float32
+    runner_up: np.ndarray  # int
+    is_indicator: np.ndarray  # bool
+
+
+def epoch_file(folder: Path, draw: int, epoch: int, rank: int = 0) -> Path:
+    """Where a rank's part of an epoch lies."""
+    return folder / f"draw={draw}" / f"epoch={epoch:03d}" / f"part-{rank}.parquet"
+
+
+def write_epoch(
+    folder: Path, draw: int, epoch: int, recorded: EpochMargins, schedule: Mapping[str, Any], *, rank: int = 0
+) -> None:
+    """Write one epoch's margins.
+
+    Args:
+        folder: the run's `margins` folder.
+        draw, epoch, rank: which part this is; epochs count from 0.
+        recorded: the margins.
+        schedule: how the epoch was trained (learning rate, batch size, seed), kept in the file's metadata.
+
+    Raises:
+        ValueError: when sample ids are not strictly ascending, so that a sample was recorded twice or is misplaced.
+    """
+    if not (np.diff(recorded.sample_id) > 0).all():
+        raise ValueError(f"draw {draw}, epoch {epoch}: sample ids must ascend, each once")
+    wide = len(recorded.runner_up) and recorded.runner_up.max() > np.iinfo(np.int16).max
+    table = pa.table(
+        {
+            "sample_id": pa.array(recorded.sample_id, pa.int32()),
+            "margin": pa.array(recorded.margin, pa.float32()),
+            "runner_up": pa.array(recorded.runner_up, pa.int32() if wide else pa.int16()),
+            "is_indicator": pa.array(recorded.is_indicator, pa.bool_()),
+        },
+        metadata={"aumclean": json.dumps({"schema_version": SCHEMA_VERSION, **schedule})},
+    )
+    with atomic.replacing(epoch_file(folder, draw, epoch, rank)) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            row_group_size=ROW_GROUP,
+            use_dictionary=["runner_up", "is_indicator"],
+            column_encoding={"sample_id": "DELTA_BINARY_PACKED", "margin": "BYTE_STREAM_SPLIT"},
+        )
+
+
+def recorded_epochs(folder: Path, draw: int) -> int:
+    """How many epochs of a draw are on disk, counted from 0 without a gap."""
+    epoch = 0
+    while epoch_file(folder, draw, epoch).is_file():
+        epoch += 1
+    return epoch
+
+
+def read_block(
+    folder: Path, draw: int, epochs: range, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Margins of the samples start..stop-1 over some epochs of a draw.
+
+    Returns:
+        margin: float32 of shape [epochs, stop - start].
+        runner_up: int32 of the same shape.
+        is_indicator: bool of shape [stop - start].
+
+    Raises:
+        RunError: when a sample is missing or recorded more than once in one of the epochs.
+    """
+    files = [
+        str(part) for epoch in epochs for part in sorted(epoch_file(folder, draw, epoch).parent.glob("part-*.parquet"))
+    ]
+    if not files:
+        raise RunError(f"{folder / f'draw={draw}'}: holds no margins of epochs {epochs.start} to {epochs.stop - 1}")
+    field = ds.field("sample_id")
+    table = ds.dataset(files, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
+        columns=["epoch", "sample_id", "margin", "runner_up", "is_indicator"],
+        filter=(field >= start) & (field < stop),
+    )
+    row = table["epoch"].to_numpy() - epochs.start
+    column = table["sample_id"].to_numpy() - start
+    count = np.zeros((len(epochs), stop - start), np.uint8)
+    np.add.at(count, (row, column), 1)
+    if not (count == 1).all():
+        epoch, sample = np.argwhere(count != 1)[0]
+        raise RunError(
+            f"{folder / f'draw={draw}'}: sample {sample + start} was recorded {count[epoch, sample]} times in epoch "
+            f"{epoch + epochs.start}, not once; resume or repeat the scan"
+        )
+    margin = np.empty(count.shape, np.float32)
+    runner_up = np.empty(count.shape, np.int32)
+    is_indicator = np.empty(stop - start, bool)
+    margin[row, column] = table["margin"].to_numpy()
+    runner_up[row, column] = table["runner_up"].to_numpy()
+    is_indicator[column] = table["is_indicator"].to_numpy()
+    return margin, runner_up, is_indicator

@@ -1,0 +1,35 @@
+"""JSON for programs: the summary with every flagged sample, or one line per sample."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean import __version__
+from aumclean.verdict.judge import SCHEMA_VERSION, Verdict
+
+
+def render(verdict: Verdict) -> str:
+    """The summary and the findings, that is the flagged and the conflicting samples, most suspect first."""
+    report = verdict.report
+    findings = report.filter(pc.or_(pc.fill_null(report["flagged"], False), report["conflict"]))
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "aumclean", "version": __version__},
+        "summary": verdict.summary,
+        "findings": findings.to_pylist(),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def render_lines(verdict: Verdict) -> str:
+    """JSON Lines: every sample, most suspect first."""
+    return "".join(_lines(verdict.report))
+
+
+def _lines(table: pa.Table) -> list[str]:
+    return [
+        json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        for batch in table.to_batches()
+        for row in batch.to_pylist()
+    ]

@@ -1,0 +1,58 @@
+"""The cleaned manifest: the input's own rows less the flagged ones; and the list of what went, with the reason."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aumclean.errors import DataError
+from aumclean.verdict.judge import Verdict
+
+STREAMED_ROWS = 1024
+
+
+def kept(verdict: Verdict) -> np.ndarray:
+    """Ids of the samples that stay, ascending: all that are not flagged, so also those that could not be judged."""
+    stays = pc.invert(pc.fill_null(verdict.report["flagged"], False))
+    return np.sort(verdict.report["sample_id"].filter(stays).to_numpy())
+
+
+def removed(verdict: Verdict) -> pa.Table:
+    """The flagged samples, most suspect first, each with the reason in words."""
+    flagged = verdict.report.filter(pc.fill_null(verdict.report["flagged"], False))
+    reasons = [
+        f"AUM {aum:.3f} is not above the indicator threshold {threshold:.3f}"
+        for aum, threshold in zip(flagged["aum"].to_pylist(), flagged["threshold"].to_pylist(), strict=True)
+    ]
+    chosen = flagged.select(["sample_id", "path", "label", "suggested_label", "label_score"])
+    return chosen.append_column("reason", pa.array(reasons, pa.string()))
+
+
+@dataclass(frozen=True)
+class EmbeddedSource:
+    """A Parquet file whose images lie in a column, and which of its rows the samples are."""
+
+    file: Path
+    rows: np.ndarray  # int64, ascending: row of each sample
+
+    def filtered(self, keep: np.ndarray) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """The file's own rows of the samples `keep`, streamed so that the images never lie in memory together.
+
+        Raises:
+            DataError: when the file is no longer there.
+        """
+        if not self.file.is_file():
+            raise DataError(f"{self.file}: is gone, so no cleaned manifest can be made from it")
+        source = pq.ParquetFile(self.file)
+        return source.schema_arrow, self._stream(source, self.rows[keep])
+
+    def _stream(self, source: pq.ParquetFile, rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+        first = 0
+        for batch in source.iter_batches(batch_size=STREAMED_ROWS):
+            low, high = np.searchsorted(rows, (first, first + len(batch)))
+            yield batch.take(pa.array(rows[low:high] - first))
+            first += len(batch)

@@ -1,0 +1,171 @@
+"""The run directory: what lies where, who may write, and which version wrote it."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from aumclean import atomic
+from aumclean.errors import RunError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory; every path in it has its name here, and nowhere else."""
+
+    path: Path
+
+    @property
+    def run_json(self) -> Path:
+        """What was asked for and what came of it."""
+        return self.path / "run.json"
+
+    @property
+    def samples(self) -> Path:
+        """One row per readable sample: id, path, label, content hash, size, row in the source."""
+        return self.path / "samples.parquet"
+
+    @property
+    def manifest(self) -> Path:
+        """The input manifest's columns, a row per readable sample; absent when DATA is a folder or holds the images."""
+        return self.path / "manifest.parquet"
+
+    @property
+    def unreadable(self) -> Path:
+        """Files that could not be decoded, with the reason."""
+        return self.path / "unreadable.csv"
+
+    @property
+    def margins(self) -> Path:
+        """The margin log, see `aumclean.margins.log`."""
+        return self.path / "margins"
+
+    @property
+    def summary(self) -> Path:
+        """Counts, thresholds, noise rate, per class, per pair."""
+        return self.path / "summary.json"
+
+    @property
+    def model_json(self) -> Path:
+        """Architecture, class names and normalisation of the stored models."""
+        return self.path / "models" / "model.json"
+
+    def report(self, suffix: str) -> Path:
+        """One row per sample; `suffix` is csv or parquet."""
+        return self.path / f"report.{suffix}"
+
+    def cleaned(self, suffix: str) -> Path:
+        """The samples that stay; `suffix` is csv or parquet."""
+        return self.path / f"cleaned.{suffix}"
+
+    @property
+    def removed(self) -> Path:
+        """The flagged samples with the reason."""
+        return self.path / "removed.csv"
+
+    def model(self, draw: int) -> Path:
+        """Final weights of one draw."""
+        return self.path / "models" / f"draw={draw}.safetensors"
+
+    def checkpoint(self, draw: int) -> Path:
+        """Latest training state of one draw, for `--resume`; deleted when the draw is done."""
+        return self.path / "checkpoints" / f"draw={draw}.pt"
+
+    def read(self) -> dict[str, Any]:
+        """`run.json` as a dictionary.
+
+        Raises:
+            RunError: when this is no run directory, or one written by a newer aumclean.
+        """
+        try:
+            record: dict[str, Any] = json.loads(self.run_json.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{self.path}: is not a run directory (it holds no run.json)") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.run_json}: cannot be read ({error})") from None
+        version = record.get("schema_version")
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise RunError(
+                f"{self.path}: was written with schema version {version}, this aumclean reads up to "
+                f"{SCHEMA_VERSION}; upgrade aumclean"
+            )
+        return record
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Replace `run.json`."""
+        atomic.write_json(self.run_json, {"schema_version": SCHEMA_VERSION, **record})
+
+    def require_finished(self) -> None:
+        """Make sure that every epoch of every draw is in the margin log.
+
+        Raises:
+            RunError: when this is no run, or one that was stopped before its end.
+        """
+        record = self.read()
+        epochs = record["recipe"]["epochs"]
+        for draw, done in enumerate(record["epochs_done"]):
+            if done < epochs:
+                raise RunError(
+                    f"{self.path}: is not finished ({done} of {epochs} epochs of draw {draw}); "
+                    f"finish it with: aumclean scan --resume {self.path}"
+                )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; the operating system lets go when the process ends, however it ends.
+
+        Raises:
+            RunError: when another process holds it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{self.path}: another aumclean is writing to this run; wait for it to end") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def new_run(out: Path | None, name: str, *, overwrite: bool) -> Run:
+    """Make the directory of a new run: `out`, or `runs/<name>-<n>` with the first free n.
+
+    Raises:
+        RunError: when `out` is taken, and `overwrite` is off or what stands there is no run.
+    """
+    if out is None:
+        stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
+        number = 1
+        while True:
+            path = Path("runs") / f"{stem}-{number}"
+            try:
+                path.mkdir(parents=True)
+                return Run(path)
+            except FileExistsError:
+                number += 1
+    run = Run(out)
+    if out.is_dir() and any(out.iterdir()):
+        if not run.run_json.is_file():
+            raise RunError(f"{out}: exists and is not a run directory; choose another --out")
+        if not overwrite:
+            raise RunError(f"{out}: holds a run already; choose another --out, or --overwrite, or --resume {out}")
+        with run.lock():
+            for entry in out.iterdir():
+                if entry.name != ".lock":
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    elif out.exists() and not out.is_dir():
+        raise RunError(f"{out}: is a file; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: cannot be made ({error.strerror}); choose another --out") from None
+    return run

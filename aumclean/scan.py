@@ -1,0 +1,382 @@
+"""The whole way: samples in, a run directory with margins, verdict and reports out."""
+
+import hashlib
+import logging
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import accelerate
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+
+from aumclean import __version__, atomic
+from aumclean.config import ScanConfig
+from aumclean.dataset.cache import Decoded, decoded, default_cache_dir
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.decode import available_cpus, median_short_side
+from aumclean.dataset.indicators import draw_indicators, with_indicators
+from aumclean.dataset.read import read_samples
+from aumclean.dataset.samples import Embedded, Samples
+from aumclean.errors import ConfigError, DataError, RunError
+from aumclean.margins.log import EpochMargins, write_epoch
+from aumclean.reports import csv
+from aumclean.reports.write import write_reports
+from aumclean.run import Run, new_run
+from aumclean.training.device import describe, has_fast_bf16, make_accelerator
+from aumclean.training.loop import Epoch, normalisation, train
+from aumclean.training.models import SMALL_IMAGE, build_model
+from aumclean.training.recipe import Recipe
+from aumclean.verdict.judge import Settings, Verdict, judge
+from aumclean.verdict.warnings import label_warnings
+
+LARGEST_ON_CPU = 64
+LARGEST_ON_ACCELERATOR = 160
+LARGE_ARCH = "resnet18"
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Sized)
+Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
+"""Wraps a stream of batches of samples for a progress display: (stream, description, done before, total)."""
+
+
+def untracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+    """No progress display."""
+    return iter(stream)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A finished scan."""
+
+    run: Run
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a configuration comes to for these data on this machine."""
+
+    recipe: Recipe
+    settings: Settings
+    image_size: int
+    workers: int
+    cache_dir: Path
+    accelerator: Accelerator
+
+
+def prepare(samples: Samples, config: ScanConfig) -> Prepared:
+    """Settle everything that the configuration leaves to the data and the machine.
+
+    Raises:
+        ConfigError, DataError, TrainingError: when they do not go together.
+    """
+    accelerator = make_accelerator(config.device)
+    on_cpu = accelerator.device.type == "cpu"
+    image_size = config.image_size
+    if image_size is None:
+        short_side = median_short_side(samples)
+        if short_side is None:
+            raise DataError(f"{samples.root}: no image can be read, such as {samples.paths[0]}")
+        image_size = max(8, min(short_side, LARGEST_ON_CPU if on_cpu else LARGEST_ON_ACCELERATOR))
+    arch = config.arch
+    if arch == "auto":
+        arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
+    with torch.device("meta"):
+        build_model(arch, len(samples.class_names) + 1, image_size)  # an unknown name fails here, before any work
+    epochs = config.by_preset("epochs")
+    rule = config.by_preset("rule")
+    if config.draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
+        raise ConfigError(
+            f"--draws {config.draws}: with {len(samples.class_names)} classes at most "
+            f"{len(samples.class_names) + (0 if rule == 'asapp' else 1)} draws of indicator samples are disjoint"
+        )
+    recipe = Recipe(
+        arch=arch,
+        epochs=epochs,
+        learning_rate=config.by_preset("learning_rate"),
+        batch_size=config.batch_size,
+        weight_decay=config.by_preset("weight_decay"),
+        warmup_epochs=config.by_preset("warmup_epochs"),
+        flip=config.flip,
+        bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(accelerator.device)),
+        round_logits=rule == "asapp",
+    )
+    settings = Settings(
+        percentile=config.percentile,
+        combine=config.by_preset("combine"),
+        first_epoch=min(config.by_preset("first_epoch"), epochs - 1),
+        rule=rule,
+    )
+    return Prepared(
+        recipe=recipe,
+        settings=settings,
+        image_size=image_size,
+        workers=config.workers or available_cpus(),
+        cache_dir=config.cache_dir or default_cache_dir(),
+        accelerator=accelerator,
+    )
+
+
+def scan(samples: Samples, source: Path, config: ScanConfig, *, track: Track[Any] = untracked) -> Scan:
+    """Scan a data set into a new run directory.
+
+    Args:
+        samples: what to scan, from `read_samples`.
+        source: DATA as the user named it; `resume` reads it again.
+        config: how.
+        track: wraps streams of samples for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way; nothing is written before the data have been read.
+    """
+    prepared = prepare(samples, config)
+    images = _decode(samples, config, prepared, track)
+    run = new_run(config.out, samples.name, overwrite=config.overwrite)
+    with run.lock():
+        run.write(_record(samples, source, config, prepared, images))
+        _write_samples(run, samples, images)
+        return _train_and_judge(run, samples.take(images.readable), prepared, images, track)
+
+
+def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
+    """Go on with a scan that was stopped, however it was; the result equals that of an uninterrupted one.
+
+    Raises:
+        RunError: when the run is in use, or its data have changed since.
+        AumcleanError: as `scan` does.
+    """
+    record = run.read()
+    with run.lock():
+        atomic.remove_leftovers(run.path)
+        config = ScanConfig(**record["config"])
+        samples = read_samples(
+            Path(record["data"]["source"]),
+            path_column=config.path_column,
+            label_column=config.label_column,
+            root=config.root,
+            split=config.split,
+            class_folder=config.class_folder,
+            limit=config.limit,
+        )
+        prepared = prepare(samples, config)
+        images = _decode(samples, config, prepared, track)
+        if _fingerprint(samples, images) != record["data"]["fingerprint"]:
+            raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
+        if asdict(prepared.recipe) != record["recipe"] or prepared.image_size != record["image_size"]:
+            raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
+        _write_samples(run, samples, images)
+        return _train_and_judge(run, samples.take(images.readable), prepared, images, track)
+
+
+def _decode(samples: Samples, config: ScanConfig, prepared: Prepared, track: Track[Any]) -> Decoded:
+    images = decoded(
+        samples,
+        prepared.image_size,
+        workers=prepared.workers,
+        cache_dir=prepared.cache_dir,
+        limit_gib=config.cache_limit,
+        track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
+    )
+    bad = len(samples) - len(images.readable)
+    if bad:
+        first = images.files["reason"].is_valid().index(True).as_py()
+        example = f"{samples.paths[first]}: {images.files['reason'][first]}"
+        if 100 * bad > config.max_unreadable * len(samples):
+            raise DataError(
+                f"{bad} of {len(samples)} images cannot be read ({100 * bad / len(samples):.1f} %), such as {example}; "
+                f"mend them, or raise --max-unreadable (now {config.max_unreadable:g} %)"
+            )
+        logger.warning("%d of %d images cannot be read and are left out, such as %s", bad, len(samples), example)
+    return images
+
+
+def _record(samples: Samples, source: Path, config: ScanConfig, prepared: Prepared, images: Decoded) -> dict[str, Any]:
+    """What `run.json` says at the start."""
+    readable = samples.take(images.readable)
+    return {
+        "aumclean": __version__,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "accelerate": accelerate.__version__,
+        },
+        "argv": sys.argv,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "state": "running",
+        "config": config.model_dump(mode="json"),
+        "data": {
+            "source": str(source.absolute()),
+            "root": str(samples.root.absolute()),
+            "name": samples.name,
+            "embedded": isinstance(samples.images, Embedded),
+            "samples": len(readable),
+            "unreadable": len(samples) - len(readable),
+            "class_names": list(readable.class_names),
+            "fingerprint": _fingerprint(samples, images),
+        },
+        "device": describe(prepared.accelerator.device),
+        "image_size": prepared.image_size,
+        "recipe": asdict(prepared.recipe),
+        "judge": asdict(prepared.settings),
+        "draws": config.draws,
+        "epochs_done": [0] * config.draws,
+        "training_seconds": [0.0] * config.draws,
+    }
+
+
+def _fingerprint(samples: Samples, images: Decoded) -> str:
+    """What the data are, wherever they lie: a digest of every readable image's content and label, in order."""
+    digest = hashlib.sha256()
+    hashes = images.files["content_hash"].combine_chunks().take(pa.array(images.readable))
+    labels = samples.take(images.readable).label_names()
+    for content, label in zip(hashes.to_pylist(), labels.to_pylist(), strict=True):
+        digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _write_samples(run: Run, samples: Samples, images: Decoded) -> None:
+    readable = samples.take(images.readable)
+    files = images.files.take(pa.array(images.readable))
+    table = pa.table(
+        {
+            "sample_id": pa.array(np.arange(len(readable), dtype=np.int32)),
+            "path": readable.paths,
+            "label": readable.label_names(),
+            "content_hash": files["content_hash"],
+            "width": files["width"],
+            "height": files["height"],
+            "row": pa.array(readable.rows),
+        }
+    )
+    with atomic.replacing(run.samples) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    if samples.manifest is not None and not isinstance(samples.images, Embedded):
+        with atomic.replacing(run.manifest) as temporary:
+            pq.write_table(samples.manifest.take(pa.array(readable.rows)), temporary, compression="zstd")
+    bad = images.files["reason"].is_valid()
+    unreadable = pa.table({"path": samples.paths, "reason": images.files["reason"]}).filter(bad)
+    atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(unreadable)))
+
+
+def _train_and_judge(run: Run, samples: Samples, prepared: Prepared, images: Decoded, track: Track[Any]) -> Scan:
+    record = run.read()
+    dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
+    for warning in label_warnings(dataset.labels, dataset.class_names):
+        logger.warning("%s", warning.message)
+    n, draws, seed = len(dataset), record["draws"], record["config"]["seed"]
+    try:
+        indicators = draw_indicators(n, len(dataset.class_names), draws, seed=seed, rule=prepared.settings.rule)
+    except ValueError as error:
+        raise DataError(f"{record['data']['source']}: {error}; add images or lower --draws") from None
+    for draw in range(draws):
+        _train_draw(run, record, dataset, indicators[draw], draw, prepared, track)
+    verdict = judge(run)
+    write_reports(run, verdict)
+    run.write({**run.read(), "state": "done", "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+    return Scan(run, verdict)
+
+
+def _train_draw(
+    run: Run,
+    record: dict[str, Any],
+    dataset: Dataset,
+    indicators: np.ndarray,
+    draw: int,
+    prepared: Prepared,
+    track: Track[Any],
+) -> None:
+    """Train on one draw of indicator samples; its margins, state and weights are on disk when this returns."""
+    if run.model(draw).is_file():
+        return
+    recipe, draws, n = prepared.recipe, record["draws"], len(dataset)
+    is_indicator = np.zeros(n, bool)
+    is_indicator[indicators] = True
+
+    def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
+        description = f"draw {draw + 1}/{draws}, epoch {epoch + 1}/{recipe.epochs}"
+        return track(batches, description, (draw * recipe.epochs + epoch) * n, draws * recipe.epochs * n)
+
+    epochs = train(
+        with_indicators(dataset, indicators),
+        recipe,
+        seed=int(np.random.SeedSequence([record["config"]["seed"], 1 + draw]).generate_state(1)[0]),
+        accelerator=prepared.accelerator,
+        checkpoint=run.checkpoint(draw),
+        track=tracked,
+    )
+    model = None
+    for epoch in epochs:
+        write_epoch(run.margins, draw, epoch.number, _recorded(epoch, is_indicator), _schedule(epoch, recipe, draw))
+        record["epochs_done"][draw] = epoch.number + 1
+        record["training_seconds"][draw] += epoch.seconds
+        run.write(record)
+        logger.info(
+            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
+            draw + 1, draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy, n / epoch.seconds,
+        )  # fmt: skip
+        model = epoch.model
+    if model is not None:
+        _write_model(run, model, draw, dataset, prepared)
+        run.checkpoint(draw).unlink(missing_ok=True)
+
+
+def _recorded(epoch: Epoch, is_indicator: np.ndarray) -> EpochMargins:
+    return EpochMargins(epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample])
+
+
+def _schedule(epoch: Epoch, recipe: Recipe, draw: int) -> dict[str, Any]:
+    return {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
+
+
+def _write_model(run: Run, model: torch.nn.Module, draw: int, dataset: Dataset, prepared: Prepared) -> None:
+    mean, std = normalisation(dataset)
+    about = {
+        "schema_version": 1,
+        "arch": prepared.recipe.arch,
+        "class_names": list(dataset.class_names),
+        "outputs": len(dataset.class_names) + 1,
+        "image_size": prepared.image_size,
+        "mean": mean,
+        "std": std,
+    }
+    atomic.write_json(run.model_json, about)
+    with atomic.replacing(run.model(draw)) as temporary:
+        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        safetensors.torch.save_file(weights, temporary)
+
+
+def plan(samples: Samples, config: ScanConfig) -> dict[str, Any]:
+    """What a scan would do and about how long it would take, from a few timed steps; writes nothing."""
+    prepared = prepare(samples, config)
+    recipe, size = prepared.recipe, prepared.image_size
+    trial_size = min(len(samples), 8 * recipe.batch_size)
+    noise = np.random.default_rng(0).integers(0, 256, (trial_size, size, size, 3), dtype=np.uint8)
+    trial = Dataset(noise, np.arange(trial_size) % len(samples.class_names), (*samples.class_names, "indicator"))
+    once = Recipe(**{**asdict(recipe), "epochs": 2})
+    *_, last = train(trial, once, seed=0, accelerator=prepared.accelerator)
+    rate = trial_size / last.seconds
+    passes = recipe.epochs * config.draws
+    return {
+        "images": len(samples),
+        "classes": len(samples.class_names),
+        "image_size": size,
+        "device": describe(prepared.accelerator.device),
+        "draws": config.draws,
+        "epochs": recipe.epochs,
+        "recipe": asdict(recipe),
+        "images_per_second": round(rate, 1),
+        "training_seconds": round(len(samples) * passes / rate, 1),
+        "cache_bytes": len(samples) * size * size * 3,
+        "margin_log_bytes": len(samples) * passes * 6,
+        "warnings": [warning.message for warning in label_warnings(samples.labels, samples.class_names)],
+    }

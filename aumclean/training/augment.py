@@ -1,0 +1,48 @@
+"""Augmentation as pure functions of a whole batch and of numbers drawn beforehand.
+
+An epoch's numbers are drawn at once, one set per sample of the data set, so that they depend on the seed, the
+epoch and the sample alone: not on the order of batches, the device, or how many processes share the work.
+"""
+
+import torch
+from torch.nn import functional as F
+
+
+def draw(n: int, padding: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw an epoch's numbers on the CPU, whatever the device, so that devices agree.
+
+    Returns:
+        shift: int64 [n, 2], each sample's crop offset in the padded image, down and right.
+        mirrored: bool [n].
+    """
+    shift = torch.randint(0, 2 * padding + 1, (n, 2), generator=generator)
+    return shift, torch.rand(n, generator=generator) < 0.5
+
+
+def crop(images: torch.Tensor, shift: torch.Tensor, padding: int) -> torch.Tensor:
+    """Pad with black and cut out windows of the old size.
+
+    Args:
+        images: uint8 [batch, height, width, channels].
+        shift: int64 [batch, 2], offset of each window, 0 to 2 * padding; `padding` leaves an image as it is.
+        padding: black border in pixels.
+    """
+    batch, height, width, _ = images.shape
+    padded = F.pad(images, (0, 0, padding, padding, padding, padding))
+    row = shift[:, 0, None] + torch.arange(height, device=images.device)
+    column = shift[:, 1, None] + torch.arange(width, device=images.device)
+    sample = torch.arange(batch, device=images.device)
+    return padded[sample[:, None, None], row[:, :, None], column[:, None, :]]
+
+
+def mirror(images: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    """Mirror the images [batch, height, width, channels] left to right where `mirrored` (bool [batch]) says so."""
+    return torch.where(mirrored[:, None, None, None], images.flip(2), images)
+
+
+def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """uint8 [batch, height, width, 3] to float32 [batch, 3, height, width] of mean 0 and deviation 1 per channel.
+
+    The result lies in memory as the input did, which is what PyTorch calls channels_last.
+    """
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)

@@ -1,0 +1,42 @@
+"""Where training runs: device, number format and processes, through Accelerate."""
+
+import platform
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+from aumclean.errors import TrainingError
+
+
+def make_accelerator(device: Literal["auto", "cpu", "cuda", "mps"]) -> Accelerator:
+    """The accelerator for a device name; `auto` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        TrainingError: when this machine, or this build of torch, has no such device.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device != "auto" and not available[device]:
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise TrainingError(f"--device {device}: not available here; this torch can use: {usable}")
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return Accelerator(cpu=device == "cpu" or not (available["cuda"] or available["mps"]))
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 there; on a CPU without the instructions it is ten times slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return False
+
+
+def describe(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
+    if device.type == "cpu":
+        return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return device.type

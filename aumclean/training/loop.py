@@ -1,0 +1,211 @@
+"""The training loop: a generator of epochs, each with the margin of every sample. Nothing else trains."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn import functional as F
+
+from aumclean import atomic
+from aumclean.dataset.dataset import Dataset
+from aumclean.errors import TrainingError
+from aumclean.margins import margins
+from aumclean.training import augment
+from aumclean.training.models import build_model
+from aumclean.training.recipe import Recipe
+
+NORMALISATION_SAMPLES = 10_000
+
+BatchTrack = Callable[[Iterable[torch.Tensor], int], Iterator[torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the data set.
+
+    With several processes each has its own share of the samples; together they have every sample once.
+
+    Attributes:
+        number: counted from 0.
+        loss: mean cross-entropy of the share.
+        accuracy: share of samples whose assigned label had the largest logit, as trained on.
+        sample: int64, ascending: positions in the data set. `arange(n)` in a single process.
+        margin: float32, one per sample; of the training forward pass, before that step's update.
+        runner_up: int64, the class with the largest other logit.
+        learning_rate: at the epoch's last step.
+        seconds: that training took.
+        model: the live network; it changes when the next epoch is asked for.
+    """
+
+    number: int
+    loss: float
+    accuracy: float
+    sample: np.ndarray
+    margin: np.ndarray
+    runner_up: np.ndarray
+    learning_rate: float
+    seconds: float
+    model: nn.Module
+
+
+def normalisation(dataset: Dataset) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel, in 0..255, over up to 10,000 evenly spaced images."""
+    step = max(1, len(dataset) // NORMALISATION_SAMPLES)
+    pixels = dataset.images[::step].reshape(-1, 3)
+    mean = pixels.mean(0, dtype=np.float64)
+    std = np.maximum(pixels.std(0, dtype=np.float64), 1.0)  # a constant channel stays finite
+    return mean.tolist(), std.tolist()
+
+
+def _never_tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
+    return iter(batches)
+
+
+def train(
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    accelerator: Accelerator,
+    checkpoint: Path | None = None,
+    track: BatchTrack = _never_tracked,
+) -> Iterator[Epoch]:
+    """Train a fresh network and yield after every epoch.
+
+    The logged margins are of the training pass itself (train mode, augmented input, before the update), as in
+    Pleiss et al. 2020. Batches differ in size by at most one sample, so that there is no small last one.
+    Chance in an epoch depends on the seed and the epoch's number alone; torch's global generator is seeded too.
+
+    Args:
+        dataset: images and labels; the network is as wide as it has classes.
+        recipe: how to train.
+        seed: of initialisation, order and augmentation.
+        accelerator: device and processes.
+        checkpoint: where the state is kept after every epoch, once the caller has taken that epoch; training
+            goes on from it when it exists, and then yields what an uninterrupted training would have yielded.
+        track: wraps the stream of batches of an epoch, for a progress display.
+
+    Raises:
+        TrainingError: when logits are not finite.
+    """
+    device, size = accelerator.device, dataset.images.shape[1]
+    torch.manual_seed(_derive(seed))
+    bare = build_model(recipe.arch, len(dataset.class_names), size).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        bare.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
+    model, optimizer = accelerator.prepare(bare, optimizer)
+    bare = accelerator.unwrap_model(model)
+    first = _restore(checkpoint, bare, optimizer, device)
+
+    images = _resident(torch.from_numpy(dataset.images), device)
+    labels = torch.from_numpy(dataset.labels).to(device)
+    mean, std = (torch.tensor(values, device=device) for values in normalisation(dataset))
+    steps = -(-len(dataset) // recipe.batch_size)
+    padding = size // 8 if recipe.crop else 0
+
+    for number in range(first, recipe.epochs):
+        started = time.perf_counter()
+        torch.manual_seed(_derive(seed, number))  # for dropout and its like
+        generator = torch.Generator().manual_seed(_derive(seed, number))
+        shares = torch.randperm(len(dataset), generator=generator).tensor_split(steps)
+        batches = [share[accelerator.process_index :: accelerator.num_processes] for share in shares]
+        shift, mirrored = (numbers.to(device) for numbers in augment.draw(len(dataset), padding, generator))
+        recorder = _Recorder(torch.cat(batches), device)
+
+        model.train()
+        for step, batch in enumerate(track(batches, number), start=number * steps):
+            index = batch.to(device, non_blocking=True)
+            pixels = images[index] if images.device == device else images[batch].to(device)
+            if recipe.crop:
+                pixels = augment.crop(pixels, shift[index], padding)
+            if recipe.flip:
+                pixels = augment.mirror(pixels, mirrored[index])
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate_at(step, steps)
+
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+                logits = model(augment.normalise(pixels, mean, std)).float()
+            loss = F.cross_entropy(logits, labels[index])
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            optimizer.step()
+
+            logged = logits.detach().half().float() if recipe.round_logits else logits.detach()
+            recorder.update(logged, labels[index], loss.detach())
+
+        if not recorder.finite():
+            raise TrainingError(
+                f"epoch {number}: logits are not finite, so no margin can be read; lower --learning-rate "
+                f"(now {recipe.learning_rate:g})" + (" or pass --precision fp32" if recipe.bf16 else "")
+            )
+        yield recorder.epoch(number, recipe.rate_at((number + 1) * steps - 1, steps), started, bare)
+        if checkpoint is not None and accelerator.is_main_process:
+            _save(checkpoint, bare, optimizer, number + 1)
+
+
+class _Recorder:
+    """Margins of an epoch, kept on the device in the order of training and copied to the host once."""
+
+    def __init__(self, order: torch.Tensor, device: torch.device) -> None:
+        self.order = order
+        self.margin = torch.empty(len(order), device=device)
+        self.runner_up = torch.empty(len(order), dtype=torch.int64, device=device)
+        self.loss = torch.zeros((), device=device)
+        self.done = 0
+
+    def update(self, logits: torch.Tensor, labels: torch.Tensor, loss: torch.Tensor) -> None:
+        here = slice(self.done, self.done + len(labels))
+        self.margin[here], self.runner_up[here] = margins(logits, labels)
+        self.loss += loss * len(labels)
+        self.done += len(labels)
+
+    def finite(self) -> bool:
+        return bool(self.margin.isfinite().all())
+
+    def epoch(self, number: int, learning_rate: float, started: float, model: nn.Module) -> Epoch:
+        assert self.done == len(self.order), "every sample of the epoch exactly once"
+        ascending = self.order.argsort().numpy()
+        margin = self.margin.cpu().numpy()[ascending]
+        return Epoch(
+            number=number,
+            loss=float(self.loss) / max(self.done, 1),
+            accuracy=float((margin > 0).mean()),
+            sample=self.order.numpy()[ascending],
+            margin=margin,
+            runner_up=self.runner_up.cpu().numpy()[ascending],
+            learning_rate=learning_rate,
+            seconds=time.perf_counter() - started,
+            model=model,
+        )
+
+
+def _derive(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _resident(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The images on the device when they take at most half of its free memory, else where they are."""
+    if device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
+        return images.to(device)
+    return images
+
+
+def _save(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> None:
+    with atomic.replacing(checkpoint) as temporary:
+        torch.save({"epochs": epochs, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, temporary)
+
+
+def _restore(checkpoint: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
+    """Load the state if there is one; how many epochs it has behind it."""
+    if checkpoint is None or not checkpoint.is_file():
+        return 0
+    state = torch.load(checkpoint, map_location=device, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epochs"])

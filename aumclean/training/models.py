@@ -1,0 +1,175 @@
+"""Networks: two small residual nets for small images, and the zoos of torchvision and timm."""
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aumclean.errors import ConfigError, did_you_mean
+
+SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride
+TIMM_PREFIX = "timm:"
+
+
+class Float32Linear(nn.Linear):
+    """The last layer, in float32 whatever the autocast around it: margins are differences of its outputs."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Logits [batch, classes] of features [batch, features]."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
+    """A freshly initialised network for RGB images.
+
+    Args:
+        arch: `resnet9`, `resnet32`, a torchvision classifier's name, or `timm:NAME`.
+        n_classes: width of the output.
+        image_size: side of the images in pixels; ResNets get a stem for small images up to 64.
+
+    Raises:
+        ConfigError: for a name nobody knows.
+    """
+    if arch == "resnet9":
+        return ResNet9(n_classes)
+    if arch == "resnet32":
+        return ResNet32(n_classes)
+    if arch.startswith(TIMM_PREFIX):
+        return _from_timm(arch.removeprefix(TIMM_PREFIX), n_classes)
+    return _from_torchvision(arch, n_classes, image_size)
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv(width, width), _conv(width, width))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, features + self.body(features))
+
+
+class ResNet9(nn.Module):
+    """A shallow residual net after D. Page's CIFAR-10 speed runs; width 32, 0.6 M weights.
+
+    Its few wide layers keep a CPU busier than ResNet-32's many narrow ones.
+    """
+
+    def __init__(self, n_classes: int, width: int = 32) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            _conv(3, width),
+            _conv(width, 2 * width),
+            nn.MaxPool2d(2),
+            _Residual(2 * width),
+            _conv(2 * width, 4 * width),
+            nn.MaxPool2d(2),
+            _conv(4 * width, 4 * width),
+            nn.MaxPool2d(2),
+            _Residual(4 * width),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = Float32Linear(4 * width, n_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [batch, classes] of images [batch, 3, height, width]."""
+        return cast(torch.Tensor, self.head(self.features(images)))
+
+
+class _BasicBlock(nn.Module):
+    """Two 3x3 convolutions; where the size changes the shortcut averages and pads with zero channels (option A)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.new_channels = outputs - inputs
+        self.first = _conv(inputs, outputs, stride)
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        shortcut = features
+        if self.new_channels:
+            shortcut = F.avg_pool2d(features, self.stride, ceil_mode=True)
+            shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.new_channels))
+        return F.relu(shortcut + self.second(self.first(features)))
+
+
+class ResNet32(nn.Module):
+    """The paper's network for 32-pixel images: 3 stages of 5 blocks, 16, 32 and 64 channels, 0.46 M weights.
+
+    Convolutions start from N(0, 2 / (k*k*outputs)). He et al. 2016, section 4.2; Pleiss et al. 2020, section 4.
+    """
+
+    def __init__(self, n_classes: int, blocks: int = 5) -> None:
+        super().__init__()
+        stages: list[nn.Module] = [_conv(3, 16)]
+        inputs = 16
+        for outputs, stride in ((16, 1), (32, 2), (64, 2)):
+            for block in range(blocks):
+                stages.append(_BasicBlock(inputs, outputs, stride if block == 0 else 1))
+                inputs = outputs
+        self.features = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = Float32Linear(inputs, n_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [batch, classes] of images [batch, 3, height, width]."""
+        return cast(torch.Tensor, self.head(self.features(images)))
+
+
+def _from_torchvision(arch: str, n_classes: int, image_size: int) -> nn.Module:
+    try:
+        from torchvision import models  # heavy, and not needed for the small nets
+    except RuntimeError as error:
+        raise ConfigError(
+            f"--arch {arch}: torchvision does not match this torch ({error}); install the two together"
+        ) from None
+    known = models.list_models(module=models)
+    if arch not in known:
+        hint = did_you_mean(arch, ["resnet9", "resnet32", *known])
+        raise ConfigError(f"--arch {arch}: is neither resnet9, resnet32, a torchvision classifier nor timm:NAME{hint}")
+    model = cast(nn.Module, models.get_model(arch, weights=None, num_classes=n_classes))
+    if isinstance(model, models.ResNet) and image_size <= SMALL_IMAGE:
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    return _LogitsOnly(_with_float32_head(model))
+
+
+def _from_timm(name: str, n_classes: int) -> nn.Module:
+    try:
+        import timm  # an extra
+    except ImportError:
+        raise ConfigError(f"--arch timm:{name}: timm is not installed; pip install 'aumclean[timm]'") from None
+    if name not in timm.list_models():
+        raise ConfigError(f"--arch timm:{name}: timm has no such model{did_you_mean(name, timm.list_models())}")
+    return _with_float32_head(timm.create_model(name, pretrained=False, num_classes=n_classes))
+
+
+def _with_float32_head(model: nn.Module) -> nn.Module:
+    """Turn the last linear layer, whatever its name, into a float32 one."""
+    heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if heads:
+        heads[-1].__class__ = Float32Linear
+    return model
+
+
+class _LogitsOnly(nn.Module):
+    """A torchvision model without the auxiliary outputs that Inception and GoogLeNet add in training."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        output = self.model(images)
+        return cast(torch.Tensor, output if isinstance(output, torch.Tensor) else output.logits)

@@ -1,0 +1,25 @@
+"""How a network is trained: everything that is not data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with Nesterov momentum at a constant rate: margins are read before any drop."""
+
+    arch: str  # resnet9, resnet32, a torchvision classifier, or timm:NAME
+    epochs: int
+    learning_rate: float  # per step, for the mean loss of a batch
+    batch_size: int  # 64 in the paper, small on purpose: gradient noise delays memorisation
+    weight_decay: float
+    warmup_epochs: int = 0  # the rate rises linearly over these
+    momentum: float = 0.9
+    crop: bool = True  # random shift by up to an eighth of the side: the usual 4 pixels at 32
+    flip: bool = True  # mirror half of the images; off for digits and text
+    bf16: bool = False  # autocast; head, loss and margins are float32 in any case
+    round_logits: bool = False  # through float16 before the margin, as asappresearch/aum does
+
+    def rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step, counted from 0 over the whole training."""
+        warmup = self.warmup_epochs * steps_per_epoch
+        return self.learning_rate * min(1.0, (step + 1) / warmup) if warmup else self.learning_rate

@@ -1,0 +1,81 @@
+"""The area under the margin of every sample in every draw, and which class each was taken for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aumclean.margins.log import ROW_GROUP, read_block
+
+
+@dataclass(frozen=True)
+class Areas:
+    """What the margin log says of every sample.
+
+    Attributes:
+        aum: float64 [draws, n], mean margin over the recorded epochs.
+        is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
+        suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
+        suggested_share: float64 [n], in how many of the epochs that judge the sample it was, 0..1.
+        epochs: how many epochs are averaged.
+    """
+
+    aum: np.ndarray
+    is_indicator: np.ndarray
+    suggested: np.ndarray
+    suggested_share: np.ndarray
+    epochs: int
+
+
+def areas(folder: Path, n: int, n_classes: int, draws: int, epochs: range) -> Areas:
+    """Read the log block by block: memory grows with n, not with n times the epochs.
+
+    AUM: Pleiss et al. 2020, equation 2. Epochs in which the runner-up was the indicator class count in the
+    denominator of `suggested_share` but suggest nothing.
+
+    Args:
+        folder: the run's `margins` folder.
+        n: number of samples.
+        n_classes: number of classes without the indicator class.
+        draws: number of draws.
+        epochs: which epochs to average.
+    """
+    aum = np.empty((draws, n))
+    is_indicator = np.empty((draws, n), bool)
+    suggested = np.empty(n, np.int32)
+    share = np.empty(n)
+    for block in _blocks(n):
+        votes = []
+        for draw in range(draws):
+            margin, runner_up, indicator = read_block(folder, draw, epochs, block.start, block.stop)
+            aum[draw, block] = margin.mean(0, dtype=np.float64)
+            is_indicator[draw, block] = indicator
+            votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))
+        suggested[block], count = most_frequent(np.concatenate(votes))
+        judged_epochs = (~is_indicator[:, block]).sum(0) * len(epochs)
+        share[block] = count / np.maximum(judged_epochs, 1)
+    return Areas(aum, is_indicator, suggested, share, len(epochs))
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    for start in range(0, n, ROW_GROUP):
+        yield slice(start, min(start + ROW_GROUP, n))
+
+
+def most_frequent(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most frequent non-negative value of each column and how often it occurs; -1 and 0 when there is none.
+
+    Ties go to the smaller value. `votes` is int [votes, n]; the loop is over votes, never over samples.
+    """
+    ordered = np.sort(votes, axis=0)
+    value = np.full(votes.shape[1], -1, votes.dtype)
+    count = np.zeros(votes.shape[1], np.int64)
+    run = np.zeros_like(count)
+    for index, row in enumerate(ordered):
+        same = row == ordered[index - 1] if index else np.zeros(len(row), bool)
+        run = np.where(same, run + 1, 1)
+        better = (row >= 0) & (run > count)
+        value = np.where(better, row, value)
+        count = np.where(better, run, count)
+    return value, count

@@ -1,0 +1,53 @@
+"""Several draws, one verdict: which samples are flagged, and how suspect each is."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from aumclean.verdict.threshold import Rule, below_threshold
+
+Combine = Literal["all", "any", "mean"]
+
+
+@dataclass(frozen=True)
+class Combined:
+    """The draws' joint verdict, arrays of length n."""
+
+    flagged: np.ndarray  # bool
+    distance: np.ndarray  # float64: mean over the judging draws of (AUM - threshold) / deviation of AUM
+
+
+def combine_draws(
+    aum: np.ndarray, is_indicator: np.ndarray, thresholds: np.ndarray, how: Combine, rule: Rule = "percentile"
+) -> Combined:
+    """Combine the draws; an indicator sample of a draw is judged by the other draws only.
+
+    `all`: flagged by every draw that judges the sample, as the published code does; `any`: by at least one;
+    `mean`: the mean distance to the threshold is at most zero. Distances are in units of the deviation of the
+    draw's AUMs, since raw AUMs of different trainings have different scales.
+
+    Args:
+        aum: float64 [draws, n].
+        is_indicator: bool [draws, n].
+        thresholds: float64 [draws].
+        how: the rule above.
+        rule: whether a sample at the threshold is flagged, see `below_threshold`.
+    """
+    judges = ~is_indicator
+    votes = np.stack([below_threshold(draw, threshold, rule) for draw, threshold in zip(aum, thresholds, strict=True)])
+    scale = np.array([draw[judge].std() or 1.0 for draw, judge in zip(aum, judges, strict=True)])
+    distances = (aum - thresholds[:, None]) / scale[:, None]
+    distance = np.where(judges, distances, 0).sum(0) / np.maximum(judges.sum(0), 1)
+    if how == "all":
+        flagged = (votes | is_indicator).all(0)
+    elif how == "any":
+        flagged = (votes & judges).any(0)
+    else:
+        flagged = below_threshold(distance, 0.0, rule)
+    return Combined(flagged & judges.any(0), distance)
+
+
+def label_score(distance: np.ndarray) -> np.ndarray:
+    """Distance to the threshold as a score in [0, 1]: 0.5 at the threshold, lower is more suspect."""
+    return np.asarray(1 / (1 + np.exp(-distance)))

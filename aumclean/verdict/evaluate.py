@@ -1,0 +1,76 @@
+"""How good a report is, where the true labels are known."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from aumclean.errors import DataError
+
+SCORES = ("aum", "label_score")
+TOP = 100
+
+
+def evaluate(report: pa.Table, paths: pa.Array, true_labels: pa.Array) -> dict[str, Any]:
+    """Compare a report with the truth, sample by sample, joined by path.
+
+    Only judged samples of known truth count. Ranking and cut are measured apart: a good order with a bad
+    threshold looks different from the reverse.
+
+    Args:
+        report: from `judge`.
+        paths: string array, the samples whose truth is known.
+        true_labels: string array of the same length.
+
+    Returns:
+        Counts; `precision`, `recall`, `f1` of the flags; per score `auroc`, `average_precision`,
+        `f1_at_true_count` (flagging as many as are wrong) and `lift_at_100`. Null where undefined.
+
+    Raises:
+        DataError: when no sample's truth is known.
+    """
+    position = pc.index_in(report["path"], paths)
+    true = true_labels.take(position.combine_chunks())
+    known = pc.and_(pc.is_valid(true), pc.is_valid(report["flagged"]).combine_chunks())
+    table = report.append_column("true_label", true).filter(known)
+    if len(table) == 0:
+        raise DataError("--truth: none of its paths is in the report; it must be the manifest that was scanned")
+    wrong = pc.not_equal(table["label"], table["true_label"]).to_numpy()
+    flagged = table["flagged"].to_numpy()
+    hits = int((wrong & flagged).sum())
+    return {
+        "samples": len(table),
+        "wrong": int(wrong.sum()),
+        "noise_rate": float(wrong.mean()),
+        "flagged": int(flagged.sum()),
+        "precision": _ratio(hits, flagged.sum()),
+        "recall": _ratio(hits, wrong.sum()),
+        "f1": _ratio(2 * hits, flagged.sum() + wrong.sum()),
+        **{score: ranking(-table[score].to_numpy(), wrong) for score in SCORES},
+    }
+
+
+def ranking(suspicion: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:
+    """Measures of an order alone.
+
+    Args:
+        suspicion: float [n], larger is more suspect.
+        wrong: bool [n], the truth.
+    """
+    count = int(wrong.sum())
+    if count in {0, len(wrong)}:
+        return dict.fromkeys(("auroc", "average_precision", "f1_at_true_count", "lift_at_100"))
+    order = np.argsort(-suspicion, kind="stable")
+    top = min(TOP, len(wrong))
+    return {
+        "auroc": float(roc_auc_score(wrong, suspicion)),
+        "average_precision": float(average_precision_score(wrong, suspicion)),
+        "f1_at_true_count": float(wrong[order[:count]].mean()),
+        "lift_at_100": float(wrong[order[:top]].mean() / wrong.mean()),
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None

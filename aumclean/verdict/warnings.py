@@ -1,0 +1,71 @@
+"""Small numbers and odd labels: said by name in the summary and the report, never hidden."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FEW_INDICATORS = 100  # below it the 99th percentile rests on the one or two largest
+FEW_SAMPLES = 20  # a class below it is not judged
+OVER_FLAGGED = 0.5
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A named warning: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+def label_warnings(labels: np.ndarray, class_names: tuple[str, ...]) -> list[Caution]:
+    """What is allowed in labels (int [n]) but seldom meant, or too little to judge."""
+    found = []
+    alike: dict[str, list[str]] = {}
+    for name in class_names:
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            found.append(
+                Caution("similar-labels", f"labels differ only by case or blanks: {_listed(names)}; one class?")
+            )
+    counts = np.bincount(labels, minlength=len(class_names))
+    single = [class_names[index] for index in np.flatnonzero(counts == 1)]
+    few = [class_names[index] for index in np.flatnonzero((counts > 1) & (counts < FEW_SAMPLES))]
+    if single:
+        found.append(Caution("single-sample-class", f"not judged, one sample only: {_listed(single)}"))
+    if few:
+        found.append(Caution("small-class", f"not judged, fewer than {FEW_SAMPLES} samples: {_listed(few)}"))
+    if len(class_names) == 2:
+        found.append(Caution("two-classes", "with two classes a third of the data are indicator samples of each draw"))
+    return found
+
+
+def indicator_warnings(indicators: int) -> list[Caution]:
+    """What to say of the number of indicator samples per draw."""
+    if indicators >= FEW_INDICATORS:
+        return []
+    return [
+        Caution(
+            "few-indicator-samples",
+            f"{indicators} indicator samples per draw, fewer than {FEW_INDICATORS}: the threshold rests on the "
+            "largest one or two; see its interval",
+        )
+    ]
+
+
+def flag_warnings(flagged_share: float) -> list[Caution]:
+    """What to say of how much was flagged."""
+    if flagged_share <= OVER_FLAGGED:
+        return []
+    return [
+        Caution(
+            "mostly-flagged",
+            f"{flagged_share:.0%} of the samples are flagged: the network did not learn the classes; "
+            "more --epochs, more data or another --arch may help; trust the ranking before the flags",
+        )
+    ]
+
+
+def _listed(names: list[str], most: int = 10) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
