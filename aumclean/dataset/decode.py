@@ -65,8 +65,9 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip at 255
         values = np.asarray(image, np.float32)
-        brightest = float(values.max(initial=1))
-        top = 255 if brightest <= 255 else 65535 if brightest <= 65535 else brightest
+        brightest = float(values.max(initial=0))
+        scales = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        top = next((scale for scale in scales if brightest <= scale), brightest)
         return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8)).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         layer = image.convert("RGBA")

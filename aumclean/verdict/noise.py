@@ -4,18 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from aumclean.verdict.threshold import bootstrap_quantiles, interval
+from aumclean.verdict.threshold import BOOTSTRAP, interval
 
-MEDIAN = 0.5
+LEVELS = np.linspace(0.5, 0.99, 50)  # below the indicators' median too few samples are left to count
 Z95 = 1.959964  # standard normal, two-sided 95 %
 
 
 def noise_rate(aum: np.ndarray, is_indicator: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
     """Estimate which share of the samples is mislabeled, with a 95 % bootstrap interval.
 
-    If mislabeled samples have AUMs like indicator samples, half of them lie below the indicators' median, where
-    correctly labeled ones are rare: so the share is twice that found there (after Storey's estimate of the
-    share of true null hypotheses, 2002). Averaged over the draws.
+    If a share p of the samples behaves like indicator samples, then at every cut at least p times as many samples
+    lie below it as indicator samples do. So the smallest ratio of the two distribution functions bounds p, and
+    estimates it where some cut has hardly any correctly labeled sample below it (Blanchard, Lee, Scott 2010,
+    mixture proportion estimation). Averaged over the draws.
 
     Args:
         aum: float64 [draws, n].
@@ -25,18 +26,32 @@ def noise_rate(aum: np.ndarray, is_indicator: np.ndarray, rng: np.random.Generat
     Returns:
         `estimate`, `low` and `high`, each 0..1.
     """
-    replicates, estimates = [], []
+    estimates, replicates = [], []
     for draw, indicator in zip(aum, is_indicator, strict=True):
-        judged, known_wrong = np.sort(draw[~indicator]), draw[indicator]
-        estimates.append(_share_below(judged, np.quantile(known_wrong, MEDIAN)) / MEDIAN)
-        share = _share_below(judged, bootstrap_quantiles(known_wrong, MEDIAN, rng))
-        replicates.append(rng.binomial(len(judged), share) / len(judged) / MEDIAN)
-    low, high = interval(np.mean(replicates, axis=0).clip(0, 1))
-    return {"estimate": float(np.mean(estimates).clip(0, 1)), "low": low, "high": high}
+        cuts = np.quantile(draw[indicator], LEVELS)
+        judged, known_wrong = (_counts_between(cuts, draw[chosen]) for chosen in (~indicator, indicator))
+        estimates.append(_smallest_ratio(judged, known_wrong))
+        replicates.append(_smallest_ratio(*(_resampled(counts, rng) for counts in (judged, known_wrong))))
+    estimate = float(np.mean(estimates))
+    low, high = interval(np.mean(replicates, axis=0))
+    return {"estimate": estimate, "low": min(low, estimate), "high": max(high, estimate)}
 
 
-def _share_below(ordered: np.ndarray, cut: np.ndarray | float) -> np.ndarray:
-    return np.asarray(np.searchsorted(ordered, cut, side="right") / len(ordered))
+def _counts_between(cuts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """How many values lie in each gap between the cuts, the outer gaps included: int [cuts + 1]."""
+    return np.bincount(np.searchsorted(cuts, values, side="left"), minlength=len(cuts) + 1)
+
+
+def _resampled(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.multinomial(counts.sum(), counts / counts.sum(), BOOTSTRAP)
+
+
+def _smallest_ratio(judged: np.ndarray, known_wrong: np.ndarray) -> np.ndarray:
+    """min over cuts of F_judged / F_known_wrong, from counts [..., cuts + 1]; at most 1."""
+    below, wrong_below = (
+        counts.cumsum(-1)[..., :-1] / counts.sum(-1, keepdims=True) for counts in (judged, known_wrong)
+    )
+    return np.asarray((below / np.maximum(wrong_below, 1e-12)).min(-1).clip(0, 1))
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

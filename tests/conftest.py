@@ -1,0 +1,102 @@
+"""Shared ground: an environment without surprises, small images that can be learned, one trained run for all."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No colour, 80 columns, an own cache, and nothing of the developer's settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("AUMCLEAN_") or name in {"CI", "GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS", "NO_COLOR"}:
+                patch.delenv(name)
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("TERMINAL_WIDTH", "80")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def save_image() -> Callable[..., Path]:
+    """Write a small noisy image of one colour."""
+    return write_image
+
+
+def write_image(path: Path, colour: tuple[int, int, int] = (200, 100, 50), size: int = 12, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(-25, 26, (size, size, 3))
+    Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def write_folder(root: Path, per_class: int = 4) -> Path:
+    """An image folder with three classes that differ in colour."""
+    for index, (name, colour) in enumerate(COLOURS.items()):
+        for number in range(per_class):
+            write_image(root / name / f"{number:03d}.png", colour, seed=1000 * index + number)
+    return root
+
+
+@pytest.fixture
+def make_folder() -> Callable[..., Path]:
+    """Write an image folder with three classes that differ in colour."""
+    return write_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three classes of four images."""
+    return write_folder(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A folder of 360 images in which 30 lie in the wrong class folder: `.root` and the set `.wrong` of their paths."""
+    root = tmp_path_factory.mktemp("planted") / "photos"
+    rng = np.random.default_rng(7)
+    names = list(COLOURS)
+    wrong = set()
+    for number in range(360):
+        true = number % 3
+        given = (true + rng.integers(1, 3)) % 3 if number % 12 == 5 else true
+        path = f"{names[given]}/{number:03d}.png"
+        write_image(root / path, COLOURS[names[true]], seed=number)
+        if given != true:
+            wrong.add(path)
+    return SimpleNamespace(root=root, wrong=wrong)
+
+
+@pytest.fixture(scope="session")
+def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A finished scan of the planted folder: `.run`, `.verdict`, `.wrong`, `.root`. Read it, do not change it."""
+    from aumclean import config
+    from aumclean.dataset.read import read_samples
+    from aumclean.scan import scan
+
+    settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", "epochs": 5, "flip": False}, environment={})
+    done = scan(read_samples(planted.root), planted.root, settled)
+    return SimpleNamespace(run=done.run, verdict=done.verdict, wrong=planted.wrong, root=planted.root)
+
+
+@pytest.fixture
+def aumclean(capfd: pytest.CaptureFixture[str]) -> Callable[..., SimpleNamespace]:
+    """Run the command line in this process: `.code`, `.out`, `.err`."""
+    from aumclean.cli import main
+
+    def run(*arguments: object) -> SimpleNamespace:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return SimpleNamespace(code=stopped.value.code, out=out, err=err)
+
+    return run

@@ -1,0 +1,105 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from aumclean.dataset import cache
+from aumclean.dataset.cache import decoded
+from aumclean.dataset.decode import decode_image
+from aumclean.dataset.read import read_samples
+from aumclean.errors import DataError
+
+
+def load(folder, cache_dir, size=8, limit_gib=1.0, workers=1):
+    return decoded(read_samples(folder), size, workers=workers, cache_dir=cache_dir, limit_gib=limit_gib)
+
+
+def test_the_second_run_reads_what_the_first_decoded(folder, tmp_path):
+    first, second = load(folder, tmp_path / "cache"), load(folder, tmp_path / "cache")
+    assert (first.from_cache, second.from_cache) == (False, True)
+    np.testing.assert_array_equal(first.images, second.images)
+    expected = decode_image((folder / "blue" / "002.png").read_bytes(), 8)[0]
+    np.testing.assert_array_equal(second.images[6], expected)
+
+
+@pytest.mark.parametrize("change", ["content", "size"])
+def test_a_changed_file_or_another_size_is_decoded_again(folder, tmp_path, save_image, change):
+    load(folder, tmp_path / "cache")
+    if change == "content":
+        file = save_image(folder / "blue" / "002.png", colour=(0, 0, 0), seed=99)
+        os.utime(file, ns=(1, 1))
+    assert not load(folder, tmp_path / "cache", size=9 if change == "size" else 8).from_cache
+
+
+def test_unreadable_files_leave_no_gap(folder, tmp_path):
+    whole = load(folder, tmp_path / "cache").images
+    (folder / "amber" / "001.png").write_bytes(b"broken")
+    (folder / "green" / "003.png").unlink()
+    (folder / "green" / "003.png").write_bytes(b"")
+    found = load(folder, tmp_path / "cache")
+    assert found.readable.tolist() == [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    np.testing.assert_array_equal(found.images, whole[found.readable])
+    assert found.files["reason"].to_pylist()[1] == "not an image"
+    assert found.files["reason"].to_pylist()[11] == "empty"
+
+
+def test_processes_decode_what_one_process_decodes(tmp_path, make_folder, monkeypatch):
+    monkeypatch.setattr("aumclean.dataset.decode.SERIAL_BELOW", 1)
+    monkeypatch.setattr("aumclean.dataset.decode.CHUNK", 7)
+    folder = make_folder(tmp_path / "photos", per_class=10)
+    together = load(folder, tmp_path / "a", workers=2)
+    alone = load(folder, tmp_path / "b", workers=1)
+    np.testing.assert_array_equal(together.images, alone.images)
+    assert together.files.equals(alone.files)
+
+
+def test_the_longest_unused_entry_goes_when_the_limit_is_passed(folder, tmp_path):
+    entry_gib = 12 * 8 * 8 * 3 / cache.GIB
+    for size in (8, 9, 10):
+        load(folder, tmp_path / "cache", size=size, limit_gib=1e9 * entry_gib)
+    load(folder, tmp_path / "cache", size=8)  # now 9 is the longest unused
+    sizes = [
+        sum(file.stat().st_size for file in path.iterdir()) for path in (tmp_path / "cache").iterdir() if path.is_dir()
+    ]
+    load(folder, tmp_path / "cache", size=11, limit_gib=(sum(sizes) + 100) / cache.GIB)
+    assert [load(folder, tmp_path / "cache", size=size).from_cache for size in (8, 10, 11)] == [True] * 3
+    assert not load(folder, tmp_path / "cache", size=9).from_cache
+
+
+def test_a_build_that_fails_leaves_nothing_and_the_next_one_works(folder, tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.os, "fsync", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            load(folder, tmp_path / "cache")
+    assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+    assert len(load(folder, tmp_path / "cache").images) == 12
+
+
+def test_too_small_a_disk_is_said_before_decoding(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    with pytest.raises(DataError, match="GiB are free.*--cache-dir"):
+        load(folder, tmp_path / "cache")
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from aumclean.dataset.cache import decoded
+from aumclean.dataset.read import read_samples
+found = decoded(read_samples(Path(sys.argv[1])), 8, workers=1, cache_dir=Path(sys.argv[2]), limit_gib=1)
+print(found.from_cache, found.images.sum())
+"""
+
+
+def test_two_runs_at_once_build_one_entry(tmp_path, make_folder):
+    folder = make_folder(tmp_path / "photos", per_class=150)
+    command = [sys.executable, "-c", BUILD, folder, tmp_path / "cache"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = sorted(process.communicate(timeout=120)[0].split() for process in both)
+    assert [from_cache for from_cache, _ in answers] == ["False", "True"]
+    assert answers[0][1] == answers[1][1]

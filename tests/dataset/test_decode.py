@@ -1,0 +1,125 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aumclean.dataset.decode import decode_chunk, decode_image, median_short_side
+from aumclean.dataset.read import read_samples
+
+
+def encode(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def flat(mode, colour, size=(16, 16)):
+    return Image.new(mode, size, colour)
+
+
+def palette(transparent=None):
+    image = flat("RGB", (200, 40, 10)).quantize(4)
+    return encode(image, **({} if transparent is None else {"transparency": transparent}))
+
+
+@pytest.mark.parametrize(
+    ("encoded", "expected"),
+    [
+        (encode(flat("RGB", (200, 40, 10))), (200, 40, 10)),
+        (encode(flat("L", 120)), (120, 120, 120)),
+        (encode(flat("1", 1)), (255, 255, 255)),
+        (palette(), (200, 40, 10)),
+        (palette(transparent=0), (255, 255, 255)),
+        (encode(flat("RGBA", (200, 40, 10, 255))), (200, 40, 10)),
+        (encode(flat("RGBA", (200, 40, 10, 0))), (255, 255, 255)),
+        (encode(flat("LA", (0, 128))), (127, 127, 127)),
+        (encode(flat("I;16", 257 * 100)), (100, 100, 100)),
+        (encode(flat("I", 257 * 100), "TIFF"), (100, 100, 100)),
+        (encode(flat("F", 0.5), "TIFF"), (127, 127, 127)),
+        (encode(flat("CMYK", (0, 255, 255, 0)), "TIFF"), (255, 0, 0)),
+    ],
+    ids=[
+        "rgb",
+        "grey",
+        "bilevel",
+        "palette",
+        "clear palette",
+        "rgba",
+        "clear",
+        "grey+alpha",
+        "16 bit",
+        "32 bit",
+        "float",
+        "cmyk",
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb(encoded, expected):
+    pixels, width, height = decode_image(encoded, 8)
+    assert (pixels.dtype, pixels.shape, width, height) == (np.uint8, (8, 8, 3), 16, 16)
+    np.testing.assert_allclose(pixels.reshape(-1, 3), np.tile(expected, (64, 1)), atol=2)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_and_the_size_is_that_of_the_upright_image(kind, orientation):
+    upright = np.zeros((32, 64, 3), np.uint8)
+    upright[:16, :32] = 255  # white corner top left
+    turned = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    image = Image.fromarray(upright)
+    if turned is not None:
+        image = image.transpose(Image.Transpose(turned))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, width, height = decode_image(encode(image, kind, exif=exif), 8)
+    assert (width, height) == (64, 32)
+    bright = pixels.mean(2) > 127
+    assert bright[:4, :4].all()
+    assert not bright[4:].any()
+    assert not bright[:, 4:].any()
+
+
+def test_large_jpegs_are_decoded_small_and_report_their_own_size():
+    gradient = np.linspace(0, 255, 800, dtype=np.uint8)
+    image = Image.fromarray(np.broadcast_to(gradient[None, :, None], (600, 800, 3)).copy())
+    pixels, width, height = decode_image(encode(image, "JPEG", quality=95), 16)
+    assert (width, height) == (800, 600)
+    centres = (np.arange(16) + 0.5) * 800 / 16
+    np.testing.assert_allclose(pixels[8, :, 0], centres * 255 / 800, atol=3)
+
+
+def png_of_size(width, height):
+    def part(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"")) + part(b"IEND", b"")
+
+
+def test_each_way_of_being_unreadable_has_its_reason_and_costs_only_itself(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    jpeg = encode(Image.fromarray(noise), "JPEG")
+    png = encode(Image.fromarray(noise))
+    good = tmp_path / "good.png"
+    good.write_bytes(png)
+    (tmp_path / "folder.png").mkdir()
+    chunk = [
+        good, tmp_path / "missing.png", b"", None, b"hello", jpeg[: len(jpeg) // 2], png[: len(png) // 2],
+        png_of_size(20_000, 20_000), png_of_size(10_000, 10_000), tmp_path / "folder.png", png,
+    ]  # fmt: skip
+    found = decode_chunk(chunk, 8)
+    bomb = "more than 89478485 pixels (decompression bomb)"
+    assert found.reason == [
+        None, "missing", "empty", "empty", "not an image", "truncated", "truncated",
+        bomb, bomb, "is a directory", None,
+    ]  # fmt: skip
+    assert found.images.shape == (2, 8, 8, 3)
+    assert found.content_hash[0] == found.content_hash[-1]
+
+
+def test_median_short_side_ignores_what_cannot_be_opened(folder, save_image):
+    (folder / "amber" / "broken.png").write_bytes(b"x")
+    save_image(folder / "amber" / "large.png", size=100)
+    assert median_short_side(read_samples(folder)) == 12

@@ -1,0 +1,83 @@
+import pytest
+
+from aumclean.dataset.read import read_samples
+from aumclean.errors import DataError
+
+
+def test_classes_are_the_folders_in_plain_order(folder):
+    samples = read_samples(folder)
+    assert samples.class_names == ("amber", "blue", "green")
+    assert samples.paths.to_pylist()[:2] == ["amber/000.png", "amber/001.png"]
+    assert samples.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert samples.name == "photos"
+    assert samples.notes == ()
+
+
+def test_splits_are_not_classes_and_train_is_read_by_default(folder, tmp_path, save_image):
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            save_image(tmp_path / "split" / split / name / f"{split}.png")
+    samples = read_samples(tmp_path / "split")
+    assert samples.paths.to_pylist() == ["train/a/train.png", "train/b/train.png"]
+    assert "reading 'train'" in samples.notes[0]
+    assert read_samples(tmp_path / "split", split="val").paths.to_pylist() == ["val/a/val.png", "val/b/val.png"]
+    with pytest.raises(DataError, match="no split folder 'test'.*it has: train, val"):
+        read_samples(tmp_path / "split", split="test")
+
+
+def test_a_class_may_be_called_test_beside_other_classes(folder, save_image):
+    save_image(folder / "test" / "x.png")
+    assert read_samples(folder).class_names == ("amber", "blue", "green", "test")
+
+
+def test_nested_classes_are_refused_until_the_user_says_which_folder_counts(tmp_path, save_image):
+    for path in ("animals/cat/1.png", "animals/dog/1.png", "plants/fern/1.png"):
+        save_image(tmp_path / path)
+    with pytest.raises(DataError, match="nested folders.*'animals' or 'cat'.*--class-folder"):
+        read_samples(tmp_path)
+    assert read_samples(tmp_path, class_folder="first").class_names == ("animals", "plants")
+    assert read_samples(tmp_path, class_folder="last").class_names == ("cat", "dog", "fern")
+
+
+def test_hidden_files_and_other_files_are_no_images(folder, save_image):
+    (folder / "amber" / "notes.txt").write_text("x")
+    save_image(folder / "amber" / ".hidden.png")
+    save_image(folder / ".thumbnails" / "x.png")
+    assert len(read_samples(folder)) == 12
+
+
+def test_suffixes_count_in_any_case(folder):
+    (folder / "amber" / "000.png").rename(folder / "amber" / "000.PNG")
+    assert len(read_samples(folder)) == 12
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda root: None, "no such file or folder"),
+        (lambda root: root.mkdir(), "holds no images"),
+        (lambda root: (root / "only").mkdir(parents=True), "holds no images"),
+    ],
+)
+def test_nothing_to_read_is_said(tmp_path, make, says):
+    make(tmp_path / "photos")
+    with pytest.raises(DataError, match=says):
+        read_samples(tmp_path / "photos")
+
+
+def test_loose_images_and_a_single_class_are_refused(tmp_path, save_image):
+    save_image(tmp_path / "x.png")
+    with pytest.raises(DataError, match="lie directly in it"):
+        read_samples(tmp_path)
+    save_image(tmp_path / "a" / "1.png")
+    with pytest.raises(DataError, match="lies in no class folder"):
+        read_samples(tmp_path)
+    (tmp_path / "x.png").unlink()
+    with pytest.raises(DataError, match="all 1 images have the label 'a'"):
+        read_samples(tmp_path)
+
+
+def test_limit_is_spread_over_the_classes(folder):
+    samples = read_samples(folder, limit=6)
+    assert samples.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(read_samples(folder, limit=99)) == 12

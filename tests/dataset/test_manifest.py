@@ -1,0 +1,187 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aumclean.dataset.read import read_samples
+from aumclean.errors import DataError
+
+ODD_LABELS = ["001", "NA", "None", "null", "1e5", "true", "ünï", "a,b"]
+
+
+@pytest.fixture
+def images(tmp_path, save_image):
+    """Eight images in `pics`, listed as `.paths`."""
+    return [save_image(tmp_path / "pics" / f"{number}.png", seed=number) for number in range(8)]
+
+
+def rows(labels=ODD_LABELS):
+    return [(f"pics/{number}.png", label) for number, label in enumerate(labels)]
+
+
+def write_csv(file, pairs, header=("path", "label"), delimiter=","):
+    quoted = [delimiter.join(f'"{cell}"' for cell in line) for line in (header, *pairs)]
+    file.write_text("\n".join(quoted) + "\n", encoding="utf-8")
+    return file
+
+
+def write(kind, folder, pairs):
+    file = folder / f"list.{kind}"
+    if kind == "csv":
+        return write_csv(file, pairs)
+    if kind == "tsv":
+        return write_csv(file, pairs, delimiter="\t")
+    if kind == "jsonl":
+        file.write_text("".join(json.dumps({"path": path, "label": label}) + "\n" for path, label in pairs))
+    else:
+        pq.write_table(pa.table({"path": [path for path, _ in pairs], "label": [label for _, label in pairs]}), file)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_labels_survive_as_strings_in_every_format(images, tmp_path, kind):
+    samples = read_samples(write(kind, tmp_path, rows()))
+    assert [samples.class_names[label] for label in samples.labels] == ODD_LABELS
+    assert samples.paths.to_pylist() == [path for path, _ in rows()]
+    assert [samples.images.locations[row] for row in samples.rows] == images
+
+
+def test_bom_crlf_and_extra_columns_are_kept(images, tmp_path):
+    lines = ["path,label,note", *(f"{path},{'x' if i % 2 else 'y'},n{i}" for i, (path, _) in enumerate(rows()))]
+    (tmp_path / "list.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    samples = read_samples(tmp_path / "list.csv")
+    assert samples.manifest["note"].to_pylist() == [f"n{i}" for i in range(8)]
+    assert samples.class_names == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (("path", "other"), "has no label column.*--label-column"),
+        (("other", "label"), "has no path column.*--path-column"),
+        (("path", "path"), "'path' more than once"),
+    ],
+)
+def test_unclear_columns_name_the_option(images, tmp_path, header, says):
+    with pytest.raises(DataError, match=says):
+        read_samples(write_csv(tmp_path / "list.csv", rows(), header=header))
+
+
+def test_ambiguous_columns_must_be_chosen(images, tmp_path):
+    three = [(path, label, "z") for path, label in rows()]
+    file = write_csv(tmp_path / "list.csv", three, header=("path", "label", "class"))
+    with pytest.raises(DataError, match="may be in label or class; say which with --label-column"):
+        read_samples(file)
+    assert len(read_samples(file, label_column="label").class_names) == 8
+    with pytest.raises(DataError, match="no column 'labl'.*did you mean 'label'"):
+        read_samples(file, label_column="labl")
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "/etc/passwd", "pics/../../x.png", "https://host/x.png", "s3://b/x.png"]
+)
+def test_paths_may_not_leave_the_root(images, tmp_path, path):
+    file = write_csv(tmp_path / "list.csv", [*rows(), (path, "x")])
+    with pytest.raises(DataError, match=r"row 9: path .* is not inside .*--root"):
+        read_samples(file)
+
+
+def test_absolute_paths_below_the_root_are_fine(images, tmp_path):
+    file = write_csv(
+        tmp_path / "list.csv", [(str(image), label) for image, label in zip(images, "abababab", strict=True)]
+    )
+    assert read_samples(file).paths.to_pylist() == [f"pics/{number}.png" for number in range(8)]
+
+
+def test_root_says_where_paths_begin(images, tmp_path):
+    (tmp_path / "lists").mkdir()
+    file = write_csv(tmp_path / "lists" / "list.csv", rows())
+    with pytest.raises(DataError, match="none of its 8 images exists.*--root"):
+        read_samples(file)
+    assert len(read_samples(file, root=tmp_path)) == 8
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        ([*rows(), ("pics/./1.png", "x")], "'pics/1.png' is listed 2 times"),
+        ([*rows(), ("pics/1.png", "NA")], "'pics/1.png' is listed 2 times"),
+        ([*rows()[:3], ("pics/3.png", " ")], "row 4 has an empty 'label'"),
+        ([("", "x")], "row 1 has an empty 'path'"),
+    ],
+)
+def test_repeated_paths_and_empty_cells_are_refused(images, tmp_path, pairs, says):
+    with pytest.raises(DataError, match=says):
+        read_samples(write_csv(tmp_path / "list.csv", pairs))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("list.csv", b"", "is not a readable csv table"),
+        ("list.csv", b"path,label\n", "has no rows"),
+        ("list.csv", b"path,label\na.png,x\nb.png,x,y\n", "is not a readable csv table"),
+        ("list.csv", "path,label\na.png,é\n".encode("latin-1"), "is not a readable csv table"),
+        ("list.jsonl", b'{"path": "a.png", "label": "x"}\n{oops\n', "line 2 is not JSON"),
+        ("list.jsonl", b"[1]\n", "line 1 is not a JSON object"),
+        ("list.parquet", b"not parquet", "is not a readable parquet table"),
+        ("list.xlsx", b"PK", "is neither a folder nor a table"),
+    ],
+)
+def test_broken_tables_are_named(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_samples(tmp_path / name)
+
+
+def test_hugging_face_image_folder(images, tmp_path):
+    lines = [json.dumps({"file_name": f"{number}.png", "label": "ab"[number % 2]}) for number in range(8)]
+    (tmp_path / "pics" / "metadata.jsonl").write_text("\n".join(lines))
+    samples = read_samples(tmp_path / "pics")
+    assert samples.class_names == ("a", "b")
+    assert samples.name == "pics"
+    (tmp_path / "pics" / "metadata.csv").write_text("file_name,label\n")
+    with pytest.raises(DataError, match=r"metadata.csv and metadata.jsonl; keep one"):
+        read_samples(tmp_path / "pics")
+
+
+def test_split_column_reads_train_and_says_so(images, tmp_path):
+    three = [(path, "ab"[number % 2], "train" if number < 6 else "test") for number, (path, _) in enumerate(rows())]
+    file = write_csv(tmp_path / "list.csv", three, header=("path", "label", "split"))
+    samples = read_samples(file)
+    assert len(samples) == 6
+    assert "reading 'train'" in samples.notes[0]
+    assert read_samples(file, split="test").paths.to_pylist() == ["pics/6.png", "pics/7.png"]
+    with pytest.raises(DataError, match="no row has the split 'val'.*test, train"):
+        read_samples(file, split="val")
+
+
+def encoded(images):
+    return [image.read_bytes() for image in images]
+
+
+@pytest.mark.parametrize("as_struct", [True, False])
+def test_images_inside_parquet(images, tmp_path, as_struct):
+    data = encoded(images)
+    column = [{"bytes": item, "path": None} for item in data] if as_struct else data
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())]) if as_struct else pa.binary()
+    pq.write_table(pa.table({"image": pa.array(column, kind), "label": ["a", "b"] * 4}), tmp_path / "set.parquet")
+    samples = read_samples(tmp_path / "set.parquet")
+    assert samples.paths.to_pylist()[:2] == ["set.parquet/0000000", "set.parquet/0000001"]
+    assert [item for chunk in samples.images.chunks(samples.rows, 3) for item in chunk] == data
+    some = samples.evenly(3)
+    assert [item for chunk in some.images.chunks(some.rows, 2) for item in chunk] == [data[row] for row in some.rows]
+
+
+def test_hugging_face_class_labels_become_names(images, tmp_path):
+    features = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}}}
+    table = pa.table({"image": pa.array(encoded(images), pa.binary()), "label": [0, 1] * 4})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "set.parquet")
+    assert read_samples(tmp_path / "set.parquet").class_names == ("cat", "dog")
+
+
+def test_embedded_images_keep_their_own_names_when_these_differ(images, tmp_path):
+    column = [{"bytes": item, "path": f"cat/{number}.jpg"} for number, item in enumerate(encoded(images))]
+    pq.write_table(pa.table({"image": column, "label": ["a", "b"] * 4}), tmp_path / "set.parquet")
+    assert read_samples(tmp_path / "set.parquet").paths.to_pylist() == [f"cat/{number}.jpg" for number in range(8)]

@@ -1,0 +1,93 @@
+"""The plan of the house, held by reading the imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aumclean
+
+PACKAGE = Path(aumclean.__file__).parent
+
+BASE = {"errors", "atomic", "config", "run", "margins"}
+MAY_IMPORT = {
+    "errors": set(),
+    "atomic": set(),
+    "config": {"errors"},
+    "run": {"errors", "atomic"},
+    "margins": {"errors", "atomic"},
+    "dataset": BASE,
+    "training": BASE | {"dataset"},
+    "verdict": BASE,
+    "reports": BASE | {"verdict"},
+    "scan": BASE | {"dataset", "training", "verdict", "reports"},
+    "demo": BASE | {"dataset"},
+    "cli": BASE | {"dataset", "training", "verdict", "reports", "scan", "demo"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports")
+ONLY_IN_CLI = {"typer", "rich"}
+
+
+def modules():
+    for file in sorted(PACKAGE.rglob("*.py")):
+        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        yield room, file
+
+
+def imported(file):
+    """Every module a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            if node.module == "aumclean":
+                yield from (f"aumclean.{alias.name}" for alias in node.names if alias.name != "__version__")
+            else:
+                yield node.module
+
+
+def test_every_room_has_its_place_in_the_plan():
+    assert {room for room, _ in modules()} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(("room", "file"), list(modules()), ids=lambda value: str(value).removeprefix(str(PACKAGE)))
+def test_imports_point_down(room, file):
+    for name in imported(file):
+        if name.startswith("aumclean."):
+            other = name.split(".")[1]
+            assert other == room or other in MAY_IMPORT[room], f"{room} imports {name}"
+
+
+@pytest.mark.parametrize(("room", "file"), list(modules()), ids=lambda value: str(value).removeprefix(str(PACKAGE)))
+def test_only_the_command_line_knows_typer_and_rich_and_only_training_knows_torch(room, file):
+    names = {name.split(".")[0] for name in imported(file)}
+    assert room == "cli" or not names & ONLY_IN_CLI
+    assert room not in WITHOUT_TORCH or not names & {"torch", "torchvision", "accelerate"}
+
+
+@pytest.mark.parametrize("file", [file for _, file in modules()], ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is(file):
+    assert ast.get_docstring(ast.parse(file.read_text()))
+
+
+def loaded_by(code):
+    """Which of the heavy packages a fresh interpreter has loaded after some code."""
+    heavy = ("torch", "pandas", "pyarrow", "rich", "accelerate", "sklearn")
+    script = f"import sys\ntry:\n    {code}\nexcept SystemExit: pass\nprint([n for n in {heavy} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["report", "--help"]])
+def test_help_and_version_load_nothing_heavy(arguments):
+    assert loaded_by(f"from aumclean.cli import main; main({arguments})") == set()
+
+
+@pytest.mark.parametrize("module", ["verdict.judge", "reports.write", "margins.log", "run", "dataset.manifest"])
+def test_what_works_on_a_finished_run_never_loads_torch(module):
+    assert not loaded_by(f"import aumclean.{module}") & {"torch", "accelerate"}
