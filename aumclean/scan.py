@@ -142,6 +142,7 @@ def scan(samples: Samples, source: Path, config: ScanConfig, *, track: Track[Any
     prepared = prepare(samples, config)
     images = _decode(samples, config, prepared, track)
     run = new_run(config.out, samples.name, overwrite=config.overwrite)
+    logger.info("writing to %s", run.path)
     with run.lock():
         run.write(_record(samples, source, config, prepared, images))
         _write_samples(run, samples, images)
@@ -320,7 +321,7 @@ def _train_draw(
         record["epochs_done"][draw] = epoch.number + 1
         record["training_seconds"][draw] += epoch.seconds
         run.write(record)
-        logger.info(
+        logger.debug(
             "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
             draw + 1, draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy, n / epoch.seconds,
         )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False}
 COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
 
 
@@ -60,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A folder of 360 images in which 30 lie in the wrong class folder: `.root` and the set `.wrong` of their paths."""
+    """360 images, 30 in the wrong folder: `.root`, the set `.wrong` of their paths, `.options` that find them."""
     root = tmp_path_factory.mktemp("planted") / "photos"
     rng = np.random.default_rng(7)
     names = list(COLOURS)
@@ -72,7 +73,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         write_image(root / path, COLOURS[names[true]], seed=number)
         if given != true:
             wrong.add(path)
-    return SimpleNamespace(root=root, wrong=wrong)
+    return SimpleNamespace(root=root, wrong=wrong, options=PLANTED_SCAN)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory)
     from aumclean.dataset.read import read_samples
     from aumclean.scan import scan
 
-    settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", "epochs": 5, "flip": False}, environment={})
+    settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", **PLANTED_SCAN}, environment={})
     done = scan(read_samples(planted.root), planted.root, settled)
     return SimpleNamespace(run=done.run, verdict=done.verdict, wrong=planted.wrong, root=planted.root)
 

@@ -1,14 +1,15 @@
 """The command line: the only place that knows Typer and Rich, and where every error becomes one line."""
 
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from functools import partial
 
 import typer
 
 from aumclean.cli import corrupt, demo, env, evaluate, report, scan
-from aumclean.cli.console import show_error, with_common_options
+from aumclean.cli.console import Interrupted, show_error, wanted, with_common_options
 from aumclean.errors import AumcleanError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -26,7 +27,7 @@ app = typer.Typer(
 
 
 @app.callback(epilog="Start with `aumclean demo`, then `aumclean scan FOLDER`.")
-@with_common_options
+@partial(with_common_options, root=True)
 def _root() -> None:
     pass
 
@@ -43,23 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         app(args=None if arguments is None else list(arguments), prog_name="aumclean")
-    except (KeyboardInterrupt, typer.Abort):
-        show_error("interrupted; go on with --resume RUN if a scan had begun")
+    except Interrupted:
+        show_error("interrupted; a scan that had begun goes on with: aumclean scan --resume RUN")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(COULD_NOT_RUN)
     except Exception as error:
-        if logging.getLogger("aumclean").isEnabledFor(logging.DEBUG):
-            raise_with_traceback(error)
+        if wanted.traceback:
+            traceback.print_exception(error)
         show_error(in_one_line(error))
         sys.exit(COULD_NOT_RUN)
-
-
-def raise_with_traceback(error: Exception) -> None:
-    """Print the traceback, for `--debug`, and exit like any other error."""
-    sys.excepthook(type(error), error, error.__traceback__)
-    sys.exit(COULD_NOT_RUN)
 
 
 def in_one_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Sized)
 Tracker = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
+
+wanted = SimpleNamespace(traceback=False)
+"""What --debug asked for, which outlives the command that failed."""
 
 
 def console() -> "Console":
@@ -91,16 +95,20 @@ def _common_options(
     """Options of every command."""
 
 
-def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --quiet, --verbose, --debug and --version to a command."""
+def with_common_options(command: Callable[..., None], *, root: bool = False) -> Callable[..., None]:
+    """Add --quiet, --verbose, --debug and --version to a command, to be given before its name (`root`) or after."""
     common = inspect.signature(_common_options).parameters
     own = inspect.signature(command, eval_str=True)
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
         quiet, verbose, debug, _ = (given.pop(name) for name in common)
-        _set_up_logging(quiet, verbose, debug)
-        command(**given)
+        if root or quiet or verbose or debug:
+            _set_up(quiet, verbose, debug)
+        try:
+            command(**given)
+        except KeyboardInterrupt:  # Typer would end without a word
+            raise Interrupted from None
 
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
@@ -111,6 +119,10 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+class Interrupted(Exception):
+    """The user pressed Ctrl-C."""
+
+
 class _ToStandardError(logging.Handler):
     """Log records as sentences of ours; found anew each time, so that a redirected stream is the one written to."""
 
@@ -119,15 +131,12 @@ class _ToStandardError(logging.Handler):
         sys.stderr.write(f"aumclean: {kind}{printable(record.getMessage())}\n")
 
 
-def _set_up_logging(quiet: bool, verbose: bool, debug: bool) -> None:
+def _set_up(quiet: bool, verbose: bool, debug: bool) -> None:
     logger = logging.getLogger("aumclean")
-    if debug:
-        logger.setLevel(logging.DEBUG)
-    elif logger.level in {logging.NOTSET, logging.INFO} or quiet or verbose:
-        logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose or debug else logging.INFO)
     logger.handlers = [_ToStandardError()]
     logger.propagate = False
-    logging.getLogger("aumclean.scan").setLevel(logging.NOTSET if verbose or debug or quiet else logging.WARNING)
+    wanted.traceback = debug
 
 
 @contextmanager

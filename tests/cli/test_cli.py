@@ -1,0 +1,258 @@
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aumclean import __version__
+from aumclean.cli import app, console
+
+COMMANDS = ["scan", "report", "evaluate", "corrupt", "demo", "env"]
+
+
+def test_version_on_every_command(aumclean):
+    for command in ([], *([name] for name in COMMANDS)):
+        done = aumclean(*command, "--version")
+        assert (done.code, done.out) == (0, f"aumclean {__version__}\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_has_a_help_page_with_an_example(aumclean, command, flag):
+    done = aumclean(command, flag)
+    assert done.code == 0
+    assert f"`aumclean {command}" in " ".join(done.out.split())
+    assert max(map(len, done.out.splitlines())) <= 80
+    for option in ("--quiet", "--verbose", "--debug", "--version"):
+        assert option in done.out
+
+
+def test_all_commands_are_registered():
+    assert [command.name for command in app.registered_commands] == COMMANDS
+
+
+def test_without_a_command_the_help_is_shown(aumclean):
+    done = aumclean()
+    assert done.code == 2
+    assert "Usage: aumclean" in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["scan", "nowhere"], "nowhere: no such file or folder"),
+        (["scan"], "DATA: name an image folder"),
+        (["scan", "x", "--epoch", "3"], "No such option: --epoch.*--epochs"),
+        (["scan", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
+        (["scan", "x", "--preset", "quick"], "Invalid value for '--preset'"),
+        (["scan", "--resume", "nowhere"], "nowhere: is not a run directory"),
+        (["scan", "--resume", "x", "--epochs", "3"], "--resume: .*leave out --epochs"),
+        (["scan", "x", "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["report", "nowhere"], "nowhere: is not a run directory"),
+        (["report", "x", "--format", "xml"], "Invalid value for '--format'"),
+        (["evaluate", "nowhere", "--truth", "x"], "nowhere: is not a run directory"),
+        (["corrupt", "nowhere", "--out", "x.csv"], "nowhere: no such file or folder"),
+        (["scann"], "No such command 'scann'"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_exit_code_2(aumclean, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    done = aumclean(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    last = done.err.strip().splitlines()[-1]
+    assert re.search(says, " ".join(done.err.split()))
+    assert "Traceback" not in done.err
+    assert "rror" in last
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unforeseen_error_is_one_line_and_debug_shows_where(aumclean, monkeypatch, folder, tmp_path):
+    def broken(*_, **__):
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr("aumclean.dataset.read.read_samples", broken)
+    done = aumclean("scan", folder)
+    assert (done.code, done.err) == (
+        2,
+        "aumclean: error: internal error: RuntimeError: first second (--debug shows where)\n",
+    )
+    done = aumclean("scan", folder, "--debug")
+    assert done.code == 2
+    assert "Traceback" in done.err
+    assert "Traceback" not in aumclean("scan", folder).err
+
+
+def test_a_full_disk_is_one_line(aumclean, monkeypatch, folder, tmp_path):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "/data/x.parquet")
+
+    monkeypatch.setattr("aumclean.dataset.read.read_samples", full)
+    done = aumclean("scan", folder)
+    assert done.code == 2
+    assert done.err.startswith("aumclean: error: /data/x.parquet: no space left on device; ")
+
+
+def test_scan_prints_the_run_on_stdout_and_all_words_on_stderr(aumclean, folder, tmp_path):
+    done = aumclean("scan", folder, "--out", tmp_path / "run", "--epochs", "2", "--no-flip")
+    assert done.code == 0
+    assert done.out == f"{tmp_path / 'run'}\n"
+    assert "draw 2/2, epoch 2/2: " in done.err
+    assert "left" in done.err
+    assert "\x1b" not in done.err
+    for part in ("flagged", "noise rate", "what stays", "what goes", "report.csv"):
+        assert part in done.err
+    assert "loss" not in done.err
+    quiet = aumclean("scan", folder, "--out", tmp_path / "quiet", "--epochs", "1", "-q")
+    assert quiet.out == f"{tmp_path / 'quiet'}\n"
+    assert [line for line in quiet.err.splitlines() if "warning" not in line] == []
+    assert "loss" in aumclean("scan", folder, "--out", tmp_path / "verbose", "--epochs", "1", "-v").err
+
+
+def test_scan_refuses_a_run_that_exists_and_replaces_it_when_asked(aumclean, folder, tmp_path):
+    arguments = ("scan", folder, "--out", tmp_path / "run", "--epochs", "1")
+    assert aumclean(*arguments).code == 0
+    before = (tmp_path / "run" / "report.csv").read_bytes()
+    refused = aumclean(*arguments)
+    assert refused.code == 2
+    assert "--overwrite" in refused.err
+    assert (tmp_path / "run" / "report.csv").read_bytes() == before
+    assert aumclean("scan", tmp_path / "nowhere", "--out", tmp_path / "run", "--overwrite").code == 2
+    assert (tmp_path / "run" / "report.csv").read_bytes() == before
+    assert aumclean(*arguments, "--overwrite").code == 0
+
+
+def test_dry_run_prints_a_plan_and_writes_nothing(aumclean, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = aumclean("scan", folder, "--dry-run")
+    plan = json.loads(done.out)
+    assert (plan["images"], plan["classes"], plan["epochs"], plan["draws"]) == (12, 3, 10, 2)
+    assert plan["training_seconds"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "markdown", "parquet"])
+def test_report_renders_every_format_to_stdout_or_a_file_alike(finished, tmp_path, format):
+    command = [sys.executable, "-m", "aumclean", "report", finished.run.path, "--format", format]
+    piped = subprocess.run(command, capture_output=True, check=True)
+    subprocess.run([*command, "-o", tmp_path / "file"], capture_output=True, check=True)
+    assert piped.stdout == (tmp_path / "file").read_bytes() != b""
+    assert piped.stderr == b""
+
+
+def test_report_saves_another_verdict_only_when_asked(aumclean, finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.run.path, run)
+    before = {file.name: file.read_bytes() for file in run.iterdir() if file.is_file()}
+    assert aumclean("report", run, "--percentile", "1", "-o", tmp_path / "other.csv").code == 0
+    assert {file.name: file.read_bytes() for file in run.iterdir() if file.name in before} == before
+    assert aumclean("report", run, "--percentile", "1", "--save").code == 0
+    assert len((run / "removed.csv").read_text().splitlines()) < len(before["removed.csv"].splitlines())
+    assert aumclean("report", run).out == (run / "report.csv").read_text()
+
+
+def test_a_reader_that_stops_early_is_no_error_worth_words(finished):
+    command = f"{sys.executable} -m aumclean report {finished.run.path} --format jsonl | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["rank"] == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_corrupt_scan_evaluate_walk(aumclean, planted, tmp_path):
+    made = aumclean("corrupt", planted.root, "--rate", "0.2", "--out", tmp_path / "noisy.csv", "--seed", "3")
+    assert made.code == 0
+    assert "realised rate 0." in made.err
+    root = re.search(r"--root (\S+)", made.err)
+    run = tmp_path / "run"
+    scanned = aumclean(
+        "scan", tmp_path / "noisy.csv", "--root", root.group(1), "--out", run, "--epochs", "2", "--batch-size", "16"
+    )
+    assert scanned.code == 0, scanned.err
+    done = aumclean("evaluate", run, "--truth", tmp_path / "noisy.csv", "--json")
+    measured = json.loads(done.out)
+    assert measured["samples"] == 360
+    assert measured["wrong"] / 360 == pytest.approx(
+        float(re.search(r"realised rate ([\d.]+)", made.err).group(1)), abs=1e-4
+    )
+    assert measured["aum"]["auroc"] > 0.7
+    table = aumclean("evaluate", run, "--truth", tmp_path / "noisy.csv")
+    assert table.out == ""
+    assert "precision" in table.err
+
+
+def test_env_names_versions_and_devices(aumclean, monkeypatch):
+    done = aumclean("env")
+    assert done.code == 0
+    assert re.search(rf"aumclean: +{re.escape(__version__)}\n", done.out)
+    for name in ("torch", "device", "cache", "pyarrow"):
+        assert re.search(rf"^{name}: +\S", done.out, re.MULTILINE)
+
+
+def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "aumclean", "scan", planted.root, "--out", run, "--epochs", "8"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while not list(run.glob("margins/*/*/part-0.parquet")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == (
+        "aumclean: error: interrupted; a scan that had begun goes on with: aumclean scan --resume RUN"
+    )
+    assert not list(run.rglob("*.part"))
+
+
+def on_a_terminal(command, columns=80):
+    """What a command writes to a terminal of 80 columns."""
+    parent, child = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    process = subprocess.Popen(command, stdout=child, stderr=child, env=environment)
+    os.close(child)
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(parent, 1 << 16)
+        except OSError:
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    process.wait()
+    return b"".join(chunks).decode()
+
+
+def test_a_terminal_gets_a_progress_bar_and_tables_of_80_columns(folder, tmp_path):
+    text = on_a_terminal([sys.executable, "-m", "aumclean", "scan", folder, "--out", tmp_path / "run", "--epochs", "2"])
+    assert "draw 1/2, epoch 1/2" in text
+    assert "images/s" in text
+    assert "━" in text
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    assert str(tmp_path / "run") in plain.splitlines()[-1]
+
+
+def test_names_cannot_command_the_terminal():
+    assert console.printable("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
+
+
+def test_clock_times():
+    assert [console.duration(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
+
+
+@pytest.mark.slow
+def test_demo_finds_the_planted_errors(aumclean, tmp_path):
+    done = aumclean("demo", "--out", tmp_path / "demo")
+    assert done.code == 0
+    found, precision = map(float, re.search(r"found ([\d.]+)% of .* precision of ([\d.]+)%", done.err).groups())
+    assert found >= 96
+    assert precision >= 96
+    assert Path(done.out.strip()) == tmp_path / "demo" / "run"
+    assert aumclean("report", tmp_path / "demo" / "run", "-f", "markdown").code == 0

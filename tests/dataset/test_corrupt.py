@@ -1,0 +1,73 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from aumclean.dataset.corrupt import corrupt
+from aumclean.dataset.read import read_samples
+from aumclean.errors import ConfigError, DataError
+
+
+def test_the_noisy_manifest_keeps_the_truth_beside_and_is_data(folder, tmp_path):
+    samples = read_samples(folder)
+    made = corrupt(samples, tmp_path / "noisy.csv", noise="uniform", rate=0.5, seed=1)
+    table = pa.csv.read_csv(made.file)
+    assert table.column_names == ["path", "label", "true_label"]
+    wrong = np.array(table["label"].to_pylist()) != np.array(table["true_label"].to_pylist())
+    assert 0 < made.wrong == wrong.sum()
+    assert made.root is None
+    again = read_samples(made.file)
+    assert again.images.locations[0] == tmp_path / "photos" / "amber" / "000.png"
+    assert again.label_names().to_pylist() == table["label"].to_pylist()
+
+
+def test_elsewhere_it_says_which_root_to_scan_with(folder, tmp_path):
+    (tmp_path / "lists").mkdir()
+    made = corrupt(read_samples(folder), tmp_path / "lists" / "noisy.parquet", noise="flip", rate=1.0)
+    assert made.root == folder
+    assert len(read_samples(made.file, root=made.root)) == 12
+
+
+def test_pairs_are_mistaken_as_listed(folder, tmp_path):
+    made = corrupt(read_samples(folder), tmp_path / "n.csv", noise="pairs", rate=1.0, pairs=["amber=blue"])
+    table = pa.csv.read_csv(made.file)
+    assert table["label"].to_pylist() == ["blue"] * 8 + ["green"] * 4
+    assert made.wrong == 4
+
+
+def test_images_inside_parquet_stay_inside(folder, tmp_path):
+    samples = read_samples(folder)
+    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    source = tmp_path / "set.parquet"
+    pq.write_table(pa.table({"image": images, "label": samples.label_names().dictionary_encode()}), source)
+    made = corrupt(read_samples(source, limit=5), tmp_path / "noisy.parquet", noise="uniform", rate=1.0)
+    table = pq.read_table(made.file)
+    rows = np.arange(5) * 12 // 5
+    assert table["image"].to_pylist() == [images[row] for row in rows]
+    assert table["true_label"].to_pylist() == [samples.label_names()[row].as_py() for row in rows]
+    assert made.wrong == 5
+    assert read_samples(made.file).label_names().to_pylist() == table["label"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rate": 1.5}, "--rate: 1.5"),
+        ({"noise": "pairs"}, "--pair FROM=TO goes with --noise pairs"),
+        ({"pairs": ["a=b"]}, "--pair FROM=TO goes with --noise pairs"),
+        ({"noise": "pairs", "pairs": ["amber=bleu"]}, "no class 'bleu'; did you mean 'blue'"),
+        ({"out": "noisy.txt"}, "must end in .csv or .parquet"),
+    ],
+)
+def test_mistakes_are_named_and_nothing_is_written(folder, tmp_path, options, says):
+    arguments = {"noise": "uniform", "rate": 0.2, "out": "noisy.csv", **options}
+    with pytest.raises(ConfigError, match=says):
+        corrupt(read_samples(folder), tmp_path / arguments.pop("out"), **arguments)
+    assert not list(tmp_path.glob("noisy*"))
+
+
+def test_a_corrupted_manifest_is_not_corrupted_again(folder, tmp_path):
+    made = corrupt(read_samples(folder), tmp_path / "noisy.csv", noise="flip", rate=0.5)
+    with pytest.raises(DataError, match="true_label"):
+        corrupt(read_samples(made.file), tmp_path / "twice.csv", noise="flip", rate=0.5)

@@ -1,0 +1,115 @@
+import csv as standard_csv
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aumclean.reports import csv, manifest, markdown, parquet
+from aumclean.reports import json as json_report
+from aumclean.verdict.judge import Settings, Verdict
+
+HOSTILE = ["=1+1", "+x", "-y", "@z", "\ttab", "plain", "a,b", 'quo"te', "line\nbreak", "<b>&", "|pipe|", "`x`", "ünï"]
+
+
+def verdict(labels):
+    n = len(labels)
+    report = pa.table(
+        {
+            "rank": range(1, n + 1),
+            "sample_id": range(n),
+            "path": [f"{label}/{i}.png" for i, label in enumerate(labels)],
+            "label": labels,
+            "suggested_label": ["other"] * n,
+            "flagged": pa.array([i % 2 == 0 for i in range(n - 1)] + [None], pa.bool_()),
+            "aum": [-1.5] * n,
+            "threshold": [0.25] * n,
+            "label_score": pa.array([i / n for i in range(n - 1)] + [None], pa.float64()),
+            "conflict": [False] * n,
+        }
+    )
+    summary = {
+        "samples": n, "unreadable": 0, "flagged": n // 2, "flagged_share": 0.5, "conflicts": 0,
+        "flagged_digest": "ab12",
+        "noise_rate": {"estimate": 0.5, "low": 0.4, "high": 0.6},
+        "per_class": [{"label": label, "samples": 1, "flagged": 1, "flagged_share": 1.0} for label in labels],
+        "per_pair": [], "warnings": [{"code": "small-class", "message": "not judged: '<script>'"}],
+    }  # fmt: skip
+    return Verdict(report, summary, Settings(99, "mean", 2))
+
+
+def test_csv_keeps_every_value_and_no_cell_is_a_formula():
+    rows = list(standard_csv.DictReader(io.StringIO(csv.render(verdict(HOSTILE)), newline="")))
+    assert [row["label"].removeprefix("'") for row in rows] == HOSTILE
+    assert not [
+        cell for row in rows for name, cell in row.items() if name in {"path", "label"} and cell[0] in "=+-@\t\r"
+    ]
+    assert rows[0]["aum"] == "-1.5"  # numbers are left alone
+    assert rows[-1]["flagged"] == ""
+
+
+def test_parquet_is_the_report_with_its_types():
+    one = verdict(HOSTILE)
+    assert pq.read_table(io.BytesIO(parquet.render(one))).equals(one.report)
+
+
+def test_json_holds_summary_and_findings():
+    document = json.loads(json_report.render(verdict(HOSTILE)))
+    assert document["schema_version"] == 1
+    assert document["tool"]["name"] == "aumclean"
+    assert [finding["label"] for finding in document["findings"]] == HOSTILE[:-1:2]
+
+
+def test_json_lines_hold_every_sample():
+    rows = [json.loads(line) for line in json_report.render_lines(verdict(HOSTILE)).splitlines()]
+    assert [row["label"] for row in rows] == HOSTILE
+    assert rows[-1]["flagged"] is None
+
+
+def test_markdown_escapes_names_and_keeps_tables_whole():
+    text = markdown.render(verdict(HOSTILE))
+    assert text.startswith(markdown.MARKER)
+    assert "<script>" not in text
+    assert "&lt;b&gt;&amp;" in text
+    tables = [line for line in text.splitlines() if line.startswith("| ")]
+    for line in tables:
+        bars = line.replace("\\|", "").count("|")
+        assert bars in {3, 4, 5, 6}
+    assert "| \\|pipe\\| |" in text
+
+
+def test_markdown_whole():
+    assert markdown.render(verdict(["cat", "dog"])) == (
+        "<!-- aumclean:report -->\n\n"
+        "## Label quality\n\n"
+        "|  |  |\n| --- | --- |\n"
+        "| samples | 2 |\n| unreadable | 0 |\n| flagged | 1 (50.0%) |\n"
+        "| estimated noise rate | 50.0% (95 % interval 40.0% to 60.0%) |\n"
+        "| same image, different labels | 0 |\n| flagged set | `ab12` |\n\n"
+        "> **small-class**: not judged: '&lt;script&gt;'\n\n"
+        "### Classes\n\n"
+        "| class | samples | flagged | share |\n| --- | --- | --- | --- |\n"
+        "| cat | 1 | 1 | 100.0% |\n| dog | 1 | 1 | 100.0% |\n\n"
+        "<details><summary>The 1 most suspect of 1</summary>\n\n"
+        "| rank | path | label | suggested label | label score |\n| --- | --- | --- | --- | --- |\n"
+        "| 1 | cat/0.png | cat | other | 0.000 |\n\n"
+        "</details>\n"
+    )
+
+
+def test_what_is_not_judged_stays_and_what_goes_has_a_reason():
+    one = verdict(["a", "b", "c"])
+    assert manifest.kept(one).tolist() == [1, 2]
+    (row,) = manifest.removed(one).to_pylist()
+    assert (row["sample_id"], row["reason"]) == (0, "AUM -1.500 is not above the indicator threshold 0.250")
+
+
+@pytest.mark.parametrize("keep", [[], [0], [1, 3, 4], [0, 1, 2, 3, 4]])
+def test_embedded_rows_are_streamed_out_in_order(tmp_path, keep, monkeypatch):
+    monkeypatch.setattr(manifest, "STREAMED_ROWS", 2)
+    pq.write_table(pa.table({"x": range(10)}), tmp_path / "s.parquet")
+    rows = np.array([0, 2, 4, 6, 8])
+    schema, batches = manifest.EmbeddedSource(tmp_path / "s.parquet", rows).filtered(keep)
+    assert pa.Table.from_batches(batches, schema)["x"].to_pylist() == rows[keep].tolist()

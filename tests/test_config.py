@@ -1,0 +1,81 @@
+import pytest
+
+from aumclean import config
+from aumclean.errors import ConfigError
+
+
+def load(given=None, environment=None, **options):
+    return config.load(given or {}, environment=environment or {}, **options)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project folder whose pyproject.toml sets epochs and out."""
+    (tmp_path / "pyproject.toml").write_text('[tool.aumclean.scan]\nepochs = 7\nout = "runs/x"\n')
+    return tmp_path
+
+
+def test_command_line_beats_environment_beats_file_beats_default(project):
+    layers = [
+        ({}, {}, project.parent, 10),
+        ({}, {}, project, 7),
+        ({}, {"AUMCLEAN_EPOCHS": "8"}, project, 8),
+        ({"epochs": 9}, {"AUMCLEAN_EPOCHS": "8"}, project, 9),
+        ({"epochs": None}, {"AUMCLEAN_EPOCHS": "8"}, project, 8),
+    ]
+    for given, environment, folder, expected in layers:
+        assert load(given, environment, folder=folder).by_preset("epochs") == expected
+
+
+def test_paths_in_a_file_are_relative_to_it(project):
+    (project / "deep" / "er").mkdir(parents=True)
+    assert load(folder=project / "deep" / "er").out == project / "runs" / "x"
+
+
+def test_a_file_may_be_named_and_needs_no_tool_table(tmp_path):
+    (tmp_path / "scan.toml").write_text("[scan]\nseed = 3\n")
+    assert load(file=tmp_path / "scan.toml").seed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[scan]\nepoch = 3\n", "key 'epoch' of .scan. is not known; did you mean 'epochs'"),
+        ("[scann]\nepochs = 3\n", "table 'scann' is not known; did you mean 'scan'"),
+        ("[scan]\nepochs = 0\n", "--epochs: .*greater than or equal to 1.*got 0"),
+        ("[scan]\nepochs = 'many'\n", "--epochs: .*valid integer.*'many'"),
+        ("epochs = = 3", "is not valid TOML"),
+    ],
+)
+def test_mistakes_in_a_file_are_named(tmp_path, text, says):
+    (tmp_path / "scan.toml").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        load(file=tmp_path / "scan.toml")
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "says"),
+    [
+        ({}, {"AUMCLEAN_EPOCH": "3"}, "AUMCLEAN_EPOCH is not known; did you mean 'AUMCLEAN_EPOCHS'"),
+        ({"percentile": 100.0}, {}, "--percentile: .*less than 100"),
+        ({"draws": 1}, {}, "--draws: .*greater than or equal to 2"),
+        ({"preset": "quick"}, {}, "--preset: .*'fast'"),
+        ({"epochs": 5, "first_epoch": 5}, {}, "--first-epoch: 5 leaves nothing to average over 5 epochs"),
+    ],
+)
+def test_mistakes_elsewhere_are_named(given, environment, says):
+    with pytest.raises(ConfigError, match=says):
+        load(given, environment)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.toml: cannot be read"):
+        load(file=tmp_path / "nowhere.toml")
+
+
+def test_paper_preset_is_the_published_protocol():
+    paper = load({"preset": "paper"})
+    names = ("epochs", "learning_rate", "weight_decay", "combine", "rule", "warmup_epochs", "small_arch")
+    assert [paper.by_preset(name) for name in names] == [150, 0.1, 1e-4, "all", "percentile", 0, "resnet32"]
+    assert (paper.batch_size, paper.percentile, paper.draws) == (64, 99, 2)
+    assert load({"preset": "asapp"}).by_preset("rule") == "asapp"
