@@ -1,11 +1,14 @@
 """Files that appear whole or not at all: written under a temporary name in the same folder, then renamed."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from aumclean.errors import OutputError
 
 TEMPORARY_SUFFIX = ".part"
 
@@ -15,16 +18,38 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well, flush it to disk and rename it to `path`.
 
     When the block fails (a full disk, Ctrl-C) the temporary file goes and whatever stood at `path` stays.
+
+    Raises:
+        OutputError: when the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({reason(error)})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be what is missing
+            temporary.unlink(missing_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """What the system says, in small letters; Arrow and others wrap it in words of their own."""
+    if error.strerror:
+        return error.strerror.lower()
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if os.strerror(number).lower() in str(error).lower():
+            return os.strerror(number).lower()
+    return " ".join(str(error).split())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,8 +59,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON; NaN and infinities are refused, since other JSON readers refuse them too."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write indented ASCII JSON: names that are not UTF-8 survive as escapes; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def remove_leftovers(folder: Path) -> None:

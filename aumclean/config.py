@@ -53,7 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class ScanConfig(BaseModel):
     """Every option of `scan`; None means: by the preset, or found from the data and the machine."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     out: Path | None = None
     overwrite: bool = False
@@ -150,17 +150,18 @@ def _from_file(file: Path | None, folder: Path) -> dict[str, Any]:
     if file is None:
         candidates = (parent / "pyproject.toml" for parent in (folder, *folder.parents))
         for candidate in candidates:
-            if candidate.is_file() and "aumclean" in _read_toml(candidate).get("tool", {}):
+            if candidate.is_file() and "aumclean" in _table(_read_toml(candidate), "tool"):
                 file = candidate
                 break
         else:
             return {}
     document = _read_toml(file)
-    tables = document["tool"].get("aumclean", {}) if "tool" in document else document
+    tool = _table(document, "tool")
+    tables = _table(tool, "aumclean") if "aumclean" in tool else {k: v for k, v in document.items() if k != "tool"}
     for section in tables:
         if section not in SECTIONS:
             raise ConfigError(f"{file}: table '{section}' is not known{did_you_mean(section, SECTIONS)}")
-    options = dict(tables.get("scan", {}))
+    options = dict(_table(tables, "scan"))
     for key in options:
         if key not in ScanConfig.model_fields:
             hint = did_you_mean(key, ScanConfig.model_fields)
@@ -169,6 +170,13 @@ def _from_file(file: Path | None, folder: Path) -> dict[str, Any]:
         if isinstance(options.get(key), str):
             options[key] = str(file.parent / Path(options[key]).expanduser())
     return options
+
+
+def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"configuration: '{name}' must be a table, not {table!r}")
+    return table
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

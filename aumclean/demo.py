@@ -1,6 +1,7 @@
 """A data set with known label errors, made from what scikit-learn ships: handwritten digits as PNG files."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,18 +32,19 @@ def make_digits(folder: Path, *, seed: int = 0) -> tuple[Path, Path]:
         DataError: when the folder holds something else.
     """
     images, truth = folder / IMAGES, folder / TRUTH
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; choose another --out")
     if folder.exists() and any(folder.iterdir()) and not truth.is_file():
         raise DataError(f"{folder}: exists and was not made by the demo; choose another --out")
     digits = load_digits()
     noisy = uniform_noise(digits.target, 10, NOISE_RATE, np.random.default_rng(seed))
-    rows = []
-    for number, (pixels, label, true) in enumerate(zip(digits.images, noisy, digits.target, strict=True)):
-        path = Path(str(label)) / f"{number:04d}.png"
-        (images / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((pixels * (255 / 16)).astype(np.uint8)).save(images / path)
-        rows.append((path.as_posix(), label, true))
+    names = [f"{label}/{number:04d}.png" for number, label in enumerate(noisy)]
     with atomic.replacing(truth) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "label", "true_label"))
-        writer.writerows(rows)
+        writer.writerows(zip(names, noisy, digits.target, strict=True))
+    shutil.rmtree(images, ignore_errors=True)
+    for name, pixels in zip(names, digits.images, strict=True):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * (255 / 16)).astype(np.uint8)).save(images / name)
     return images, truth

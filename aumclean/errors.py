@@ -4,7 +4,8 @@ AumcleanError
 ├── ConfigError     an option, environment variable or configuration key
 ├── DataError       the data set or a manifest
 ├── RunError        a run directory: missing, in use, unfinished, from a newer version
-└── TrainingError   training cannot go on: no such device, logits that are not finite
+├── TrainingError   training cannot go on: no such device, logits that are not finite
+└── OutputError     a file cannot be written: a full disk, a folder in the way, no permission
 """
 
 import difflib
@@ -31,7 +32,16 @@ class TrainingError(AumcleanError):
     """Training cannot start or go on."""
 
 
+class OutputError(AumcleanError):
+    """A file cannot be written."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` when a known word is close, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def printable(text: str) -> str:
+    """Names come from strangers: control characters, which a terminal or a page would obey, are shown as escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,10 +1,11 @@
 """The run directory: what lies where, who may write, and which version wrote it."""
 
+import itertools
 import json
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from aumclean import atomic
 from aumclean.errors import RunError
 
 SCHEMA_VERSION = 1
+REQUIRED = frozenset({"config", "data", "recipe", "image_size", "judge", "draws", "epochs_done", "training_seconds"})
 
 
 @dataclass(frozen=True)
@@ -91,17 +93,38 @@ class Run:
             raise RunError(f"{self.path}: is not a run directory (it holds no run.json)") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.run_json}: cannot be read ({error})") from None
-        version = record.get("schema_version")
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        version = record.get("schema_version") if isinstance(record, dict) else None
+        if not isinstance(version, int):
+            raise RunError(f"{self.run_json}: was not written by aumclean (it has no schema_version)")
+        if version > SCHEMA_VERSION:
             raise RunError(
                 f"{self.path}: was written with schema version {version}, this aumclean reads up to "
                 f"{SCHEMA_VERSION}; upgrade aumclean"
             )
+        if not record.keys() >= REQUIRED:
+            missing = ", ".join(sorted(REQUIRED - record.keys()))
+            raise RunError(f"{self.run_json}: is damaged (it lacks {missing}); scan anew")
         return record
 
     def write(self, record: dict[str, Any]) -> None:
         """Replace `run.json`."""
         atomic.write_json(self.run_json, {"schema_version": SCHEMA_VERSION, **record})
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the directory but what a killed writer may have left before its first file."""
+        return all(
+            entry.name == ".lock" or (entry.name.startswith(".") and entry.name.endswith(atomic.TEMPORARY_SUFFIX))
+            for entry in self.path.iterdir()
+        )
+
+    def clear(self) -> None:
+        """Delete the run's own files and nothing else; `run.json` last, so that it stays a run until it is none."""
+        tables = [path for suffix in ("csv", "parquet") for path in (self.report(suffix), self.cleaned(suffix))]
+        files = [self.samples, self.manifest, self.unreadable, self.summary, self.removed, *tables, self.run_json]
+        for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in files:
+            file.unlink(missing_ok=True)
 
     def require_finished(self) -> None:
         """Make sure that every epoch of every draw is in the margin log.
@@ -142,30 +165,29 @@ def new_run(out: Path | None, name: str, *, overwrite: bool) -> Run:
     Raises:
         RunError: when `out` is taken, and `overwrite` is off or what stands there is no run.
     """
-    if out is None:
-        stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
-        number = 1
-        while True:
-            path = Path("runs") / f"{stem}-{number}"
-            try:
-                path.mkdir(parents=True)
-                return Run(path)
-            except FileExistsError:
-                number += 1
-    run = Run(out)
-    if out.is_dir() and any(out.iterdir()):
-        if not run.run_json.is_file():
-            raise RunError(f"{out}: exists and is not a run directory; choose another --out")
-        if not overwrite:
-            raise RunError(f"{out}: holds a run already; choose another --out, or --overwrite, or --resume {out}")
-        with run.lock():
-            for entry in out.iterdir():
-                if entry.name != ".lock":
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    elif out.exists() and not out.is_dir():
-        raise RunError(f"{out}: is a file; choose another --out")
     try:
+        if out is None:
+            return _numbered(re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data")
+        run = Run(out)
+        if out.is_dir() and not run.is_empty():
+            if not run.run_json.is_file():
+                raise RunError(f"{out}: exists and is not a run directory; choose another --out")
+            if not overwrite:
+                raise RunError(f"{out}: holds a run already; choose another --out, or --overwrite, or --resume {out}")
+            with run.lock():
+                run.clear()
         out.mkdir(parents=True, exist_ok=True)
+        return run
     except OSError as error:
-        raise RunError(f"{out}: cannot be made ({error.strerror}); choose another --out") from None
-    return run
+        raise RunError(f"{out or 'runs'}: cannot be made ({atomic.reason(error)}); choose another --out") from None
+
+
+def _numbered(stem: str) -> Run:
+    for number in itertools.count(1):
+        path = Path("runs") / f"{stem}-{number}"
+        if not path.exists():
+            with suppress(FileExistsError):  # another scan took the number just now
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir()
+                return Run(path)
+    raise AssertionError("numbers do not end")

@@ -5,6 +5,7 @@ import logging
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,11 @@ import pyarrow.parquet as pq
 import safetensors.torch
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from pydantic import ValidationError
 
 from aumclean import __version__, atomic
-from aumclean.config import ScanConfig
+from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.dataset.cache import Decoded, decoded, default_cache_dir
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.decode import available_cpus, median_short_side
@@ -27,13 +30,13 @@ from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import ConfigError, DataError, RunError
-from aumclean.margins.log import EpochMargins, write_epoch
+from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
 from aumclean.reports import csv
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator
-from aumclean.training.loop import Epoch, normalisation, train
-from aumclean.training.models import SMALL_IMAGE, build_model
+from aumclean.training.loop import load_checkpoint, normalisation, train
+from aumclean.training.models import SMALL_IMAGE, check_model
 from aumclean.training.recipe import Recipe
 from aumclean.verdict.judge import Settings, Verdict, judge
 from aumclean.verdict.warnings import label_warnings
@@ -91,8 +94,7 @@ def prepare(samples: Samples, config: ScanConfig) -> Prepared:
     arch = config.arch
     if arch == "auto":
         arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
-    with torch.device("meta"):
-        build_model(arch, len(samples.class_names) + 1, image_size)  # an unknown name fails here, before any work
+    check_model(arch, len(samples.class_names) + 1, image_size)
     epochs = config.by_preset("epochs")
     rule = config.by_preset("rule")
     if config.draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
@@ -141,12 +143,15 @@ def scan(samples: Samples, source: Path, config: ScanConfig, *, track: Track[Any
     """
     prepared = prepare(samples, config)
     images = _decode(samples, config, prepared, track)
-    run = new_run(config.out, samples.name, overwrite=config.overwrite)
+    indicators = _indicators(samples.take(images.readable), config, prepared.settings)
+    run = _new_shared_run(samples, config, prepared.accelerator)
     logger.info("writing to %s", run.path)
-    with run.lock():
-        run.write(_record(samples, source, config, prepared, images))
-        _write_samples(run, samples, images)
-        return _train_and_judge(run, samples.take(images.readable), prepared, images, track)
+    with _writing(run, prepared.accelerator):
+        if prepared.accelerator.is_main_process:
+            run.write(_record(samples, source, config, prepared, images))
+            _write_samples(run, samples, images)
+        prepared.accelerator.wait_for_everyone()
+        return _train_and_judge(run, samples.take(images.readable), indicators, prepared, images, track)
 
 
 def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
@@ -157,9 +162,15 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
         AumcleanError: as `scan` does.
     """
     record = run.read()
-    with run.lock():
-        atomic.remove_leftovers(run.path)
+    try:
         config = ScanConfig(**record["config"])
+    except ValidationError as error:
+        unknown = error.errors()[0]["loc"]
+        raise RunError(f"{run.run_json}: holds options this version does not know ({unknown})") from None
+    accelerator = make_accelerator(config.device)
+    with _writing(run, accelerator):
+        if accelerator.is_main_process:
+            atomic.remove_leftovers(run.path)
         samples = read_samples(
             Path(record["data"]["source"]),
             path_column=config.path_column,
@@ -175,8 +186,25 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
             raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
         if asdict(prepared.recipe) != record["recipe"] or prepared.image_size != record["image_size"]:
             raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
-        _write_samples(run, samples, images)
-        return _train_and_judge(run, samples.take(images.readable), prepared, images, track)
+        indicators = _indicators(samples.take(images.readable), config, prepared.settings)
+        if accelerator.is_main_process:
+            _write_samples(run, samples, images)
+        accelerator.wait_for_everyone()
+        return _train_and_judge(run, samples.take(images.readable), indicators, prepared, images, track)
+
+
+def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerator) -> Run:
+    """A new run directory, made by the main process and known to all."""
+    made = [new_run(config.out, samples.name, overwrite=config.overwrite).path if accelerator.is_main_process else None]
+    (path,) = broadcast_object_list(made)
+    return Run(path)
+
+
+@contextmanager
+def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
+    """Hold the run for all processes of this scan."""
+    with run.lock() if accelerator.is_main_process else nullcontext():
+        yield
 
 
 def _decode(samples: Samples, config: ScanConfig, prepared: Prepared, track: Track[Any]) -> Decoded:
@@ -203,6 +231,7 @@ def _decode(samples: Samples, config: ScanConfig, prepared: Prepared, track: Tra
 
 def _record(samples: Samples, source: Path, config: ScanConfig, prepared: Prepared, images: Decoded) -> dict[str, Any]:
     """What `run.json` says at the start."""
+    source = source.expanduser().absolute()
     readable = samples.take(images.readable)
     return {
         "aumclean": __version__,
@@ -214,9 +243,11 @@ def _record(samples: Samples, source: Path, config: ScanConfig, prepared: Prepar
         "argv": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "state": "running",
-        "config": config.model_dump(mode="json"),
+        "config": _with_absolute_paths(config).model_dump(mode="json"),
         "data": {
-            "source": str(source.absolute()),
+            "source": str(source),
+            "source_bytes": source.stat().st_size,
+            "source_changed_ns": source.stat().st_mtime_ns,
             "root": str(samples.root.absolute()),
             "name": samples.name,
             "embedded": isinstance(samples.images, Embedded),
@@ -233,6 +264,14 @@ def _record(samples: Samples, source: Path, config: ScanConfig, prepared: Prepar
         "epochs_done": [0] * config.draws,
         "training_seconds": [0.0] * config.draws,
     }
+
+
+def _with_absolute_paths(config: ScanConfig) -> ScanConfig:
+    """So that a run can be resumed from another folder."""
+    paths = {name: getattr(config, name) for name in PATH_KEYS}
+    return config.model_copy(
+        update={name: path.expanduser().absolute() for name, path in paths.items() if path is not None}
+    )
 
 
 def _fingerprint(samples: Samples, images: Decoded) -> str:
@@ -269,19 +308,39 @@ def _write_samples(run: Run, samples: Samples, images: Decoded) -> None:
     atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(unreadable)))
 
 
-def _train_and_judge(run: Run, samples: Samples, prepared: Prepared, images: Decoded, track: Track[Any]) -> Scan:
+def _indicators(samples: Samples, config: ScanConfig, settings: Settings) -> np.ndarray:
+    """Sample ids of the indicator samples, [draws, count]; what is too little to scan is refused here."""
+    if len(samples.class_names) < 2:
+        raise DataError(
+            f"{samples.root}: all readable images have the label '{samples.class_names[0]}'; two are needed"
+        )
+    n, n_classes = len(samples), len(samples.class_names)
+    try:
+        return draw_indicators(n, n_classes, config.draws, seed=config.seed, rule=settings.rule)
+    except ValueError:
+        raise DataError(
+            f"{samples.root}: {n} readable images in {n_classes} classes are too few for {config.draws} draws of "
+            "indicator samples; add images"
+        ) from None
+
+
+def _train_and_judge(
+    run: Run, samples: Samples, indicators: np.ndarray, prepared: Prepared, images: Decoded, track: Track[Any]
+) -> Scan:
     record = run.read()
     dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
     for warning in label_warnings(dataset.labels, dataset.class_names):
         logger.warning("%s", warning.message)
-    n, draws, seed = len(dataset), record["draws"], record["config"]["seed"]
-    try:
-        indicators = draw_indicators(n, len(dataset.class_names), draws, seed=seed, rule=prepared.settings.rule)
-    except ValueError as error:
-        raise DataError(f"{record['data']['source']}: {error}; add images or lower --draws") from None
-    for draw in range(draws):
+    for draw in range(record["draws"]):
         _train_draw(run, record, dataset, indicators[draw], draw, prepared, track)
+        prepared.accelerator.wait_for_everyone()
     verdict = judge(run)
+    if not prepared.accelerator.is_main_process:
+        return Scan(run, verdict)
+    known = {warning.message for warning in label_warnings(dataset.labels, dataset.class_names)}
+    for message in (warning["message"] for warning in verdict.summary["warnings"]):
+        if message not in known:
+            logger.warning("%s", message)
     write_reports(run, verdict)
     run.write({**run.read(), "state": "done", "finished": datetime.now(UTC).isoformat(timespec="seconds")})
     return Scan(run, verdict)
@@ -297,9 +356,11 @@ def _train_draw(
     track: Track[Any],
 ) -> None:
     """Train on one draw of indicator samples; its margins, state and weights are on disk when this returns."""
+    checkpoint = run.checkpoint(draw)
     if run.model(draw).is_file():
+        checkpoint.unlink(missing_ok=True)
         return
-    recipe, draws, n = prepared.recipe, record["draws"], len(dataset)
+    recipe, draws, n, accelerator = prepared.recipe, record["draws"], len(dataset), prepared.accelerator
     is_indicator = np.zeros(n, bool)
     is_indicator[indicators] = True
 
@@ -311,13 +372,20 @@ def _train_draw(
         with_indicators(dataset, indicators),
         recipe,
         seed=int(np.random.SeedSequence([record["config"]["seed"], 1 + draw]).generate_state(1)[0]),
-        accelerator=prepared.accelerator,
-        checkpoint=run.checkpoint(draw),
+        accelerator=accelerator,
+        checkpoint=checkpoint,
         track=tracked,
     )
-    model = None
     for epoch in epochs:
-        write_epoch(run.margins, draw, epoch.number, _recorded(epoch, is_indicator), _schedule(epoch, recipe, draw))
+        schedule = {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
+        recorded = EpochMargins(
+            epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]
+        )
+        write_epoch(run.margins, draw, epoch.number, recorded, schedule, rank=accelerator.process_index)
+        accelerator.wait_for_everyone()  # the epoch counts as done when every part of it is on disk
+        if not accelerator.is_main_process:
+            continue
+        remove_other_parts(run.margins, draw, epoch.number, accelerator.num_processes)
         record["epochs_done"][draw] = epoch.number + 1
         record["training_seconds"][draw] += epoch.seconds
         run.write(record)
@@ -325,21 +393,13 @@ def _train_draw(
             "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
             draw + 1, draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy, n / epoch.seconds,
         )  # fmt: skip
-        model = epoch.model
-    if model is not None:
-        _write_model(run, model, draw, dataset, prepared)
-        run.checkpoint(draw).unlink(missing_ok=True)
+    if not accelerator.is_main_process:
+        return
+    _write_model(run, load_checkpoint(checkpoint, torch.device("cpu"))["model"], draw, dataset, prepared)
+    checkpoint.unlink()
 
 
-def _recorded(epoch: Epoch, is_indicator: np.ndarray) -> EpochMargins:
-    return EpochMargins(epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample])
-
-
-def _schedule(epoch: Epoch, recipe: Recipe, draw: int) -> dict[str, Any]:
-    return {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
-
-
-def _write_model(run: Run, model: torch.nn.Module, draw: int, dataset: Dataset, prepared: Prepared) -> None:
+def _write_model(run: Run, weights: dict[str, torch.Tensor], draw: int, dataset: Dataset, prepared: Prepared) -> None:
     mean, std = normalisation(dataset)
     about = {
         "schema_version": 1,
@@ -351,9 +411,8 @@ def _write_model(run: Run, model: torch.nn.Module, draw: int, dataset: Dataset, 
         "std": std,
     }
     atomic.write_json(run.model_json, about)
-    with atomic.replacing(run.model(draw)) as temporary:
-        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        safetensors.torch.save_file(weights, temporary)
+    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+    atomic.write_bytes(run.model(draw), safetensors.torch.save(whole))
 
 
 def plan(samples: Samples, config: ScanConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ PACKAGE = Path(aumclean.__file__).parent
 BASE = {"errors", "atomic", "config", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
-    "atomic": set(),
+    "atomic": {"errors"},
     "config": {"errors"},
     "run": {"errors", "atomic"},
     "margins": {"errors", "atomic"},

@@ -45,6 +45,9 @@ def test_a_file_may_be_named_and_needs_no_tool_table(tmp_path):
         ("[scan]\nepochs = 0\n", "--epochs: .*greater than or equal to 1.*got 0"),
         ("[scan]\nepochs = 'many'\n", "--epochs: .*valid integer.*'many'"),
         ("epochs = = 3", "is not valid TOML"),
+        ("scan = 5\n", "'scan' must be a table"),
+        ("tool = 5\n", "'tool' must be a table"),
+        ("[scan]\nlearning_rate = inf\n", "--learning-rate: .*finite"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path, text, says):

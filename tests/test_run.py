@@ -25,6 +25,8 @@ def test_an_empty_folder_may_become_a_run_and_a_run_is_never_replaced_unasked(tm
     (run.path / "margins").mkdir()
     new_run(tmp_path / "run", "x", overwrite=True)
     assert not [entry for entry in run.path.iterdir() if entry.name != ".lock"]
+    (run.path / ".run.json.7.part").write_text("left by a kill before the first file")
+    new_run(tmp_path / "run", "x", overwrite=False)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -32,7 +34,7 @@ def test_what_is_no_run_is_never_touched(tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(RunError, match="not a run directory"):
         new_run(tmp_path, "x", overwrite=overwrite)
-    with pytest.raises(RunError, match="is a file"):
+    with pytest.raises(RunError, match="thesis.txt: cannot be made .file exists.; choose another --out"):
         new_run(tmp_path / "thesis.txt", "x", overwrite=overwrite)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
@@ -51,7 +53,7 @@ def test_only_one_may_write(tmp_path):
         (None, "is not a run directory"),
         ("{", "cannot be read"),
         (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "upgrade aumclean"),
-        (json.dumps({}), "upgrade aumclean"),
+        (json.dumps({}), "was not written by aumclean"),
     ],
 )
 def test_foreign_broken_and_newer_runs_are_refused(tmp_path, content, says):

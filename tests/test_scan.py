@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 import os
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,8 @@ import torch
 
 from aumclean import config
 from aumclean.dataset.read import read_samples
-from aumclean.errors import ConfigError, DataError, RunError, TrainingError
+from aumclean.errors import ConfigError, DataError, OutputError, RunError, TrainingError
+from aumclean.reports.write import write_reports
 from aumclean.run import Run
 from aumclean.scan import resume, scan
 from aumclean.verdict.judge import judge, settings_of
@@ -187,7 +190,8 @@ def test_identical_images_under_two_labels_are_a_conflict(folder, tmp_path):
         ({"arch": "resnet19"}, ConfigError, "--arch resnet19"),
         ({"draws": 5}, ConfigError, "--draws 5: with 3 classes at most 4"),
         ({"device": "cuda"}, TrainingError, "--device cuda: not available"),
-        ({"limit": 3}, DataError, "do not fit"),
+        ({"limit": 3}, DataError, "too few for 2 draws"),
+        ({"arch": "alexnet"}, ConfigError, "--arch alexnet: cannot take images of 12 pixels.*--image-size"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_training(folder, tmp_path, options, error, says):
@@ -196,6 +200,7 @@ def test_what_does_not_go_together_is_refused_before_training(folder, tmp_path, 
     with pytest.raises(error, match=says):
         settled = config.load({**QUICK, "out": tmp_path / "run", **options}, environment={})
         scan(read_samples(folder, limit=options.get("limit")), folder, settled)
+    assert not (tmp_path / "run").exists()
 
 
 def interrupted_copy(planted, out, after):
@@ -249,8 +254,126 @@ def test_a_disk_that_fills_up_leaves_no_half_file_and_the_run_goes_on_later(plan
 
     with monkeypatch.context() as patch:
         patch.setattr(log.pq, "write_table", fills_up)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(
+            OutputError, match=r"epoch=003/part-0.parquet: cannot be written \(no space left on device\)"
+        ):
             scan_folder(planted.root, tmp_path / "run", **planted.options)
     run = Run(tmp_path / "run")
     assert not list(run.path.rglob("*.part"))
     assert results(resume(run).run) == results(finished.run)
+
+
+def test_overwriting_deletes_the_old_run_and_nothing_else(folder, tmp_path):
+    """Even when the images lie inside the run directory."""
+    out = tmp_path / "project"
+    shutil.copytree(folder, out / "images")
+    run = scan_folder(folder, tmp_path / "elsewhere").run
+    for entry in run.path.iterdir():
+        if entry.name != ".lock":
+            entry.rename(out / entry.name)
+    done = scan_folder(out / "images", out, overwrite=True, epochs=1)
+    assert len(list((out / "images").rglob("*.png"))) == 12
+    assert done.run.read()["epochs_done"] == [1, 1]
+
+
+def test_an_old_run_survives_a_scan_that_cannot_begin(folder, tmp_path):
+    run = scan_folder(folder, tmp_path / "run").run
+    before = results(run)
+    with pytest.raises(DataError, match="too few"):
+        settled = config.load({**QUICK, "out": run.path, "overwrite": True}, environment={})
+        scan(read_samples(folder, limit=3), folder, settled)
+    assert results(run) == before
+
+
+def test_a_class_that_loses_all_its_images_is_not_scanned_as_one_class(tmp_path, save_image):
+    for number in range(20):
+        save_image(tmp_path / "photos" / "a" / f"{number}.png", seed=number)
+    (tmp_path / "photos" / "b").mkdir()
+    (tmp_path / "photos" / "b" / "x.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match="all readable images have the label 'a'"):
+        scan_folder(tmp_path / "photos", tmp_path / "run", max_unreadable=50)
+
+
+@pytest.mark.parametrize("where", ["before the model", "after the model"])
+def test_a_kill_around_the_model_file_costs_nothing(finished, tmp_path, monkeypatch, where):
+    shutil.copytree(finished.run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    weights = run.model(0).read_bytes()
+    run.model(0).unlink()
+    kept = []
+    real = Path.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Path, "unlink", lambda path, **options: kept.append(path) or (path.suffix == ".pt") or real(path, **options)
+        )
+        resume(run)  # trains draw 0 again and keeps its checkpoint
+    if where == "before the model":
+        run.model(0).unlink()
+    assert run.checkpoint(0).is_file()
+    resume(run)
+    assert run.model(0).read_bytes() == weights
+    assert not run.checkpoint(0).exists()
+    assert results(run) == results(finished.run)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda run: run.samples.unlink(), "samples.parquet: cannot be read"),
+        (lambda run: next(run.margins.rglob("*.parquet")).write_bytes(b"junk"), "cannot be read"),
+        (lambda run: run.run_json.write_text("[]"), "was not written by aumclean"),
+        (lambda run: run.run_json.write_text('{"schema_version": 1}'), "is damaged"),
+    ],
+)
+def test_a_damaged_run_is_named(finished, tmp_path, damage, says):
+    shutil.copytree(finished.run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    damage(run)
+    with pytest.raises(RunError, match=says):
+        judge(run)
+
+
+def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+    shutil.copytree(finished.run.path, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    run.model(0).unlink()
+    run.checkpoint(0).write_bytes(b"junk")
+    with pytest.raises(RunError, match="draw=0.pt: is damaged.*delete it"):
+        resume(run)
+
+
+def test_a_run_begun_with_relative_paths_resumes_from_elsewhere(folder, tmp_path, monkeypatch):
+    lines = [f"{name}/{number:03d}.png,{name}" for name in ("amber", "blue", "green") for number in range(4)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
+    monkeypatch.chdir(tmp_path)
+    settled = config.load({**QUICK, "out": Path("run"), "root": Path("photos")}, environment={})
+    done = scan(read_samples(Path("list.csv"), root=Path("photos")), Path("list.csv"), settled)
+    monkeypatch.chdir("/")
+    assert results(resume(Run(tmp_path / "run")).run) == results(Run(tmp_path / "run")) != {}
+    assert done.run.path == Path("run")
+
+
+def test_a_source_that_changed_is_not_read_by_row(folder, tmp_path):
+    samples = read_samples(folder)
+    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    table = pa.table({"image": images, "label": samples.label_names()})
+    source = tmp_path / "set.parquet"
+    pq.write_table(table, source)
+    run = scan(read_samples(source), source, config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
+    before = run.report("csv").read_bytes()
+    pq.write_table(table.take(list(reversed(range(12)))), source)
+    with pytest.raises(DataError, match="is gone or has changed"):
+        write_reports(run, judge(run, settings_of(run, percentile=5.0)))
+    assert run.report("csv").read_bytes() == before
+
+
+def test_columns_that_a_csv_cannot_hold_become_json(folder, tmp_path):
+    samples = read_samples(folder)
+    vectors = [[1.0, 2.0]] * 12
+    table = pa.table({"path": samples.paths, "label": samples.label_names(), "vector": vectors, "raw": [b"\xff"] * 12})
+    pq.write_table(table, folder / "list.parquet")
+    settled = config.load({**QUICK, "out": tmp_path / "run"}, environment={})
+    run = scan(read_samples(folder / "list.parquet"), folder / "list.parquet", settled).run
+    rows = list(csv.DictReader(run.cleaned("csv").read_text().splitlines()))
+    assert (json.loads(rows[0]["vector"]), rows[0]["raw"]) == ([1.0, 2.0], "/w==")
+    assert pq.read_table(run.cleaned("parquet"))["vector"].to_pylist() == vectors

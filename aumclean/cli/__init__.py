@@ -42,9 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name; those of the process by default.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="aumclean")
-    except Interrupted:
+        code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
+        sys.exit((code or 0) if words else COULD_NOT_RUN)
+    except (Interrupted, typer.Abort):
         show_error("interrupted; a scan that had begun goes on with: aumclean scan --resume RUN")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
@@ -61,7 +63,9 @@ def in_one_line(error: Exception) -> str:
     """What went wrong, and for errors nobody foresaw how to see more."""
     if isinstance(error, AumcleanError):
         return str(error)
+    if format_message := getattr(error, "format_message", None):  # Click's errors, from wherever Typer takes Click
+        page = getattr(getattr(error, "ctx", None), "command_path", "aumclean")
+        return f"{format_message()} (see {page} --help)"
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror.lower()}; what was written so far is whole, free what is missing and try again"
+        return f"{error.filename or 'input or output'}: {error.strerror.lower()}"
     return f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from aumclean import __version__
+from aumclean.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,7 @@ def console() -> "Console":
 def say(message: str) -> None:
     """Print a sentence for people, unless --quiet."""
     if logging.getLogger("aumclean").isEnabledFor(logging.INFO):
-        console().print(message, markup=False, soft_wrap=True)
+        console().print(printable(message), markup=False, soft_wrap=True)
 
 
 def show(*parts: "Table | str") -> None:
@@ -48,9 +49,20 @@ def show(*parts: "Table | str") -> None:
             screen.print(part, markup=False)
 
 
+def give(data: object) -> None:
+    """Print data to standard output: once, also when several processes work together."""
+    if is_main_process():
+        typer.echo(data)
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that speaks, of those that a launcher such as torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def show_error(message: str) -> None:
     """Print an error as one line, whatever it holds and however narrow the terminal."""
-    sys.stderr.write(f"aumclean: error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"aumclean: error: {printable(' '.join(message.split()))}\n")
 
 
 def table(
@@ -67,11 +79,6 @@ def table(
     for row in rows:
         made.add_row(*(Text(printable(str(value))) for value in row))
     return made
-
-
-def printable(text: str) -> str:
-    """Names come from strangers: control characters, which a terminal would obey, are shown as escapes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _show_version(asked: bool) -> None:
@@ -133,7 +140,8 @@ class _ToStandardError(logging.Handler):
 
 def _set_up(quiet: bool, verbose: bool, debug: bool) -> None:
     logger = logging.getLogger("aumclean")
-    logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose or debug else logging.INFO)
+    wished = logging.WARNING if quiet else logging.DEBUG if verbose or debug else logging.INFO
+    logger.setLevel(wished if is_main_process() else logging.ERROR)
     logger.handlers = [_ToStandardError()]
     logger.propagate = False
     wanted.traceback = debug

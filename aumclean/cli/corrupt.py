@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from aumclean.cli.console import say
+from aumclean.cli.console import give, say
 from aumclean.cli.scan import option
 
 
@@ -50,4 +50,4 @@ def command(
     made = corrupt(samples, out, noise=noise, rate=rate, seed=seed, pairs=pair or ())
     say(f"{made.wrong:,} of {made.samples:,} labels are wrong now: realised rate {made.wrong / made.samples:.4f}")
     say(f"scan it with: aumclean scan {made.file}" + (f" --root {made.root}" if made.root else ""))
-    typer.echo(made.file)
+    give(made.file)

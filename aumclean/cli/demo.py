@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aumclean.cli.console import progress, say
+from aumclean.cli.console import give, progress, say
 from aumclean.cli.evaluate import show_measures
 from aumclean.cli.scan import show_summary
 
@@ -36,4 +36,4 @@ def command(
     show_measures({**measured, "estimated_noise_rate": finished.verdict.summary["noise_rate"]})
     if measured["precision"] is not None and measured["recall"] is not None:
         say(f"found {measured['recall']:.1%} of the planted errors at a precision of {measured['precision']:.1%}")
-    typer.echo(finished.run.path)
+    give(finished.run.path)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aumclean.cli.console import show, table
+from aumclean.cli.console import give, show, table
 
 
 def command(
@@ -14,6 +14,9 @@ def command(
     truth: Annotated[Path, typer.Option(help="Manifest with a path and a true label per row.", show_default=False)],
     true_column: Annotated[str, typer.Option(help="Its column with the true labels.")] = "true_label",
     path_column: Annotated[str | None, typer.Option(help="Its column with the paths.", show_default=False)] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of its paths. [default: its own]", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Measure a report against known true labels.
@@ -27,12 +30,12 @@ def command(
 
     opened = Run(run)
     opened.require_finished()
-    known = read_manifest(truth, path_column=path_column, label_column=true_column)
+    known = read_manifest(truth, path_column=path_column, label_column=true_column, root=root)
     verdict = judge(opened)
     measured = evaluate(verdict.report, known.paths, known.label_names())
     measured["estimated_noise_rate"] = verdict.summary["noise_rate"]
     if as_json:
-        typer.echo(json.dumps(measured, indent=2))
+        give(json.dumps(measured, indent=2))
     else:
         show_measures(measured)
 

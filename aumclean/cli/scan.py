@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import progress, say, show, table
+from aumclean.cli.console import give, progress, say, show, table
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ def command(
 
     given = {name: value for name, value in context.params.items() if name in configuration.ScanConfig.model_fields}
     if resume is not None:
-        typed = [name for name, value in given.items() if value is not None]
+        typed = [
+            name
+            for name, value in (*given.items(), ("config", config), ("dry_run", dry_run or None))
+            if value is not None
+        ]
         if data is not None or typed:
             what = "DATA" if data is not None else "--" + typed[0].replace("_", "-")
             raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
@@ -110,12 +114,12 @@ def command(
     from aumclean import scan
 
     if dry_run:
-        typer.echo(json.dumps(scan.plan(samples, settled), indent=2))
+        give(json.dumps(scan.plan(samples, settled), indent=2))
         return
     with progress() as track:
         finished = scan.scan(samples, data, settled, track=track)
     show_summary(finished)
-    typer.echo(finished.run.path)
+    give(finished.run.path)
 
 
 def _resume(path: Path) -> None:
@@ -127,7 +131,7 @@ def _resume(path: Path) -> None:
     with progress() as track:
         finished = scan.resume(run, track=track)
     show_summary(finished)
-    typer.echo(finished.run.path)
+    give(finished.run.path)
 
 
 def show_summary(finished: "Scan") -> None:
@@ -169,7 +173,5 @@ def show_summary(finished: "Scan") -> None:
         parts.append(table("Most suspect", header, rows, right={"rank", "score"}))
     kept = run.cleaned("csv") if run.cleaned("csv").is_file() else run.cleaned("parquet")
     show(*parts)
-    for warning in summary["warnings"]:
-        say(f"warning: {warning['message']}")
     for what, path in (("all images, ranked", run.report("csv")), ("what stays", kept), ("what goes", run.removed)):
         say(f"{what + ':':<20}{path}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -34,13 +35,11 @@ class Decoded:
         images: uint8 of shape [readable, size, size, 3], memory-mapped copy-on-write.
         readable: positions in the samples that could be decoded, ascending int64.
         files: one row per sample: content_hash, width, height, reason (null when readable).
-        from_cache: whether an earlier run had decoded them.
     """
 
     images: np.ndarray
     readable: np.ndarray
     files: pa.Table
-    from_cache: bool
 
 
 def default_cache_dir() -> Path:
@@ -84,14 +83,18 @@ def decoded(
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir / f"{entry.name}.lock"):
-            from_cache = (entry / "entry.json").is_file()
-            if not from_cache:
+            found = _open(entry, size)
+            if found is None:
                 _make_room(cache_dir, needed, limit_gib, keep=entry)
                 _build(entry, samples, size, workers, track)
+                found = _open(entry, size)
+            assert found is not None, "just built"
             os.utime(entry / "entry.json")
-            return _open(entry, size, from_cache)
-    except PermissionError as error:
-        raise DataError(f"{cache_dir}: cannot be written ({error.strerror}); choose another --cache-dir") from None
+            return found
+    except OSError as error:
+        raise DataError(
+            f"{cache_dir}: cannot be written ({atomic.reason(error)}); free some space or choose another --cache-dir"
+        ) from error
 
 
 def _fingerprint(samples: Samples, size: int) -> str:
@@ -130,14 +133,19 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Decode
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _open(entry: Path, size: int, from_cache: bool) -> Decoded:
-    files = pq.read_table(entry / "files.parquet")
-    readable = np.flatnonzero(files["reason"].is_null().to_numpy())
-    shape = (len(readable), size, size, 3)
+def _open(entry: Path, size: int) -> Decoded | None:
+    """The entry, or None when there is none or it is damaged."""
+    try:
+        files = pq.read_table(entry / "files.parquet")
+        readable = np.flatnonzero(files["reason"].is_null().to_numpy())
+        shape = (len(readable), size, size, 3)
+        if (entry / "images.u8").stat().st_size != math.prod(shape) or not (entry / "entry.json").is_file():
+            return None
+    except (OSError, pa.ArrowException):
+        return None
     if len(readable) == 0:
-        return Decoded(np.empty(shape, np.uint8), readable, files, from_cache)
-    images = np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape)
-    return Decoded(images, readable, files, from_cache)
+        return Decoded(np.empty(shape, np.uint8), readable, files)
+    return Decoded(np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape), readable, files)
 
 
 def _make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:

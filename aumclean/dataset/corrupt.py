@@ -55,6 +55,8 @@ def corrupt(
     endings = (".parquet",) if embedded else (".csv", ".parquet")
     if out.suffix not in endings:
         raise ConfigError(f"--out {out}: must end in {' or '.join(endings)}")
+    if out.exists():
+        raise ConfigError(f"--out {out}: exists; choose another")
     if samples.manifest is not None and TRUE_LABEL in samples.manifest.column_names:
         raise DataError(f"{samples.name}: has a column '{TRUE_LABEL}' already; corrupt the original instead")
 

@@ -1,5 +1,6 @@
 """Encoded images to small uint8 arrays, in parallel processes, each image once."""
 
+import errno
 import hashlib
 import io
 import os
@@ -18,6 +19,7 @@ CHUNK = 128
 SERIAL_BELOW = 512  # starting processes costs more than decoding this many small images
 PROBED = 256
 ORIENTATION = 0x0112  # EXIF tag
+UPRIGHT = 1
 TURNED = frozenset({5, 6, 7, 8})  # its values that swap width and height
 
 
@@ -53,18 +55,25 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
     """
     with Image.open(io.BytesIO(encoded)) as image:
         width, height = image.size
-        if image.getexif().get(ORIENTATION, 1) in TURNED:
+        if image.format != "TIFF" and _orientation(image) in TURNED:  # Pillow turns TIFFs itself
             width, height = height, width
         image.draft(None, (size, size))  # only JPEGs know how; it changes image.size
-        small = _to_rgb(ImageOps.exif_transpose(image)).resize(
+        small = _to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)).resize(
             (size, size), Image.Resampling.BILINEAR, reducing_gap=3.0
         )
     return np.asarray(small), width, height
 
 
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, UPRIGHT))
+    except Exception:  # broken metadata beside whole pixels
+        return UPRIGHT
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip at 255
-        values = np.asarray(image, np.float32)
+        values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0)
         brightest = float(values.max(initial=0))
         scales = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         top = next((scale for scale in scales if brightest <= scale), brightest)
@@ -116,6 +125,8 @@ KNOWN_REASONS: dict[type[Exception], str] = {
 
 
 def _read(item: bytes | Path | None) -> bytes:
+    if isinstance(item, Path) and item.exists() and not item.is_file():
+        raise IsADirectoryError(errno.EISDIR, "not a regular file")
     encoded = item.read_bytes() if isinstance(item, Path) else item
     if not encoded:
         raise _EmptyFile
@@ -157,8 +168,7 @@ def median_short_side(samples: Samples) -> int | None:
         for chunk in samples.images.chunks(samples.evenly(PROBED).rows, PROBED):
             for item in chunk:
                 try:
-                    source = item if isinstance(item, Path) else io.BytesIO(item or b"")
-                    with Image.open(source) as image:
+                    with Image.open(io.BytesIO(_read(item))) as image:
                         sides.append(min(image.size))
                 except Exception:  # reported with its reason when it is decoded
                     continue

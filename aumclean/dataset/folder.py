@@ -31,7 +31,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     base = root
     splits = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name.lower() in SPLITS)
     if split is not None:
-        if not (root / split).is_dir():
+        if split not in {entry.name for entry in root.iterdir() if entry.is_dir()}:
             known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
             raise DataError(f"{root}: has no split folder '{split}' (--split){known}")
         base = root / split
@@ -41,6 +41,9 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
         notes.append(f"{root} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)")
 
     relative = sorted(_images_below(base))
+    for path in relative:
+        if not path.isascii() and path != path.encode(errors="replace").decode():
+            raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
     if not relative:
         raise DataError(f"{base}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     parts = [path.split("/") for path in relative]
@@ -50,7 +53,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     if loose:
         raise DataError(f"{base / loose[0]}: lies in no class folder ({len(loose)} such images); move or remove it")
     if class_folder is None:
-        _refuse_nested(base, parts)
+        _refuse_nested(base, parts, splits if base == root else [])
     names = [folders[0 if class_folder != "last" else -2] for folders in parts]
     class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
     prefix = "" if base == root else f"{base.name}/"
@@ -71,9 +74,15 @@ def _count_folders(root: Path) -> int:
 
 
 def _images_below(base: Path) -> list[str]:
-    found = []
+    found: list[str] = []
+    seen = set()  # links may lead back to where they stand
     for folder, subfolders, files in os.walk(base, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         inside = Path(folder).relative_to(base).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         found += [
@@ -84,11 +93,13 @@ def _images_below(base: Path) -> list[str]:
     return found
 
 
-def _refuse_nested(base: Path, parts: list[list[str]]) -> None:
+def _refuse_nested(base: Path, parts: list[list[str]], splits: list[str]) -> None:
     nested = Counter("/".join(folders[:-1]) for folders in parts if len(folders) > 2)
     if nested:
         example = min(nested)
         first, last = example.split("/")[0], example.split("/")[-1]
+        if splits:
+            raise DataError(f"{base}: has {', '.join(splits)} beside other folders; say --split {splits[0]}")
         raise DataError(
             f"{base / example}: nested folders, so the class may be '{first}' or '{last}'; say --class-folder first "
             f"or --class-folder last ({len(nested)} such folders)"

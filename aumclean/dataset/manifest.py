@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aumclean.dataset.samples import Embedded, Files, Samples
-from aumclean.errors import DataError, did_you_mean
+from aumclean.errors import DataError, RunError, did_you_mean
 from aumclean.run import Run
 
 PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
@@ -44,40 +44,42 @@ def read_manifest(
     """
     image_column = _embedded_image_column(file, path_column)
     table = read_table(file, without=image_column)
-    columns = [*table.column_names, *([image_column] if image_column else [])]
-    label_column = _column(file, columns, label_column, LABEL_COLUMNS, "label")
-    if image_column is None:
-        path_column = _column(file, columns, path_column, PATH_COLUMNS, "path")
-        _refuse_empty(file, table, path_column)
-    _refuse_empty(file, table, label_column)
-
+    label_column = _column(file, table.column_names, label_column, LABEL_COLUMNS, "label")
     rows, notes = _rows_of_split(file, table, split)
-    root = root or _root_of_run(file) or file.parent
+    _refuse_empty(file, table, label_column, rows)
     images: Files | Embedded
     if image_column is None:
-        relative = _inside_root(file, table[path_column].to_pylist(), root)
+        path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
+        if pa.types.is_struct(table.schema.field(path_column).type):  # images by path alone, as `datasets` may write
+            paths_of_images = pc.struct_field(table[path_column], "path")
+            table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
+        _refuse_empty(file, table, path_column, rows)
+        root = root or _root_of_run(file) or file.parent
+        relative = _inside_root(file, table[path_column].to_pylist(), rows, root)
         paths = pa.array(relative, pa.string())
-        images = Files([root / path for path in relative])
+        images = Files([None if path is None else root / path for path in relative])
     else:
+        root = file.parent
         paths = _names_of_embedded(file, image_column, len(table))
         images = Embedded(file, image_column)
-        root = file.parent
-    labels = pc.dictionary_encode(table[label_column].combine_chunks())
-    class_names = sorted(labels.dictionary.to_pylist())
+
+    labels = pc.dictionary_encode(table[label_column].take(pa.array(rows)).combine_chunks())
+    names = labels.dictionary.to_pylist()
+    class_names = sorted(names)
     order = {name: index for index, name in enumerate(class_names)}
-    position = np.array([order[name] for name in labels.dictionary.to_pylist()], dtype=np.int32)
+    position = np.array([order[name] for name in names], dtype=np.int32)
     samples = Samples(
         name=file.parent.resolve().name if file.name in HUGGING_FACE_METADATA else file.stem,
         root=root,
-        paths=paths,
+        paths=paths.take(pa.array(rows)),
         labels=position[labels.indices.to_numpy()],
         class_names=tuple(class_names),
         images=images,
-        rows=np.arange(len(table)),
+        rows=rows,
         manifest=table,
         label_column=label_column,
         notes=notes,
-    ).take(rows)
+    )
     _refuse_repeated(file, samples)
     return samples
 
@@ -100,7 +102,7 @@ def read_table(file: Path, *, without: str | None = None) -> pa.Table:
             raise DataError(f"{file}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeError, RecursionError, IndexError) as error:
         raise DataError(f"{file}: is not a readable {suffix[1:]} table ({' '.join(str(error).split())})") from None
     if table.num_rows == 0:
         raise DataError(f"{file}: has no rows")
@@ -144,18 +146,27 @@ def _as_string(value: Any) -> str | None:
 def _read_parquet(file: Path, without: str | None) -> pa.Table:
     schema = pq.read_schema(file)
     table = pq.read_table(file, columns=[name for name in schema.names if name != without])
-    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    features = _hugging_face_features(schema)
     for index, name in enumerate(table.column_names):
         column = table[name]
         feature = features.get(name)
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and pa.types.is_integer(column.type):
             names = pa.array(feature["names"], pa.string())
             unlabeled_as_null = pc.if_else(pc.less(column, 0), None, column)
             column = names.take(unlabeled_as_null.combine_chunks().cast(pa.int64()))
-        elif not pa.types.is_nested(column.type) and not pa.types.is_binary(column.type):
+        elif not pa.types.is_nested(column.type) and "binary" not in str(column.type):
             column = column.cast(pa.string())
         table = table.set_column(index, name, column)
     return table
+
+
+def _hugging_face_features(schema: pa.Schema) -> dict[str, Any]:
+    """The `features` that the datasets library stores beside the columns; empty when there are none to be read."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
 
 
 def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
@@ -168,18 +179,34 @@ def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowInvalid as error:
         raise DataError(f"{file}: is not a readable parquet table ({error})") from None
-    found = [field.name for field in schema if _holds_images(field.type)]
+    found = [field.name for field in schema if _holds_images(field.type) and not _has_no_bytes(file, field.name)]
     if path_column is not None:
         return path_column if path_column in found else None
+    if any(field.name in PATH_COLUMNS and not _holds_images(field.type) for field in schema):
+        found = [name for name in found if pa.types.is_struct(schema.field(name).type)]  # a thumbnail beside a path
     if len(found) > 1:
         raise DataError(f"{file}: images may be in {' or '.join(found)}; say which with --path-column")
     return found[0] if found else None
 
 
+def _has_no_bytes(file: Path, column: str) -> bool:
+    """Whether a struct of bytes and path is known to have paths alone, by the file's own statistics."""
+    metadata = pq.ParquetFile(file).metadata
+    for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
+        for part in (group.column(index) for index in range(group.num_columns)):
+            if part.path_in_schema == f"{column}.bytes":
+                if part.statistics is None or part.statistics.null_count != group.num_rows:
+                    return False
+                break
+        else:
+            return False
+    return True
+
+
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return {field.name for field in kind} >= {"bytes", "path"}
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return "binary" in str(kind)
 
 
 def _column(file: Path, columns: list[str], given: str | None, usual: tuple[str, ...], what: str) -> str:
@@ -196,13 +223,14 @@ def _column(file: Path, columns: list[str], given: str | None, usual: tuple[str,
     raise DataError(f"{file}: the {what} may be in {' or '.join(found)}; say which with --{what}-column")
 
 
-def _refuse_empty(file: Path, table: pa.Table, column: str) -> None:
+def _refuse_empty(file: Path, table: pa.Table, column: str, rows: np.ndarray) -> None:
     values = table[column]
-    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True)
-    count = pc.sum(empty).as_py()
-    if count:
-        row = pc.index(empty, True).as_py() + 1
-        raise DataError(f"{file}: row {row} has an empty '{column}' ({count} such rows); fill or remove them")
+    if not pa.types.is_string(values.type):
+        raise DataError(f"{file}: column '{column}' holds {values.type}, not one text per row")
+    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True).to_numpy()[rows]
+    if empty.any():
+        row = rows[empty.argmax()] + 1
+        raise DataError(f"{file}: row {row} has an empty '{column}' ({empty.sum()} such rows); fill or remove them")
 
 
 def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -227,19 +255,25 @@ def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.n
 
 def _root_of_run(file: Path) -> Path | None:
     """The data root of the run that wrote this manifest, so that `scan RUN/cleaned.csv` finds the images."""
-    run = Run(file.parent)
-    return Path(run.read()["data"]["root"]) if run.run_json.is_file() else None
+    try:
+        return Path(Run(file.parent).read()["data"]["root"])
+    except RunError:
+        return None
 
 
-def _inside_root(file: Path, paths: list[str], root: Path) -> list[str]:
-    """Normal POSIX paths relative to the root; a path that leaves it is refused (a manifest may be a stranger's)."""
+def _inside_root(file: Path, paths: list[str | None], rows: np.ndarray, root: Path) -> list[str | None]:
+    """Normal POSIX paths relative to the root, None outside of `rows`.
+
+    A path that leaves the root is refused: the manifest may be a stranger's.
+    """
     base = os.path.normpath(root.absolute())
-    inside = []
-    for row, path in enumerate(paths, start=1):
+    inside: list[str | None] = [None] * len(paths)
+    for row in rows:
+        path = str(paths[row])
         target = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
         if "://" in path or not target.startswith(base.rstrip(os.sep) + os.sep) or "\0" in path:
-            raise DataError(f"{file}: row {row}: path '{path}' is not inside {root}; say --root DIR")
-        inside.append(os.path.relpath(target, base).replace(os.sep, "/"))
+            raise DataError(f"{file}: row {row + 1}: path '{path}' is not inside {root}; say --root DIR")
+        inside[row] = os.path.relpath(target, base).replace(os.sep, "/")
     return inside
 
 

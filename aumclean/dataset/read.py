@@ -43,10 +43,17 @@ def read_samples(
         samples = samples.evenly(limit)
     if len(samples.class_names) < 2:
         raise DataError(f"{data}: all {len(samples)} images have the label '{samples.class_names[0]}'; two are needed")
-    if isinstance(samples.images, Files) and not any(samples.images.locations[row].exists() for row in samples.rows):
+    if isinstance(samples.images, Files) and not any(_exists(samples.images.locations[row]) for row in samples.rows):
         example = samples.images.locations[samples.rows[0]]
         raise DataError(f"{data}: none of its {len(samples)} images exists (such as {example}); say --root DIR")
     return samples
+
+
+def _exists(file: Path | None) -> bool:
+    try:
+        return file is not None and file.exists()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _manifest_of(data: Path, split: str | None) -> Path | None:
@@ -55,7 +62,7 @@ def _manifest_of(data: Path, split: str | None) -> Path | None:
         if data.suffix.lower() not in TABLE_SUFFIXES:
             raise DataError(f"{data}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
         return data
-    for folder in (data, *([data / split] if split else [data / "train"])):
+    for folder in (data, *(entry for entry in data.iterdir() if entry.name == (split or "train"))):
         found = [folder / name for name in HUGGING_FACE_METADATA if (folder / name).is_file()]
         if len(found) > 1:
             raise DataError(f"{folder}: has {' and '.join(file.name for file in found)}; keep one")

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 Chunk = list[bytes | Path | None]
-"""Some samples' files: the bytes themselves, a path to read them from, or None where the table has neither."""
+"""Some samples' files: the bytes themselves, a path to read them from, or None where the table has no bytes."""
 
 
 @dataclass(frozen=True)
 class Files:
     """Images that are files of their own."""
 
-    locations: Sequence[Path]
+    locations: Sequence[Path | None]
 
     def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
         """Paths of the samples at `rows` (ascending int64), `size` at a time."""
@@ -26,12 +26,12 @@ class Files:
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when a file does, without reading it."""
         for row in rows:
-            yield _stamp(self.locations[row])
+            yield stamp(self.locations[row])
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Images that lie in a Parquet column: a struct of bytes and path, or plain binary."""
+    """Images that lie in a Parquet column: a struct with bytes, or plain binary."""
 
     file: Path
     column: str
@@ -44,19 +44,12 @@ class Embedded:
             wanted = batch.column(0).take(pa.array(rows[low:high] - first))
             first += len(batch)
             if low < high:
-                yield [self._image(value) for value in wanted.to_pylist()]
-
-    def _image(self, value: dict[str, bytes | str | None] | bytes | None) -> bytes | Path | None:
-        if not isinstance(value, dict):
-            return value
-        encoded, path = value.get("bytes"), value.get("path")
-        if isinstance(encoded, bytes):
-            return encoded
-        return self.file.parent / path if isinstance(path, str) else None
+                values = wanted.field("bytes") if pa.types.is_struct(wanted.type) else wanted
+                yield values.to_pylist()
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when the file or the choice of rows does."""
-        yield f"{_stamp(self.file)} {self.column}"
+        yield f"{stamp(self.file)} {self.column}"
         yield rows.tobytes().hex()
 
 
@@ -114,9 +107,12 @@ class Samples:
         return pa.array(self.class_names).take(pa.array(self.labels))
 
 
-def _stamp(file: Path) -> str:
+def stamp(file: Path | None) -> str:
+    """What changes when a file does, its permissions included, without reading it."""
+    if file is None:
+        return "none"
     try:
         status = file.stat()
-    except OSError:
-        return f"{file} missing"
-    return f"{file} {status.st_size} {status.st_mtime_ns}"
+    except OSError as error:
+        return f"{file.absolute()} {error.errno}"
+    return f"{file.absolute()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"

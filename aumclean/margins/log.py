@@ -80,6 +80,13 @@ def write_epoch(
         )
 
 
+def remove_other_parts(folder: Path, draw: int, epoch: int, ranks: int) -> None:
+    """Delete parts of ranks that are no more: an epoch begun by more processes and repeated by fewer."""
+    for part in epoch_file(folder, draw, epoch).parent.glob("part-*.parquet"):
+        if int(part.stem.removeprefix("part-")) >= ranks:
+            part.unlink()
+
+
 def recorded_epochs(folder: Path, draw: int) -> int:
     """How many epochs of a draw are on disk, counted from 0 without a gap."""
     epoch = 0
@@ -107,10 +114,15 @@ def read_block(
     if not files:
         raise RunError(f"{folder / f'draw={draw}'}: holds no margins of epochs {epochs.start} to {epochs.stop - 1}")
     field = ds.field("sample_id")
-    table = ds.dataset(files, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
-        columns=["epoch", "sample_id", "margin", "runner_up", "is_indicator"],
-        filter=(field >= start) & (field < stop),
-    )
+    try:
+        table = ds.dataset(files, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
+            columns=["epoch", "sample_id", "margin", "runner_up", "is_indicator"],
+            filter=(field >= start) & (field < stop),
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"{folder / f'draw={draw}'}: cannot be read ({' '.join(str(error).split())}); scan anew"
+        ) from None
     row = table["epoch"].to_numpy() - epochs.start
     column = table["sample_id"].to_numpy() - start
     count = np.zeros((len(epochs), stop - start), np.uint8)

@@ -38,15 +38,20 @@ class EmbeddedSource:
 
     file: Path
     rows: np.ndarray  # int64, ascending: row of each sample
+    size: int  # in bytes, when it was scanned
+    changed_ns: int  # time of its last change then
 
     def filtered(self, keep: np.ndarray) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """The file's own rows of the samples `keep`, streamed so that the images never lie in memory together.
 
         Raises:
-            DataError: when the file is no longer there.
+            DataError: when the file is gone or has changed, so that rows can no longer be told by their number.
         """
-        if not self.file.is_file():
-            raise DataError(f"{self.file}: is gone, so no cleaned manifest can be made from it")
+        status = self.file.stat() if self.file.is_file() else None
+        if status is None or (status.st_size, status.st_mtime_ns) != (self.size, self.changed_ns):
+            raise DataError(
+                f"{self.file}: is gone or has changed since the scan; no cleaned manifest can be made from it"
+            )
         source = pq.ParquetFile(self.file)
         return source.schema_arrow, self._stream(source, self.rows[keep])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from aumclean.errors import printable
 from aumclean.verdict.judge import Verdict
 
 MARKER = "<!-- aumclean:report -->"
@@ -60,5 +61,5 @@ def _cell(value: Any) -> str:
     text = str(value)
     if re.fullmatch(r"`[0-9a-f]+`|---", text):
         return text
-    escaped = html.escape(" ".join(text.split()), quote=False)
+    escaped = html.escape(printable(" ".join(text.split())), quote=False)
     return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", escaped)

@@ -19,10 +19,10 @@ def write_reports(run: Run, verdict: Verdict) -> None:
     Raises:
         DataError: when the data are a Parquet file with the images in it, and that file is gone.
     """
-    _write_bytes(run.report("parquet"), parquet.render(verdict))
+    _write_cleaned(run, manifest.kept(verdict))  # first: it alone may need a source that has changed
+    atomic.write_bytes(run.report("parquet"), parquet.render(verdict))
     atomic.write_text(run.report("csv"), csv.render(verdict))
     atomic.write_text(run.removed, csv.to_csv(csv.guarded(manifest.removed(verdict))))
-    _write_cleaned(run, manifest.kept(verdict))
     atomic.write_json(run.summary, verdict.summary)
     run.write({**run.read(), "judge": asdict(verdict.settings)})
 
@@ -31,7 +31,8 @@ def _write_cleaned(run: Run, keep: np.ndarray) -> None:
     data = run.read()["data"]
     if data["embedded"]:
         rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
-        schema, batches = manifest.EmbeddedSource(Path(data["source"]), rows).filtered(keep)
+        source = manifest.EmbeddedSource(Path(data["source"]), rows, data["source_bytes"], data["source_changed_ns"])
+        schema, batches = source.filtered(keep)
         with atomic.replacing(run.cleaned("parquet")) as temporary, pq.ParquetWriter(temporary, schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
@@ -41,9 +42,4 @@ def _write_cleaned(run: Run, keep: np.ndarray) -> None:
         table = table.select(["path", "label"])
     cleaned = table.take(pa.array(keep))
     atomic.write_text(run.cleaned("csv"), csv.to_csv(cleaned))
-    _write_bytes(run.cleaned("parquet"), parquet.to_parquet(cleaned))
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    with atomic.replacing(path) as temporary:
-        temporary.write_bytes(content)
+    atomic.write_bytes(run.cleaned("parquet"), parquet.to_parquet(cleaned))

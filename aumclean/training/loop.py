@@ -1,9 +1,11 @@
 """The training loop: a generator of epochs, each with the margin of every sample. Nothing else trains."""
 
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch.nn import functional as F
 
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
-from aumclean.errors import TrainingError
+from aumclean.errors import RunError, TrainingError
 from aumclean.margins import margins
 from aumclean.training import augment
 from aumclean.training.models import build_model
@@ -106,7 +108,8 @@ def train(
     images = _resident(torch.from_numpy(dataset.images), device)
     labels = torch.from_numpy(dataset.labels).to(device)
     mean, std = (torch.tensor(values, device=device) for values in normalisation(dataset))
-    steps = -(-len(dataset) // recipe.batch_size)
+    smallest = 2 * accelerator.num_processes  # batch norm needs two samples per process
+    steps = max(1, min(-(-len(dataset) // recipe.batch_size), len(dataset) // smallest))
     padding = size // 8 if recipe.crop else 0
 
     for number in range(first, recipe.epochs):
@@ -197,15 +200,29 @@ def _resident(images: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _save(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> None:
-    with atomic.replacing(checkpoint) as temporary:
-        torch.save({"epochs": epochs, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, temporary)
+    state = io.BytesIO()  # torch's own file writer hides why a write failed
+    torch.save({"epochs": epochs, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, state)
+    atomic.write_bytes(checkpoint, state.getvalue())
+
+
+def load_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+    """The stored state: `epochs` behind it, `model` and `optimizer`; read without running any code in the file.
+
+    Raises:
+        RunError: when the file is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location=device, weights_only=True)
+    except Exception as error:  # as many kinds as ways to damage a file
+        raise RunError(f"{checkpoint}: is damaged ({error}); delete it to repeat this draw") from None
+    return state
 
 
 def _restore(checkpoint: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
     """Load the state if there is one; how many epochs it has behind it."""
     if checkpoint is None or not checkpoint.is_file():
         return 0
-    state = torch.load(checkpoint, map_location=device, weights_only=True)
+    state = load_checkpoint(checkpoint, device)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["epochs"])

@@ -41,6 +41,22 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     return _from_torchvision(arch, n_classes, image_size)
 
 
+def check_model(arch: str, n_classes: int, image_size: int) -> None:
+    """Build the network once and show it two black images, so that what does not fit fails before any work.
+
+    Raises:
+        ConfigError: for an unknown name, or images that the network cannot take.
+    """
+    try:
+        with torch.no_grad():
+            build_model(arch, n_classes, image_size)(torch.zeros(2, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"--arch {arch}: cannot take images of {image_size} pixels ({why}); try --image-size"
+        ) from None
+
+
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)

@@ -35,6 +35,8 @@ def evaluate(report: pa.Table, paths: pa.Array, true_labels: pa.Array) -> dict[s
     true = true_labels.take(position.combine_chunks())
     known = pc.and_(pc.is_valid(true), pc.is_valid(report["flagged"]).combine_chunks())
     table = report.append_column("true_label", true).filter(known)
+    if pc.all(pc.is_null(report["flagged"])).as_py():
+        raise DataError("nothing to evaluate: no sample was judged, since every class has too few")
     if len(table) == 0:
         raise DataError("--truth: none of its paths is in the report; it must be the manifest that was scanned")
     wrong = pc.not_equal(table["label"], table["true_label"]).to_numpy()

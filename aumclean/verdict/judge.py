@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, RunError
 from aumclean.run import Run
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas, areas
@@ -89,7 +89,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     record = run.read()
     settings = settings or settings_of(run)
     class_names = tuple(record["data"]["class_names"])
-    samples = pq.read_table(run.samples).combine_chunks()
+    samples = _read_samples(run)
     labels = pc.index_in(samples["label"], pa.array(class_names)).to_numpy()
 
     epochs = range(settings.first_epoch, record["recipe"]["epochs"])
@@ -114,6 +114,13 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         first_of_content=first,
     )
     return Verdict(_report(judged, settings), _summary(judged, settings, record), settings)
+
+
+def _read_samples(run: Run) -> pa.Table:
+    try:
+        return pq.read_table(run.samples).combine_chunks()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{run.samples}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
 
 
 def _report(judged: _Judged, settings: Settings) -> pa.Table:

@@ -1,13 +1,15 @@
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aumclean.dataset import cache
 from aumclean.dataset.cache import decoded
-from aumclean.dataset.decode import decode_image
+from aumclean.dataset.decode import decode, decode_image
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
 
@@ -16,21 +18,60 @@ def load(folder, cache_dir, size=8, limit_gib=1.0, workers=1):
     return decoded(read_samples(folder), size, workers=workers, cache_dir=cache_dir, limit_gib=limit_gib)
 
 
-def test_the_second_run_reads_what_the_first_decoded(folder, tmp_path):
+@pytest.fixture
+def builds(monkeypatch):
+    """The sizes for which something was decoded, in order."""
+    sizes = []
+
+    def counting(samples, size, **options):
+        sizes.append(size)
+        return decode(samples, size, **options)
+
+    monkeypatch.setattr(cache, "decode", counting)
+    return sizes
+
+
+def test_the_second_run_reads_what_the_first_decoded(folder, tmp_path, builds):
     first, second = load(folder, tmp_path / "cache"), load(folder, tmp_path / "cache")
-    assert (first.from_cache, second.from_cache) == (False, True)
+    assert builds == [8]
     np.testing.assert_array_equal(first.images, second.images)
     expected = decode_image((folder / "blue" / "002.png").read_bytes(), 8)[0]
     np.testing.assert_array_equal(second.images[6], expected)
 
 
-@pytest.mark.parametrize("change", ["content", "size"])
-def test_a_changed_file_or_another_size_is_decoded_again(folder, tmp_path, save_image, change):
+@pytest.mark.parametrize("change", ["content", "permission", "size"])
+def test_a_changed_file_or_another_size_is_decoded_again(folder, tmp_path, save_image, builds, change):
     load(folder, tmp_path / "cache")
+    file, times = folder / "blue" / "002.png", (folder / "blue" / "002.png").stat()
     if change == "content":
-        file = save_image(folder / "blue" / "002.png", colour=(0, 0, 0), seed=99)
-        os.utime(file, ns=(1, 1))
-    assert not load(folder, tmp_path / "cache", size=9 if change == "size" else 8).from_cache
+        save_image(file, colour=(0, 0, 0), seed=99)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as archives do
+    elif change == "permission":
+        file.chmod(0o600)
+    load(folder, tmp_path / "cache", size=9 if change == "size" else 8)
+    assert len(builds) == 2
+
+
+def test_folders_of_the_same_name_are_not_mistaken_for_each_other(tmp_path, make_folder, monkeypatch):
+    sums = []
+    for place in ("a", "b"):
+        folder = make_folder(tmp_path / place / "photos")
+        for file in folder.rglob("*.png"):
+            if place == "b":
+                shutil.copy(folder / "amber" / "000.png", file) if file.name != "000.png" else None
+            os.utime(file, ns=(1, 1))
+        monkeypatch.chdir(tmp_path / place)
+        sums.append(int(load(Path("photos"), tmp_path / "cache").images.sum()))
+    assert sums[0] != sums[1]
+
+
+@pytest.mark.parametrize("name", ["images.u8", "files.parquet", "entry.json"])
+def test_a_damaged_entry_is_built_anew(folder, tmp_path, builds, name):
+    whole = load(folder, tmp_path / "cache").images.copy()
+    (damaged,) = (tmp_path / "cache").glob(f"*/{name}")
+    damaged.unlink() if name == "entry.json" else damaged.write_bytes(b"short")
+    np.testing.assert_array_equal(load(folder, tmp_path / "cache").images, whole)
+    assert builds == [8, 8]
 
 
 def test_unreadable_files_leave_no_gap(folder, tmp_path):
@@ -55,7 +96,7 @@ def test_processes_decode_what_one_process_decodes(tmp_path, make_folder, monkey
     assert together.files.equals(alone.files)
 
 
-def test_the_longest_unused_entry_goes_when_the_limit_is_passed(folder, tmp_path):
+def test_the_longest_unused_entry_goes_when_the_limit_is_passed(folder, tmp_path, builds):
     entry_gib = 12 * 8 * 8 * 3 / cache.GIB
     for size in (8, 9, 10):
         load(folder, tmp_path / "cache", size=size, limit_gib=1e9 * entry_gib)
@@ -64,8 +105,10 @@ def test_the_longest_unused_entry_goes_when_the_limit_is_passed(folder, tmp_path
         sum(file.stat().st_size for file in path.iterdir()) for path in (tmp_path / "cache").iterdir() if path.is_dir()
     ]
     load(folder, tmp_path / "cache", size=11, limit_gib=(sum(sizes) + 100) / cache.GIB)
-    assert [load(folder, tmp_path / "cache", size=size).from_cache for size in (8, 10, 11)] == [True] * 3
-    assert not load(folder, tmp_path / "cache", size=9).from_cache
+    builds.clear()
+    for size in (8, 10, 11, 9):
+        load(folder, tmp_path / "cache", size=size)
+    assert builds == [9]
 
 
 def test_a_build_that_fails_leaves_nothing_and_the_next_one_works(folder, tmp_path, monkeypatch):
@@ -74,7 +117,7 @@ def test_a_build_that_fails_leaves_nothing_and_the_next_one_works(folder, tmp_pa
 
     with monkeypatch.context() as patch:
         patch.setattr(cache.os, "fsync", full_disk)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DataError, match="no space left.*--cache-dir"):
             load(folder, tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
     assert len(load(folder, tmp_path / "cache").images) == 12
@@ -89,10 +132,12 @@ def test_too_small_a_disk_is_said_before_decoding(folder, tmp_path, monkeypatch)
 BUILD = """
 import sys
 from pathlib import Path
-from aumclean.dataset.cache import decoded
+from aumclean.dataset import cache
 from aumclean.dataset.read import read_samples
-found = decoded(read_samples(Path(sys.argv[1])), 8, workers=1, cache_dir=Path(sys.argv[2]), limit_gib=1)
-print(found.from_cache, found.images.sum())
+real, built = cache.decode, []
+cache.decode = lambda *given, **options: built.append(1) or real(*given, **options)
+found = cache.decoded(read_samples(Path(sys.argv[1])), 8, workers=1, cache_dir=Path(sys.argv[2]), limit_gib=1)
+print(len(built), found.images.sum())
 """
 
 
@@ -101,5 +146,5 @@ def test_two_runs_at_once_build_one_entry(tmp_path, make_folder):
     command = [sys.executable, "-c", BUILD, folder, tmp_path / "cache"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     answers = sorted(process.communicate(timeout=120)[0].split() for process in both)
-    assert [from_cache for from_cache, _ in answers] == ["False", "True"]
+    assert [built for built, _ in answers] == ["0", "1"]
     assert answers[0][1] == answers[1][1]

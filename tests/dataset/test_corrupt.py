@@ -71,3 +71,11 @@ def test_a_corrupted_manifest_is_not_corrupted_again(folder, tmp_path):
     made = corrupt(read_samples(folder), tmp_path / "noisy.csv", noise="flip", rate=0.5)
     with pytest.raises(DataError, match="true_label"):
         corrupt(read_samples(made.file), tmp_path / "twice.csv", noise="flip", rate=0.5)
+
+
+def test_nothing_is_overwritten_least_of_all_the_source(folder, tmp_path):
+    made = corrupt(read_samples(folder), tmp_path / "list.csv", noise="uniform", rate=0.0)
+    before = made.file.read_bytes()
+    with pytest.raises(ConfigError, match="list.csv: exists"):
+        corrupt(read_samples(made.file), made.file, noise="uniform", rate=1.0)
+    assert made.file.read_bytes() == before

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -62,7 +63,7 @@ def test_every_kind_of_pixel_becomes_rgb(encoded, expected):
     np.testing.assert_allclose(pixels.reshape(-1, 3), np.tile(expected, (64, 1)), atol=2)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_and_the_size_is_that_of_the_upright_image(kind, orientation):
     upright = np.zeros((32, 64, 3), np.uint8)
@@ -73,7 +74,9 @@ def test_exif_orientation_is_applied_and_the_size_is_that_of_the_upright_image(k
         image = image.transpose(Image.Transpose(turned))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels, width, height = decode_image(encode(image, kind, exif=exif), 8)
+    pixels, width, height = decode_image(
+        encode(image, kind, exif=exif, **({"quality": 100} if kind in {"JPEG", "WEBP"} else {})), 8
+    )
     assert (width, height) == (64, 32)
     bright = pixels.mean(2) > 127
     assert bright[:4, :4].all()
@@ -113,7 +116,7 @@ def test_each_way_of_being_unreadable_has_its_reason_and_costs_only_itself(tmp_p
     bomb = "more than 89478485 pixels (decompression bomb)"
     assert found.reason == [
         None, "missing", "empty", "empty", "not an image", "truncated", "truncated",
-        bomb, bomb, "is a directory", None,
+        bomb, bomb, "not a regular file", None,
     ]  # fmt: skip
     assert found.images.shape == (2, 8, 8, 3)
     assert found.content_hash[0] == found.content_hash[-1]
@@ -123,3 +126,16 @@ def test_median_short_side_ignores_what_cannot_be_opened(folder, save_image):
     (folder / "amber" / "broken.png").write_bytes(b"x")
     save_image(folder / "amber" / "large.png", size=100)
     assert median_short_side(read_samples(folder)) == 12
+
+
+def test_broken_metadata_and_broken_floats_do_not_cost_the_pixels():
+    junk = encode(flat("RGB", (200, 40, 10)), exif=b"Exif\x00\x00junkjunk")
+    np.testing.assert_allclose(decode_image(junk, 8)[0][4, 4], (200, 40, 10))
+    values = np.full((16, 16), 0.5, np.float32)
+    values[0, 0], values[0, 1] = np.nan, np.inf
+    assert decode_image(encode(Image.fromarray(values), "TIFF"), 8)[0][4, 4].tolist() == [127, 127, 127]
+
+
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    assert decode_chunk([tmp_path / "x.png"], 8).reason == ["not a regular file"]

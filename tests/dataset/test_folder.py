@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from aumclean.dataset.read import read_samples
@@ -81,3 +83,32 @@ def test_limit_is_spread_over_the_classes(folder):
     samples = read_samples(folder, limit=6)
     assert samples.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert len(read_samples(folder, limit=99)) == 12
+
+
+def test_links_in_a_circle_end(folder):
+    for name in ("amber", "blue"):
+        (folder / name / "back").symlink_to(folder)
+    assert len(read_samples(folder, class_folder="first")) == 12
+
+
+@pytest.mark.parametrize("split", ["../photos", "sub/train", ".."])
+def test_a_split_is_a_name_not_a_path(folder, split):
+    with pytest.raises(DataError, match="has no split folder"):
+        read_samples(folder, split=split)
+
+
+def test_splits_beside_other_folders_must_be_chosen(tmp_path, save_image):
+    for path in ("train/a/1.png", "train/b/1.png", "docs/a/1.png"):
+        save_image(tmp_path / path)
+    with pytest.raises(DataError, match="has train beside other folders; say --split train"):
+        read_samples(tmp_path)
+    assert len(read_samples(tmp_path, split="train")) == 2
+
+
+def test_names_that_are_not_utf8_are_said(folder):
+    try:
+        (folder / "amber" / "000.png").rename(folder / "amber" / os.fsdecode(b"\xff.png"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(DataError, match="is not UTF-8; rename it"):
+        read_samples(folder)

@@ -185,3 +185,45 @@ def test_embedded_images_keep_their_own_names_when_these_differ(images, tmp_path
     column = [{"bytes": item, "path": f"cat/{number}.jpg"} for number, item in enumerate(encoded(images))]
     pq.write_table(pa.table({"image": column, "label": ["a", "b"] * 4}), tmp_path / "set.parquet")
     assert read_samples(tmp_path / "set.parquet").paths.to_pylist() == [f"cat/{number}.jpg" for number in range(8)]
+
+
+def test_structs_with_paths_alone_are_a_list_of_files(images, tmp_path):
+    column = [{"bytes": None, "path": f"pics/{number}.png"} for number in range(8)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(column, kind), "label": ["a", "b"] * 4}), tmp_path / "set.parquet")
+    samples = read_samples(tmp_path / "set.parquet")
+    assert [samples.images.locations[row] for row in samples.rows] == images
+    column[3]["path"] = "/etc/passwd"
+    pq.write_table(pa.table({"image": pa.array(column, kind), "label": ["a", "b"] * 4}), tmp_path / "bad.parquet")
+    with pytest.raises(DataError, match="row 4: path '/etc/passwd' is not inside"):
+        read_samples(tmp_path / "bad.parquet")
+
+
+def test_a_thumbnail_beside_a_path_is_not_the_image(images, tmp_path):
+    table = pa.table({"path": [path for path, _ in rows()], "label": ODD_LABELS, "thumb": pa.array([b"x"] * 8)})
+    pq.write_table(table, tmp_path / "set.parquet")
+    assert read_samples(tmp_path / "set.parquet").paths.to_pylist() == [path for path, _ in rows()]
+
+
+def test_rows_of_other_splits_may_be_incomplete(images, tmp_path):
+    three = [
+        (path, "ab"[number % 2] if number < 6 else "", "train" if number < 6 else "test")
+        for number, (path, _) in enumerate(rows())
+    ]
+    samples = read_samples(write_csv(tmp_path / "list.csv", three, header=("path", "label", "split")))
+    assert len(samples) == 6
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (pa.array([[1.0]] * 8), "column 'label' holds list"),
+        (pa.array([5] * 8), "is not a readable parquet table"),
+    ],
+)
+def test_labels_must_be_texts_or_known_classes(images, tmp_path, label, says):
+    features = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["cat", "dog"]}}}}
+    table = pa.table({"path": [path for path, _ in rows()], "label": label})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "set.parquet")
+    with pytest.raises(DataError, match=says):
+        read_samples(tmp_path / "set.parquet")

@@ -111,5 +111,7 @@ def test_embedded_rows_are_streamed_out_in_order(tmp_path, keep, monkeypatch):
     monkeypatch.setattr(manifest, "STREAMED_ROWS", 2)
     pq.write_table(pa.table({"x": range(10)}), tmp_path / "s.parquet")
     rows = np.array([0, 2, 4, 6, 8])
-    schema, batches = manifest.EmbeddedSource(tmp_path / "s.parquet", rows).filtered(keep)
+    status = (tmp_path / "s.parquet").stat()
+    source = manifest.EmbeddedSource(tmp_path / "s.parquet", rows, status.st_size, status.st_mtime_ns)
+    schema, batches = source.filtered(keep)
     assert pa.Table.from_batches(batches, schema)["x"].to_pylist() == rows[keep].tolist()

@@ -102,3 +102,9 @@ def test_a_constant_channel_is_normalised_to_zero_not_to_nan():
     dataset = coloured(20)
     dataset.images[..., 1] = 7
     assert np.isfinite(run(dataset)[0].margin).all()
+
+
+@pytest.mark.parametrize("n", [3, 7, 63])
+def test_batches_of_two_never_leave_one_over(n):
+    (epoch,) = run(coloured(n), Recipe("resnet9", 1, 0.02, 2, 0.0))
+    assert epoch.sample.tolist() == list(range(n))

@@ -1,0 +1,102 @@
+"""The documentation, held true: pages generated, examples run, links followed, options and columns checked."""
+
+import os
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aumclean.cli import app
+from aumclean.config import ScanConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
+COMMANDS = [command.name for command in app.registered_commands]
+
+pytestmark = pytest.mark.skipif(not CLI_PAGE.exists(), reason="runs in a checkout, not in an installed package")
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_command_line_page_is_what_help_prints(aumclean):
+    """`UPDATE_DOCS=1 pytest tests/test_docs.py` writes it anew."""
+    parts = ["# Command line\n\nWhat `--help` prints.\n"]
+    for command in COMMANDS:
+        parts.append(f"\n## aumclean {command}\n\n```text\n{aumclean(command, '--help').out.strip()}\n```\n")
+    text = "".join(parts)
+    if os.environ.get("UPDATE_DOCS"):
+        CLI_PAGE.write_text(text, encoding="utf-8")
+    assert CLI_PAGE.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command):
+    assert f"`aumclean {command}" in PAGES[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_pages_exist_with_their_options(page, aumclean):
+    for block in blocks(page, "console"):
+        for line in re.findall(r"^\$ (?:uv run )?aumclean (.*)$", block, re.MULTILINE):
+            command, *arguments = shlex.split(line, comments=True)
+            help_page = aumclean(command, "--help").out
+            for argument in arguments:
+                if argument.startswith("-"):
+                    assert re.search(rf"(^|[ ,/]){re.escape(argument)}\b", help_page, re.MULTILINE), line
+
+
+def test_the_set_up_commands_are_those_that_ci_runs():
+    for command in ("aumclean demo", "pytest"):
+        line = f"python3 -m pip install -q uv && uv run {command}"
+        assert line in PAGES[0].read_text(encoding="utf-8")
+        assert line in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_python_in_the_readme_runs(folder, tmp_path, monkeypatch):
+    (code,) = blocks(PAGES[0], "python")
+    monkeypatch.chdir(tmp_path)
+    assert folder == tmp_path / "photos"
+    scope: dict[str, object] = {}
+    exec(compile(code.replace('"epochs": 15', '"epochs": 2'), "README.md", "exec"), scope)
+    assert "label_score" in scope["suspects"].columns
+
+
+def test_files_page_names_every_column_and_file(finished):
+    text = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    for column in finished.verdict.report.column_names:
+        assert f"`{re.sub(r'draw_[01]', 'draw_K', column)}`" in text
+    for key in (*finished.verdict.summary, *finished.run.read()):
+        assert key in text or key in {"samples", "classes", "judged", "not_judged", "flagged", "flagged_share"} | {
+            "unreadable", "conflicts", "aumclean", "versions", "started", "finished"
+        }, key  # fmt: skip
+    for file in finished.run.path.iterdir():
+        if not file.name.startswith("."):
+            assert file.name in text, file.name
+
+
+def test_every_option_of_scan_can_be_configured_and_the_reverse(aumclean):
+    options = set(re.findall(r"--([a-z-]+)", aumclean("scan", "--help").out))
+    for field in ScanConfig.model_fields:
+        assert field.replace("_", "-") in options
+
+
+@pytest.mark.parametrize("name", ["suspects_as_table", "own_training_loop"])
+def test_examples_run(name, capsys):
+    runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    if name == "own_training_loop":
+        assert int(re.search(r"AUM, (\d+) are mislabeled", out).group(1)) > 85
+    else:
+        assert "suggested_label" in out
