@@ -19,6 +19,7 @@ ENVIRONMENT_PREFIX = "AUMCLEAN_"
 OTHER_VARIABLES = {"AUMCLEAN_DEBUG"}
 SECTIONS = ("scan",)
 PATH_KEYS = ("out", "root", "cache_dir")
+READING = ("path_column", "label_column", "root", "split", "class_folder", "limit")
 
 _PAPER = {
     "small_arch": "resnet32",
@@ -87,6 +88,10 @@ class ScanConfig(BaseModel):
 
     cache_dir: Path | None = None
     cache_limit: float = Field(default=50.0, gt=0)
+
+    def reading(self) -> dict[str, Any]:
+        """The options that say how DATA is read: arguments of `read_samples`."""
+        return {name: getattr(self, name) for name in READING}
 
     def by_preset(self, name: str) -> Any:
         """The option's own value if one was given, else the preset's."""

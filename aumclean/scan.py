@@ -1,6 +1,7 @@
 """The whole way: samples in, a run directory with margins, verdict and reports out."""
 
 import hashlib
+import importlib.metadata
 import logging
 import platform
 import sys
@@ -11,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import accelerate
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,27 +23,21 @@ from pydantic import ValidationError
 
 from aumclean import __version__, atomic
 from aumclean.config import PATH_KEYS, ScanConfig
-from aumclean.dataset.cache import Decoded, decoded, default_cache_dir
+from aumclean.dataset.cache import Decoded, decoded
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import available_cpus, median_short_side
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Embedded, Samples
-from aumclean.errors import ConfigError, DataError, RunError
+from aumclean.errors import DataError, RunError
 from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
+from aumclean.plan import Plan, settle
 from aumclean.reports import csv
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
-from aumclean.training.device import describe, has_fast_bf16, make_accelerator
+from aumclean.training.device import describe, make_accelerator
 from aumclean.training.loop import load_checkpoint, normalisation, train
-from aumclean.training.models import SMALL_IMAGE, check_model
-from aumclean.training.recipe import Recipe
 from aumclean.verdict.judge import Settings, Verdict, judge
 from aumclean.verdict.warnings import label_warnings
-
-LARGEST_ON_CPU = 64
-LARGEST_ON_ACCELERATOR = 160
-LARGE_ARCH = "resnet18"
 
 logger = logging.getLogger(__name__)
 
@@ -65,93 +59,28 @@ class Scan:
     verdict: Verdict
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a configuration comes to for these data on this machine."""
-
-    recipe: Recipe
-    settings: Settings
-    image_size: int
-    workers: int
-    cache_dir: Path
-    accelerator: Accelerator
-
-
-def prepare(samples: Samples, config: ScanConfig) -> Prepared:
-    """Settle everything that the configuration leaves to the data and the machine.
-
-    Raises:
-        ConfigError, DataError, TrainingError: when they do not go together.
-    """
-    accelerator = make_accelerator(config.device)
-    on_cpu = accelerator.device.type == "cpu"
-    image_size = config.image_size
-    if image_size is None:
-        short_side = median_short_side(samples)
-        if short_side is None:
-            raise DataError(f"{samples.root}: no image can be read, such as {samples.paths[0]}")
-        image_size = max(8, min(short_side, LARGEST_ON_CPU if on_cpu else LARGEST_ON_ACCELERATOR))
-    arch = config.arch
-    if arch == "auto":
-        arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
-    check_model(arch, len(samples.class_names) + 1, image_size)
-    epochs = config.by_preset("epochs")
-    rule = config.by_preset("rule")
-    if config.draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
-        raise ConfigError(
-            f"--draws {config.draws}: with {len(samples.class_names)} classes at most "
-            f"{len(samples.class_names) + (0 if rule == 'asapp' else 1)} draws of indicator samples are disjoint"
-        )
-    recipe = Recipe(
-        arch=arch,
-        epochs=epochs,
-        learning_rate=config.by_preset("learning_rate"),
-        batch_size=config.batch_size,
-        weight_decay=config.by_preset("weight_decay"),
-        warmup_epochs=config.by_preset("warmup_epochs"),
-        flip=config.flip,
-        bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(accelerator.device)),
-        round_logits=rule == "asapp",
-    )
-    settings = Settings(
-        percentile=config.percentile,
-        combine=config.by_preset("combine"),
-        first_epoch=min(config.by_preset("first_epoch"), epochs - 1),
-        rule=rule,
-    )
-    return Prepared(
-        recipe=recipe,
-        settings=settings,
-        image_size=image_size,
-        workers=config.workers or available_cpus(),
-        cache_dir=config.cache_dir or default_cache_dir(),
-        accelerator=accelerator,
-    )
-
-
-def scan(samples: Samples, source: Path, config: ScanConfig, *, track: Track[Any] = untracked) -> Scan:
+def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked) -> Scan:
     """Scan a data set into a new run directory.
 
     Args:
         samples: what to scan, from `read_samples`.
-        source: DATA as the user named it; `resume` reads it again.
         config: how.
         track: wraps streams of samples for a progress display.
 
     Raises:
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
     """
-    prepared = prepare(samples, config)
-    images = _decode(samples, config, prepared, track)
-    indicators = _indicators(samples.take(images.readable), config, prepared.settings)
-    run = _new_shared_run(samples, config, prepared.accelerator)
+    plan = settle(samples, config)
+    images = _decode(samples, config, plan, track)
+    indicators = _indicators(samples.take(images.readable), config, plan.settings)
+    run = _new_shared_run(samples, config, plan.accelerator)
     logger.info("writing to %s", run.path)
-    with _writing(run, prepared.accelerator):
-        if prepared.accelerator.is_main_process:
-            run.write(_record(samples, source, config, prepared, images))
+    with _writing(run, plan.accelerator):
+        if plan.accelerator.is_main_process:
+            run.write(_record(samples, config, plan, images))
             _write_samples(run, samples, images)
-        prepared.accelerator.wait_for_everyone()
-        return _train_and_judge(run, samples.take(images.readable), indicators, prepared, images, track)
+        plan.accelerator.wait_for_everyone()
+        return _train_and_judge(run, samples.take(images.readable), indicators, plan, images, track)
 
 
 def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
@@ -171,26 +100,18 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
     with _writing(run, accelerator):
         if accelerator.is_main_process:
             atomic.remove_leftovers(run.path)
-        samples = read_samples(
-            Path(record["data"]["source"]),
-            path_column=config.path_column,
-            label_column=config.label_column,
-            root=config.root,
-            split=config.split,
-            class_folder=config.class_folder,
-            limit=config.limit,
-        )
-        prepared = prepare(samples, config)
-        images = _decode(samples, config, prepared, track)
+        samples = read_samples(Path(record["data"]["source"]), **config.reading())
+        plan = settle(samples, config)
+        images = _decode(samples, config, plan, track)
         if _fingerprint(samples, images) != record["data"]["fingerprint"]:
             raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
-        if asdict(prepared.recipe) != record["recipe"] or prepared.image_size != record["image_size"]:
+        if asdict(plan.recipe) != record["recipe"] or plan.image_size != record["image_size"]:
             raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
-        indicators = _indicators(samples.take(images.readable), config, prepared.settings)
+        indicators = _indicators(samples.take(images.readable), config, plan.settings)
         if accelerator.is_main_process:
             _write_samples(run, samples, images)
         accelerator.wait_for_everyone()
-        return _train_and_judge(run, samples.take(images.readable), indicators, prepared, images, track)
+        return _train_and_judge(run, samples.take(images.readable), indicators, plan, images, track)
 
 
 def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerator) -> Run:
@@ -207,12 +128,12 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def _decode(samples: Samples, config: ScanConfig, prepared: Prepared, track: Track[Any]) -> Decoded:
+def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track[Any]) -> Decoded:
     images = decoded(
         samples,
-        prepared.image_size,
-        workers=prepared.workers,
-        cache_dir=prepared.cache_dir,
+        plan.image_size,
+        workers=plan.workers,
+        cache_dir=plan.cache_dir,
         limit_gib=config.cache_limit,
         track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
     )
@@ -229,16 +150,15 @@ def _decode(samples: Samples, config: ScanConfig, prepared: Prepared, track: Tra
     return images
 
 
-def _record(samples: Samples, source: Path, config: ScanConfig, prepared: Prepared, images: Decoded) -> dict[str, Any]:
+def _record(samples: Samples, config: ScanConfig, plan: Plan, images: Decoded) -> dict[str, Any]:
     """What `run.json` says at the start."""
-    source = source.expanduser().absolute()
+    source = samples.source.absolute()
     readable = samples.take(images.readable)
     return {
         "aumclean": __version__,
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "accelerate": accelerate.__version__,
+            **{name: importlib.metadata.version(name) for name in ("torch", "accelerate", "pillow")},
         },
         "argv": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -256,10 +176,10 @@ def _record(samples: Samples, source: Path, config: ScanConfig, prepared: Prepar
             "class_names": list(readable.class_names),
             "fingerprint": _fingerprint(samples, images),
         },
-        "device": describe(prepared.accelerator.device),
-        "image_size": prepared.image_size,
-        "recipe": asdict(prepared.recipe),
-        "judge": asdict(prepared.settings),
+        "device": describe(plan.accelerator.device),
+        "image_size": plan.image_size,
+        "recipe": asdict(plan.recipe),
+        "judge": asdict(plan.settings),
         "draws": config.draws,
         "epochs_done": [0] * config.draws,
         "training_seconds": [0.0] * config.draws,
@@ -325,17 +245,17 @@ def _indicators(samples: Samples, config: ScanConfig, settings: Settings) -> np.
 
 
 def _train_and_judge(
-    run: Run, samples: Samples, indicators: np.ndarray, prepared: Prepared, images: Decoded, track: Track[Any]
+    run: Run, samples: Samples, indicators: np.ndarray, plan: Plan, images: Decoded, track: Track[Any]
 ) -> Scan:
     record = run.read()
     dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
     for warning in label_warnings(dataset.labels, dataset.class_names):
         logger.warning("%s", warning.message)
     for draw in range(record["draws"]):
-        _train_draw(run, record, dataset, indicators[draw], draw, prepared, track)
-        prepared.accelerator.wait_for_everyone()
+        _train_draw(run, record, dataset, indicators[draw], draw, plan, track)
+        plan.accelerator.wait_for_everyone()
     verdict = judge(run)
-    if not prepared.accelerator.is_main_process:
+    if not plan.accelerator.is_main_process:
         return Scan(run, verdict)
     known = {warning.message for warning in label_warnings(dataset.labels, dataset.class_names)}
     for message in (warning["message"] for warning in verdict.summary["warnings"]):
@@ -352,7 +272,7 @@ def _train_draw(
     dataset: Dataset,
     indicators: np.ndarray,
     draw: int,
-    prepared: Prepared,
+    plan: Plan,
     track: Track[Any],
 ) -> None:
     """Train on one draw of indicator samples; its margins, state and weights are on disk when this returns."""
@@ -360,7 +280,7 @@ def _train_draw(
     if run.model(draw).is_file():
         checkpoint.unlink(missing_ok=True)
         return
-    recipe, draws, n, accelerator = prepared.recipe, record["draws"], len(dataset), prepared.accelerator
+    recipe, draws, n, accelerator = plan.recipe, record["draws"], len(dataset), plan.accelerator
     is_indicator = np.zeros(n, bool)
     is_indicator[indicators] = True
 
@@ -395,48 +315,21 @@ def _train_draw(
         )  # fmt: skip
     if not accelerator.is_main_process:
         return
-    _write_model(run, load_checkpoint(checkpoint, torch.device("cpu"))["model"], draw, dataset, prepared)
+    _write_model(run, load_checkpoint(checkpoint, torch.device("cpu"))["model"], draw, dataset, plan)
     checkpoint.unlink()
 
 
-def _write_model(run: Run, weights: dict[str, torch.Tensor], draw: int, dataset: Dataset, prepared: Prepared) -> None:
+def _write_model(run: Run, weights: dict[str, torch.Tensor], draw: int, dataset: Dataset, plan: Plan) -> None:
     mean, std = normalisation(dataset)
     about = {
         "schema_version": 1,
-        "arch": prepared.recipe.arch,
+        "arch": plan.recipe.arch,
         "class_names": list(dataset.class_names),
         "outputs": len(dataset.class_names) + 1,
-        "image_size": prepared.image_size,
+        "image_size": plan.image_size,
         "mean": mean,
         "std": std,
     }
     atomic.write_json(run.model_json, about)
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     atomic.write_bytes(run.model(draw), safetensors.torch.save(whole))
-
-
-def plan(samples: Samples, config: ScanConfig) -> dict[str, Any]:
-    """What a scan would do and about how long it would take, from a few timed steps; writes nothing."""
-    prepared = prepare(samples, config)
-    recipe, size = prepared.recipe, prepared.image_size
-    trial_size = min(len(samples), 8 * recipe.batch_size)
-    noise = np.random.default_rng(0).integers(0, 256, (trial_size, size, size, 3), dtype=np.uint8)
-    trial = Dataset(noise, np.arange(trial_size) % len(samples.class_names), (*samples.class_names, "indicator"))
-    once = Recipe(**{**asdict(recipe), "epochs": 2})
-    *_, last = train(trial, once, seed=0, accelerator=prepared.accelerator)
-    rate = trial_size / last.seconds
-    passes = recipe.epochs * config.draws
-    return {
-        "images": len(samples),
-        "classes": len(samples.class_names),
-        "image_size": size,
-        "device": describe(prepared.accelerator.device),
-        "draws": config.draws,
-        "epochs": recipe.epochs,
-        "recipe": asdict(recipe),
-        "images_per_second": round(rate, 1),
-        "training_seconds": round(len(samples) * passes / rate, 1),
-        "cache_bytes": len(samples) * size * size * 3,
-        "margin_log_bytes": len(samples) * passes * 6,
-        "warnings": [warning.message for warning in label_warnings(samples.labels, samples.class_names)],
-    }

@@ -13,7 +13,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images, _ = make_digits(Path(folder) / "digits")
         options = config.load({"out": Path(folder) / "run", "epochs": 6, "flip": False})
-        finished = scan(read_samples(images), images, options)
+        finished = scan(read_samples(images), options)
 
     report = finished.verdict.report.to_pandas()
     suspects = report[report["flagged"] == True]  # noqa: E712  (empty where not judged)

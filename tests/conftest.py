@@ -84,7 +84,7 @@ def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory)
     from aumclean.scan import scan
 
     settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", **PLANTED_SCAN}, environment={})
-    done = scan(read_samples(planted.root), planted.root, settled)
+    done = scan(read_samples(planted.root), settled)
     return SimpleNamespace(run=done.run, verdict=done.verdict, wrong=planted.wrong, root=planted.root)
 
 

@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "training": BASE | {"dataset"},
     "verdict": BASE,
     "reports": BASE | {"verdict"},
-    "scan": BASE | {"dataset", "training", "verdict", "reports"},
+    "plan": BASE | {"dataset", "training", "verdict"},
+    "scan": BASE | {"dataset", "training", "verdict", "reports", "plan"},
     "demo": BASE | {"dataset"},
-    "cli": BASE | {"dataset", "training", "verdict", "reports", "scan", "demo"},
+    "cli": BASE | {"dataset", "training", "verdict", "reports", "plan", "scan", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }

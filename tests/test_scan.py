@@ -28,7 +28,7 @@ QUICK = {"epochs": 3, "flip": False}
 
 
 def scan_folder(folder, out, **options):
-    return scan(read_samples(folder), folder, config.load({**QUICK, "out": out, **options}, environment={}))
+    return scan(read_samples(folder), config.load({**QUICK, "out": out, **options}, environment={}))
 
 
 def results(run):
@@ -146,7 +146,7 @@ def test_manifest_columns_and_unreadable_files_come_through(folder, tmp_path):
     (folder / "list.csv").write_text("\n".join(["file,class,note", *lines]))
     samples = read_samples(folder / "list.csv", path_column="file")
     options = {**QUICK, "out": tmp_path / "run", "max_unreadable": 10, "path_column": "file"}
-    done = scan(samples, folder / "list.csv", config.load(options, environment={}))
+    done = scan(samples, config.load(options, environment={}))
     assert done.run.unreadable.read_text() == '"path","reason"\n"blue/001.png","not an image"\n'
     cleaned = pq.read_table(done.run.cleaned("parquet"))
     assert cleaned.column_names == ["file", "class", "note"]
@@ -162,7 +162,7 @@ def test_images_inside_parquet_come_out_as_the_same_parquet(folder, tmp_path):
     source = tmp_path / "set.parquet"
     images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
     pq.write_table(pa.table({"image": images, "label": samples.label_names(), "extra": range(12)}), source)
-    run = scan(read_samples(source), source, config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
+    run = scan(read_samples(source), config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
     assert pq.read_table(run.cleaned("parquet")).equals(pq.read_table(source))
     assert not run.cleaned("csv").exists()
 
@@ -199,7 +199,7 @@ def test_what_does_not_go_together_is_refused_before_training(folder, tmp_path, 
         pytest.skip("this machine has CUDA")
     with pytest.raises(error, match=says):
         settled = config.load({**QUICK, "out": tmp_path / "run", **options}, environment={})
-        scan(read_samples(folder, limit=options.get("limit")), folder, settled)
+        scan(read_samples(folder, limit=options.get("limit")), settled)
     assert not (tmp_path / "run").exists()
 
 
@@ -255,7 +255,7 @@ def test_a_disk_that_fills_up_leaves_no_half_file_and_the_run_goes_on_later(plan
     with monkeypatch.context() as patch:
         patch.setattr(log.pq, "write_table", fills_up)
         with pytest.raises(
-            OutputError, match=r"epoch=003/part-0.parquet: cannot be written \(no space left on device\)"
+            OutputError, match=r"epoch=00\d/part-0.parquet: cannot be written \(no space left on device\)"
         ):
             scan_folder(planted.root, tmp_path / "run", **planted.options)
     run = Run(tmp_path / "run")
@@ -281,7 +281,7 @@ def test_an_old_run_survives_a_scan_that_cannot_begin(folder, tmp_path):
     before = results(run)
     with pytest.raises(DataError, match="too few"):
         settled = config.load({**QUICK, "out": run.path, "overwrite": True}, environment={})
-        scan(read_samples(folder, limit=3), folder, settled)
+        scan(read_samples(folder, limit=3), settled)
     assert results(run) == before
 
 
@@ -347,7 +347,7 @@ def test_a_run_begun_with_relative_paths_resumes_from_elsewhere(folder, tmp_path
     (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
     monkeypatch.chdir(tmp_path)
     settled = config.load({**QUICK, "out": Path("run"), "root": Path("photos")}, environment={})
-    done = scan(read_samples(Path("list.csv"), root=Path("photos")), Path("list.csv"), settled)
+    done = scan(read_samples(Path("list.csv"), root=Path("photos")), settled)
     monkeypatch.chdir("/")
     assert results(resume(Run(tmp_path / "run")).run) == results(Run(tmp_path / "run")) != {}
     assert done.run.path == Path("run")
@@ -359,7 +359,7 @@ def test_a_source_that_changed_is_not_read_by_row(folder, tmp_path):
     table = pa.table({"image": images, "label": samples.label_names()})
     source = tmp_path / "set.parquet"
     pq.write_table(table, source)
-    run = scan(read_samples(source), source, config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
+    run = scan(read_samples(source), config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
     before = run.report("csv").read_bytes()
     pq.write_table(table.take(list(reversed(range(12)))), source)
     with pytest.raises(DataError, match="is gone or has changed"):
@@ -373,7 +373,7 @@ def test_columns_that_a_csv_cannot_hold_become_json(folder, tmp_path):
     table = pa.table({"path": samples.paths, "label": samples.label_names(), "vector": vectors, "raw": [b"\xff"] * 12})
     pq.write_table(table, folder / "list.parquet")
     settled = config.load({**QUICK, "out": tmp_path / "run"}, environment={})
-    run = scan(read_samples(folder / "list.parquet"), folder / "list.parquet", settled).run
+    run = scan(read_samples(folder / "list.parquet"), settled).run
     rows = list(csv.DictReader(run.cleaned("csv").read_text().splitlines()))
     assert (json.loads(rows[0]["vector"]), rows[0]["raw"]) == ([1.0, 2.0], "/w==")
     assert pq.read_table(run.cleaned("parquet"))["vector"].to_pylist() == vectors

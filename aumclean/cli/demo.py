@@ -29,7 +29,7 @@ def command(
     say(f"wrote {images}, with the true labels in {truth}")
     settled = config.load({"out": out / "run", "overwrite": True, "epochs": demo.EPOCHS, "flip": False, "seed": seed})
     with progress() as track:
-        finished = scan.scan(read_samples(images), images, settled, track=track)
+        finished = scan.scan(read_samples(images), settled, track=track)
     show_summary(finished)
     known = read_manifest(truth, label_column="true_label")
     measured = evaluate(finished.verdict.report, known.paths, known.label_names())

@@ -98,26 +98,20 @@ def command(
 
     from aumclean.dataset.read import read_samples  # before torch: a wrong path fails at once
 
-    samples = read_samples(
-        data,
-        path_column=settled.path_column,
-        label_column=settled.label_column,
-        root=settled.root,
-        split=settled.split,
-        class_folder=settled.class_folder,
-        limit=settled.limit,
-    )
+    samples = read_samples(data, **settled.reading())
     for note in samples.notes:
         say(note)
     say(f"{len(samples):,} images in {len(samples.class_names)} classes")
 
+    if dry_run:
+        from aumclean.plan import estimate, settle
+
+        give(json.dumps(estimate(samples, settle(samples, settled)), indent=2))
+        return
     from aumclean import scan
 
-    if dry_run:
-        give(json.dumps(scan.plan(samples, settled), indent=2))
-        return
     with progress() as track:
-        finished = scan.scan(samples, data, settled, track=track)
+        finished = scan.scan(samples, settled, track=track)
     show_summary(finished)
     give(finished.run.path)
 

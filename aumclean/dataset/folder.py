@@ -59,6 +59,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     prefix = "" if base == root else f"{base.name}/"
     return Samples(
         name=root.resolve().name,
+        source=root,
         root=root,
         paths=pa.array([prefix + path for path in relative], pa.string()),
         labels=labels.astype(np.int32),

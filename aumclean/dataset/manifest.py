@@ -70,6 +70,7 @@ def read_manifest(
     position = np.array([order[name] for name in names], dtype=np.int32)
     samples = Samples(
         name=file.parent.resolve().name if file.name in HUGGING_FACE_METADATA else file.stem,
+        source=file,
         root=root,
         paths=paths.take(pa.array(rows)),
         labels=position[labels.indices.to_numpy()],

@@ -1,5 +1,6 @@
 """DATA, whatever it is, to Samples."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from aumclean.config import ClassFolder
@@ -39,6 +40,7 @@ def read_samples(
             root=root,
             split=None if in_split_folder else split,
         )
+    samples = replace(samples, source=data)
     if limit is not None:
         samples = samples.evenly(limit)
     if len(samples.class_names) < 2:

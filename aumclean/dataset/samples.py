@@ -59,6 +59,7 @@ class Samples:
 
     Attributes:
         name: a short name for the data, used to name the run.
+        source: DATA itself, the file or folder all this was read from.
         root: the folder that `paths` are relative to.
         paths: POSIX paths, unique, string array of length n.
         labels: index into `class_names`, int32 array of length n.
@@ -71,6 +72,7 @@ class Samples:
     """
 
     name: str
+    source: Path
     root: Path
     paths: pa.Array
     labels: np.ndarray

@@ -1,0 +1,117 @@
+"""The plan of a scan: what its options come to for these data on this machine, and what that will cost."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from aumclean.config import ScanConfig
+from aumclean.dataset.cache import default_cache_dir
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.decode import available_cpus, median_short_side
+from aumclean.dataset.samples import Samples
+from aumclean.errors import ConfigError, DataError
+from aumclean.training.device import describe, has_fast_bf16, make_accelerator
+from aumclean.training.loop import train
+from aumclean.training.models import SMALL_IMAGE, check_model
+from aumclean.training.recipe import Recipe
+from aumclean.verdict.judge import Settings
+from aumclean.verdict.warnings import label_warnings
+
+LARGEST_ON_CPU = 64
+LARGEST_ON_ACCELERATOR = 160
+LARGE_ARCH = "resnet18"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a configuration comes to for these data on this machine."""
+
+    draws: int
+    recipe: Recipe
+    settings: Settings
+    image_size: int
+    workers: int
+    cache_dir: Path
+    accelerator: Accelerator
+
+
+def settle(samples: Samples, config: ScanConfig) -> Plan:
+    """Settle everything that the configuration leaves to the data and the machine.
+
+    Raises:
+        ConfigError, DataError, TrainingError: when they do not go together.
+    """
+    accelerator = make_accelerator(config.device)
+    on_cpu = accelerator.device.type == "cpu"
+    image_size = config.image_size
+    if image_size is None:
+        short_side = median_short_side(samples)
+        if short_side is None:
+            raise DataError(f"{samples.root}: no image can be read, such as {samples.paths[0]}")
+        image_size = max(8, min(short_side, LARGEST_ON_CPU if on_cpu else LARGEST_ON_ACCELERATOR))
+    arch = config.arch
+    if arch == "auto":
+        arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
+    check_model(arch, len(samples.class_names) + 1, image_size)
+    epochs = config.by_preset("epochs")
+    rule = config.by_preset("rule")
+    if config.draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
+        raise ConfigError(
+            f"--draws {config.draws}: with {len(samples.class_names)} classes at most "
+            f"{len(samples.class_names) + (0 if rule == 'asapp' else 1)} draws of indicator samples are disjoint"
+        )
+    recipe = Recipe(
+        arch=arch,
+        epochs=epochs,
+        learning_rate=config.by_preset("learning_rate"),
+        batch_size=config.batch_size,
+        weight_decay=config.by_preset("weight_decay"),
+        warmup_epochs=config.by_preset("warmup_epochs"),
+        flip=config.flip,
+        bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(accelerator.device)),
+        round_logits=rule == "asapp",
+    )
+    settings = Settings(
+        percentile=config.percentile,
+        combine=config.by_preset("combine"),
+        first_epoch=min(config.by_preset("first_epoch"), epochs - 1),
+        rule=rule,
+    )
+    return Plan(
+        draws=config.draws,
+        recipe=recipe,
+        settings=settings,
+        image_size=image_size,
+        workers=config.workers or available_cpus(),
+        cache_dir=config.cache_dir or default_cache_dir(),
+        accelerator=accelerator,
+    )
+
+
+def estimate(samples: Samples, plan: Plan) -> dict[str, Any]:
+    """The plan in figures: what would be done, how long it takes by a few timed steps, and on how much disk."""
+    recipe, size = plan.recipe, plan.image_size
+    trial_size = min(len(samples), 8 * recipe.batch_size)
+    noise = np.random.default_rng(0).integers(0, 256, (trial_size, size, size, 3), dtype=np.uint8)
+    trial = Dataset(noise, np.arange(trial_size) % len(samples.class_names), (*samples.class_names, "indicator"))
+    twice = replace(recipe, epochs=2)  # the first pass warms up
+    *_, last = train(trial, twice, seed=0, accelerator=plan.accelerator)
+    rate = trial_size / last.seconds
+    passes = recipe.epochs * plan.draws
+    return {
+        "images": len(samples),
+        "classes": len(samples.class_names),
+        "image_size": size,
+        "device": describe(plan.accelerator.device),
+        "draws": plan.draws,
+        "epochs": recipe.epochs,
+        "recipe": asdict(recipe),
+        "images_per_second": round(rate, 1),
+        "training_seconds": round(len(samples) * passes / rate, 1),
+        "cache_bytes": len(samples) * size * size * 3,
+        "margin_log_bytes": len(samples) * passes * 6,
+        "warnings": [warning.message for warning in label_warnings(samples.labels, samples.class_names)],
+    }
