@@ -68,12 +68,20 @@ def show_error(message: str) -> None:
 def table(
     title: str, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]], *, right: Collection[str] = ()
 ) -> "Table":
-    """A plain table; columns named in `right` are aligned right; cells are never read as markup."""
+    """A plain table; columns in `right` are aligned right, without names there is no head; cells are never markup."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    named = any(header)
+    made = Table(
+        title=title or None,
+        box=box.SIMPLE_HEAD if named else None,
+        show_header=named,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
     for name in header:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
     for row in rows:
