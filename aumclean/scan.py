@@ -71,16 +71,14 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
     """
     plan = settle(samples, config)
-    images = _decode(samples, config, plan, track)
-    indicators = _indicators(samples.take(images.readable), config, plan.settings)
-    run = _new_shared_run(samples, config, plan.accelerator)
+    readable, images = _decode(samples, config, plan, track)
+    indicators = _indicators(readable, config, plan.settings)
+    run = _new_shared_run(readable, config, plan.accelerator)
     logger.info("writing to %s", run.path)
     with _writing(run, plan.accelerator):
         if plan.accelerator.is_main_process:
-            run.write(_record(samples, config, plan, images))
-            _write_samples(run, samples, images)
-        plan.accelerator.wait_for_everyone()
-        return _train_and_judge(run, samples.take(images.readable), indicators, plan, images, track)
+            run.write(_record(readable, images, config, plan))
+        return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
 def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
@@ -102,16 +100,13 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
             atomic.remove_leftovers(run.path)
         samples = read_samples(Path(record["data"]["source"]), **config.reading())
         plan = settle(samples, config)
-        images = _decode(samples, config, plan, track)
-        if _fingerprint(samples, images) != record["data"]["fingerprint"]:
+        readable, images = _decode(samples, config, plan, track)
+        if _fingerprint(readable, images) != record["data"]["fingerprint"]:
             raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
         if asdict(plan.recipe) != record["recipe"] or plan.image_size != record["image_size"]:
             raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
-        indicators = _indicators(samples.take(images.readable), config, plan.settings)
-        if accelerator.is_main_process:
-            _write_samples(run, samples, images)
-        accelerator.wait_for_everyone()
-        return _train_and_judge(run, samples.take(images.readable), indicators, plan, images, track)
+        indicators = _indicators(readable, config, plan.settings)
+        return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
 def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerator) -> Run:
@@ -128,7 +123,8 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track[Any]) -> Decoded:
+def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track[Any]) -> tuple[Samples, Decoded]:
+    """The samples that can be read, and their images."""
     images = decoded(
         samples,
         plan.image_size,
@@ -147,13 +143,12 @@ def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track[Any])
                 f"mend them, or raise --max-unreadable (now {config.max_unreadable:g} %)"
             )
         logger.warning("%d of %d images cannot be read and are left out, such as %s", bad, len(samples), example)
-    return images
+    return samples.take(images.readable), images
 
 
-def _record(samples: Samples, config: ScanConfig, plan: Plan, images: Decoded) -> dict[str, Any]:
+def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -> dict[str, Any]:
     """What `run.json` says at the start."""
     source = samples.source.absolute()
-    readable = samples.take(images.readable)
     return {
         "aumclean": __version__,
         "versions": {
@@ -171,9 +166,9 @@ def _record(samples: Samples, config: ScanConfig, plan: Plan, images: Decoded) -
             "root": str(samples.root.absolute()),
             "name": samples.name,
             "embedded": isinstance(samples.images, Embedded),
-            "samples": len(readable),
-            "unreadable": len(samples) - len(readable),
-            "class_names": list(readable.class_names),
+            "samples": len(samples),
+            "unreadable": len(images.files) - len(samples),
+            "class_names": list(samples.class_names),
             "fingerprint": _fingerprint(samples, images),
         },
         "device": describe(plan.accelerator.device),
@@ -195,36 +190,33 @@ def _with_absolute_paths(config: ScanConfig) -> ScanConfig:
 
 
 def _fingerprint(samples: Samples, images: Decoded) -> str:
-    """What the data are, wherever they lie: a digest of every readable image's content and label, in order."""
+    """What the data are, wherever they lie: a digest of every image's content and label, in order."""
     digest = hashlib.sha256()
     hashes = images.files["content_hash"].combine_chunks().take(pa.array(images.readable))
-    labels = samples.take(images.readable).label_names()
-    for content, label in zip(hashes.to_pylist(), labels.to_pylist(), strict=True):
+    for content, label in zip(hashes.to_pylist(), samples.label_names().to_pylist(), strict=True):
         digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
 def _write_samples(run: Run, samples: Samples, images: Decoded) -> None:
-    readable = samples.take(images.readable)
     files = images.files.take(pa.array(images.readable))
     table = pa.table(
         {
-            "sample_id": pa.array(np.arange(len(readable), dtype=np.int32)),
-            "path": readable.paths,
-            "label": readable.label_names(),
+            "sample_id": pa.array(np.arange(len(samples), dtype=np.int32)),
+            "path": samples.paths,
+            "label": samples.label_names(),
             "content_hash": files["content_hash"],
             "width": files["width"],
             "height": files["height"],
-            "row": pa.array(readable.rows),
+            "row": pa.array(samples.rows),
         }
     )
     with atomic.replacing(run.samples) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     if samples.manifest is not None and not isinstance(samples.images, Embedded):
         with atomic.replacing(run.manifest) as temporary:
-            pq.write_table(samples.manifest.take(pa.array(readable.rows)), temporary, compression="zstd")
-    bad = images.files["reason"].is_valid()
-    unreadable = pa.table({"path": samples.paths, "reason": images.files["reason"]}).filter(bad)
+            pq.write_table(samples.manifest.take(pa.array(samples.rows)), temporary, compression="zstd")
+    unreadable = images.files.select(["path", "reason"]).filter(images.files["reason"].is_valid())
     atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(unreadable)))
 
 
@@ -245,8 +237,11 @@ def _indicators(samples: Samples, config: ScanConfig, settings: Settings) -> np.
 
 
 def _train_and_judge(
-    run: Run, samples: Samples, indicators: np.ndarray, plan: Plan, images: Decoded, track: Track[Any]
+    run: Run, samples: Samples, images: Decoded, indicators: np.ndarray, plan: Plan, track: Track[Any]
 ) -> Scan:
+    if plan.accelerator.is_main_process:
+        _write_samples(run, samples, images)
+    plan.accelerator.wait_for_everyone()
     record = run.read()
     dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
     for warning in label_warnings(dataset.labels, dataset.class_names):

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Decoded:
     Attributes:
         images: uint8 of shape [readable, size, size, 3], memory-mapped copy-on-write.
         readable: positions in the samples that could be decoded, ascending int64.
-        files: one row per sample: content_hash, width, height, reason (null when readable).
+        files: one row per sample: content_hash, width, height, reason (null when readable), path.
     """
 
     images: np.ndarray
@@ -90,7 +90,7 @@ def decoded(
                 found = _open(entry, size)
             assert found is not None, "just built"
             os.utime(entry / "entry.json")
-            return found
+            return replace(found, files=found.files.append_column("path", samples.paths))
     except OSError as error:
         raise DataError(
             f"{cache_dir}: cannot be written ({atomic.reason(error)}); free some space or choose another --cache-dir"
