@@ -256,3 +256,28 @@ def test_demo_finds_the_planted_errors(aumclean, tmp_path):
     assert precision >= 96
     assert Path(done.out.strip()) == tmp_path / "demo" / "run"
     assert aumclean("report", tmp_path / "demo" / "run", "-f", "markdown").code == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 KB, and a function that makes it large."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs the right to")
+    yield disk, lambda: subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full_costs_one_line_and_no_result(aumclean, finished, planted, small_disk):
+    disk, enlarge = small_disk
+    options = ["--epochs", "8", "--batch-size", "16", "--no-flip"]
+    done = aumclean("scan", planted.root, "--out", disk / "run", *options, "-q")
+    assert done.code == 2
+    line = done.err.splitlines()[-1]
+    assert re.fullmatch(r"aumclean: error: \S+: cannot be written \(no space left on device\)", line)
+    assert not list(disk.rglob("*.part"))
+    enlarge()
+    assert aumclean("scan", "--resume", disk / "run").code == 0
+    assert (disk / "run" / "report.csv").read_bytes() == finished.run.report("csv").read_bytes()
