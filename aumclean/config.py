@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 5e-4,
         "warmup_epochs": 1,
         "first_epoch": 2,
-        "combine": "mean",
+        "combine": "all",
         "rule": "percentile",
     },
 }

@@ -205,7 +205,7 @@ def test_what_does_not_go_together_is_refused_before_training(folder, tmp_path, 
 
 def interrupted_copy(planted, out, after):
     """Scan in a process of its own and `kill -9` it as soon as `after` files of margins are there."""
-    options = ["--out", out, "--epochs", "8", "--batch-size", "16", "--no-flip"]
+    options = ["--out", out, "--epochs", "8", "--batch-size", "16", "--no-flip", "--percentile", "95"]
     command = [sys.executable, "-m", "aumclean", "-q", "scan", planted.root, *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
