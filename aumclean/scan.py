@@ -165,7 +165,7 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
             "source_changed_ns": source.stat().st_mtime_ns,
             "root": str(samples.root.absolute()),
             "name": samples.name,
-            "embedded": isinstance(samples.images, Embedded),
+            "image_column": samples.images.column if isinstance(samples.images, Embedded) else None,
             "samples": len(samples),
             "unreadable": len(images.files) - len(samples),
             "class_names": list(samples.class_names),

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "dataset": BASE,
     "training": BASE | {"dataset"},
     "verdict": BASE,
-    "reports": BASE | {"verdict"},
+    "reports": BASE | {"dataset", "verdict"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "plan"},
     "demo": BASE | {"dataset"},
@@ -89,6 +89,8 @@ def test_help_and_version_load_nothing_heavy(arguments):
     assert loaded_by(f"from aumclean.cli import main; main({arguments})") == set()
 
 
-@pytest.mark.parametrize("module", ["verdict.judge", "reports.write", "margins.log", "run", "dataset.manifest"])
+@pytest.mark.parametrize(
+    "module", ["verdict.judge", "reports.write", "margins.log", "run", "dataset.manifest", "dataset.pictures"]
+)
 def test_what_works_on_a_finished_run_never_loads_torch(module):
     assert not loaded_by(f"import aumclean.{module}") & {"torch", "accelerate"}

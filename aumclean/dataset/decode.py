@@ -64,6 +64,21 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
     return np.asarray(small), width, height
 
 
+def thumbnail(encoded: bytes, side: int, *, quality: int = 80) -> bytes:
+    """The image as its author would see it, as a JPEG whose longer side is at most `side` pixels; never enlarged.
+
+    Raises:
+        As `decode_image`.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        image.draft(None, (side, side))
+        upright = _to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image))
+        upright.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        sink = io.BytesIO()
+        upright.save(sink, "JPEG", quality=quality)
+    return sink.getvalue()
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, UPRIGHT))
@@ -97,7 +112,7 @@ def decode_chunk(chunk: Chunk, size: int) -> DecodedChunk:
         for item in chunk:
             content_hash, width, height, reason = None, 0, 0, None
             try:
-                encoded = _read(item)
+                encoded = read_encoded(item)
                 content_hash = hashlib.sha256(encoded).hexdigest()
                 images[readable], width, height = decode_image(encoded, size)
                 readable += 1
@@ -124,7 +139,8 @@ KNOWN_REASONS: dict[type[Exception], str] = {
 }
 
 
-def _read(item: bytes | Path | None) -> bytes:
+def read_encoded(item: bytes | Path | None) -> bytes:
+    """The bytes of an image; an error that `_reason` can name where there are none."""
     if isinstance(item, Path) and item.exists() and not item.is_file():
         raise IsADirectoryError(errno.EISDIR, "not a regular file")
     encoded = item.read_bytes() if isinstance(item, Path) else item
@@ -168,7 +184,7 @@ def median_short_side(samples: Samples) -> int | None:
         for chunk in samples.images.chunks(samples.evenly(PROBED).rows, PROBED):
             for item in chunk:
                 try:
-                    with Image.open(io.BytesIO(_read(item))) as image:
+                    with Image.open(io.BytesIO(read_encoded(item))) as image:
                         sides.append(min(image.size))
                 except Exception:  # reported with its reason when it is decoded
                     continue

@@ -23,6 +23,10 @@ class Files:
         for start in range(0, len(rows), size):
             yield [self.locations[row] for row in rows[start : start + size]]
 
+    def one(self, row: int) -> Path | None:
+        """The path of one row."""
+        return self.locations[row]
+
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when a file does, without reading it."""
         for row in rows:
@@ -46,6 +50,18 @@ class Embedded:
             if low < high:
                 values = wanted.field("bytes") if pa.types.is_struct(wanted.type) else wanted
                 yield values.to_pylist()
+
+    def one(self, row: int) -> bytes | None:
+        """The encoded image of one row; reads the row group it lies in."""
+        file = pq.ParquetFile(self.file)
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if row < count:
+                value = file.read_row_group(group, columns=[self.column])[self.column][row].as_py()
+                encoded: bytes | None = value["bytes"] if isinstance(value, dict) else value
+                return encoded
+            row -= count
+        return None
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when the file or the choice of rows does."""

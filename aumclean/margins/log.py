@@ -95,6 +95,22 @@ def recorded_epochs(folder: Path, draw: int) -> int:
     return epoch
 
 
+def read_curves(folder: Path, draw: int, epochs: range, sample_ids: np.ndarray) -> np.ndarray:
+    """Margins of some samples over some epochs of a draw, to be drawn as curves: float32 [len(sample_ids), epochs].
+
+    Raises:
+        RunError: as `read_block` does.
+    """
+    curves = np.empty((len(sample_ids), len(epochs)), np.float32)
+    for start in range(0, int(sample_ids.max(initial=-1)) + 1, ROW_GROUP):
+        inside = (sample_ids >= start) & (sample_ids < start + ROW_GROUP)
+        if inside.any():
+            stop = int(sample_ids[inside].max()) + 1
+            margin, *_ = read_block(folder, draw, epochs, start, stop)
+            curves[inside] = margin[:, sample_ids[inside] - start].T
+    return curves
+
+
 def read_block(
     folder: Path, draw: int, epochs: range, start: int, stop: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ def write_reports(run: Run, verdict: Verdict) -> None:
 
 def _write_cleaned(run: Run, keep: np.ndarray) -> None:
     data = run.read()["data"]
-    if data["embedded"]:
+    if data["image_column"] is not None:
         rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
         source = manifest.EmbeddedSource(Path(data["source"]), rows, data["source_bytes"], data["source_changed_ns"])
         schema, batches = source.filtered(keep)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aumclean.errors import RunError
-from aumclean.margins.log import EpochMargins, epoch_file, read_block, recorded_epochs, write_epoch
+from aumclean.margins.log import EpochMargins, epoch_file, read_block, read_curves, recorded_epochs, write_epoch
 
 
 def recorded(ids, seed=0, classes=5):
@@ -43,6 +43,13 @@ def test_a_block_is_a_window_of_the_samples(log):
     whole, window = read_block(log, 0, range(3), 0, 10), read_block(log, 0, range(3), 3, 7)
     np.testing.assert_array_equal(window[0], whole[0][:, 3:7])
     np.testing.assert_array_equal(window[2], whole[2][3:7])
+
+
+def test_curves_are_the_margins_of_the_samples_asked_for_in_their_order(log, monkeypatch):
+    whole = read_block(log, 1, range(3), 0, 10)[0]
+    monkeypatch.setattr("aumclean.margins.log.ROW_GROUP", 4)  # so that the samples lie in several blocks
+    np.testing.assert_array_equal(read_curves(log, 1, range(1, 3), np.array([9, 0, 5])), whole[1:, [9, 0, 5]].T)
+    assert read_curves(log, 0, range(3), np.array([], int)).shape == (0, 3)
 
 
 def test_parts_of_several_ranks_are_one_epoch(tmp_path):

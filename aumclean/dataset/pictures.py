@@ -1,0 +1,104 @@
+"""The images of a finished run, as their files are and as thumbnails, for pages that people look at.
+
+An image that has changed since the scan is not shown: a decision on it would be a decision on something else.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from aumclean.dataset.decode import CHUNK, SERIAL_BELOW, available_cpus, read_encoded, thumbnail
+from aumclean.dataset.samples import Embedded, Files
+from aumclean.run import Run
+
+
+class ChangedError(OSError):
+    """The file is not the one that was scanned."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where the images of a run are.
+
+    Attributes:
+        images: the files, or the Parquet column.
+        rows: int64 [n], the row of each sample in `images`.
+        content_hash: str array [n], SHA-256 of each encoded image when it was scanned.
+    """
+
+    images: Files | Embedded
+    rows: np.ndarray
+    content_hash: pa.Array
+
+    def encoded(self, sample_id: int) -> bytes:
+        """One image as it lies in its file.
+
+        Raises:
+            OSError: when it is gone or has changed.
+        """
+        return _unchanged(self.images.one(int(self.rows[sample_id])), self.content_hash[sample_id].as_py())
+
+    def thumbnails(self, sample_ids: np.ndarray, side: int) -> Iterator[bytes | None]:
+        """A small JPEG of each sample, None where its file is gone or changed; decoded in parallel processes.
+
+        Args:
+            sample_ids: int [k], in any order, each once; the pictures come in this order.
+            side: longest side in pixels.
+        """
+        order = np.argsort(sample_ids)
+        ascending = sample_ids[order]
+        hashes = iter(self.content_hash.take(pa.array(ascending)).to_pylist())
+        tasks = (
+            ([(item, next(hashes)) for item in chunk], side)
+            for chunk in self.images.chunks(self.rows[ascending], CHUNK)
+        )
+        if len(sample_ids) < SERIAL_BELOW:
+            made = [_thumbnails(*task) for task in tasks]
+        else:
+            made = joblib.Parallel(n_jobs=available_cpus())(joblib.delayed(_thumbnails)(*task) for task in tasks)
+        small = [picture for chunk in made for picture in chunk]
+        yield from (small[position] for position in np.argsort(order))
+
+
+def pictures_of(run: Run) -> Pictures:
+    """The images of a run.
+
+    Raises:
+        RunError: when this is no run.
+    """
+    data = run.read()["data"]
+    samples = pq.read_table(run.samples, columns=["path", "row", "content_hash"]).combine_chunks()
+    hashes = samples["content_hash"].combine_chunks()
+    if data["image_column"] is not None:
+        return Pictures(Embedded(Path(data["source"]), data["image_column"]), samples["row"].to_numpy(), hashes)
+    root = Path(data["root"])
+    files = Files([root / path for path in samples["path"].to_pylist()])
+    return Pictures(files, np.arange(len(samples)), hashes)
+
+
+def _unchanged(item: bytes | Path | None, content_hash: str) -> bytes:
+    encoded = read_encoded(item)
+    if hashlib.sha256(encoded).hexdigest() != content_hash:
+        raise ChangedError(f"{item if isinstance(item, Path) else 'image'}: has changed since the scan")
+    return encoded
+
+
+def _thumbnails(items: list[tuple[bytes | Path | None, str]], side: int) -> list[bytes | None]:
+    made: list[bytes | None] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for item, content_hash in items:
+            try:
+                made.append(thumbnail(_unchanged(item, content_hash), side))
+            except Exception:  # the page shows a placeholder; what is wrong is the next scan's to say
+                made.append(None)
+    return made

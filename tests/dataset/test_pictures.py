@@ -1,0 +1,65 @@
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from aumclean.dataset import pictures
+from aumclean.dataset.pictures import Pictures, pictures_of
+from aumclean.dataset.samples import Embedded
+
+
+def size_of(jpeg):
+    with Image.open(io.BytesIO(jpeg)) as image:
+        assert image.format == "JPEG"
+        return image.size
+
+
+def test_an_image_comes_back_byte_for_byte(finished):
+    found = pictures_of(finished.run)
+    path = pq.read_table(finished.run.samples)["path"][17].as_py()
+    assert found.encoded(17) == (finished.root / path).read_bytes()
+
+
+@pytest.mark.parametrize("parallel_from", [1, 1000])
+def test_thumbnails_keep_the_order_asked_for(finished, monkeypatch, parallel_from):
+    monkeypatch.setattr(pictures, "SERIAL_BELOW", parallel_from)
+    found = pictures_of(finished.run)
+    colours = [
+        np.asarray(Image.open(io.BytesIO(jpeg))).mean((0, 1)) for jpeg in found.thumbnails(np.array([300, 2, 150]), 8)
+    ]
+    expected = [np.asarray(Image.open(io.BytesIO(found.encoded(sample)))).mean((0, 1)) for sample in (300, 2, 150)]
+    np.testing.assert_allclose(colours, expected, atol=8)
+
+
+def embedded(tmp_path, sizes):
+    encoded = []
+    for number, size in enumerate(sizes):
+        sink = io.BytesIO()
+        Image.new("RGB", size, (number, 0, 0)).save(sink, "PNG")
+        encoded.append(sink.getvalue())
+    file = tmp_path / "images.parquet"
+    pq.write_table(pa.table({"image": pa.array(encoded, pa.binary())}), file, row_group_size=2)
+    hashes = pa.array([pictures.hashlib.sha256(image).hexdigest() for image in encoded])
+    return Pictures(Embedded(file, "image"), np.arange(len(sizes)), hashes), encoded
+
+
+def test_images_in_a_parquet_column_are_found_in_every_row_group(tmp_path):
+    found, encoded = embedded(tmp_path, [(4, 4)] * 5)
+    assert [found.encoded(sample) for sample in range(5)] == encoded
+
+
+def test_thumbnails_keep_the_shape_and_are_never_enlarged(tmp_path):
+    found, _ = embedded(tmp_path, [(200, 100), (30, 60), (5, 5)])
+    assert [size_of(jpeg) for jpeg in found.thumbnails(np.arange(3), 50)] == [(50, 25), (25, 50), (5, 5)]
+
+
+def test_an_image_that_changed_since_the_scan_is_not_shown(tmp_path):
+    found, _ = embedded(tmp_path, [(4, 4)] * 3)
+    other, _ = embedded(tmp_path, [(4, 4), (9, 9), (4, 4)])
+    assert [jpeg is None for jpeg in found.thumbnails(np.arange(3), 8)] == [False, True, False]
+    with pytest.raises(OSError, match="has changed"):
+        found.encoded(1)
+    assert other.encoded(1)
