@@ -1,12 +1,14 @@
-"""The options of a scan: one typed table, filled from presets, a file, the environment and the command line."""
+"""The options of a scan and of a gate: typed tables, filled from a file, the environment and the command line."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aumclean.errors import ConfigError, did_you_mean
 
@@ -17,8 +19,8 @@ ClassFolder = Literal["first", "last"]
 
 ENVIRONMENT_PREFIX = "AUMCLEAN_"
 OTHER_VARIABLES = {"AUMCLEAN_DEBUG"}
-SECTIONS = ("scan",)
-PATH_KEYS = ("out", "root", "cache_dir")
+GATE_PREFIX = "AUMCLEAN_GATE_"
+PATH_KEYS = ("out", "root", "cache_dir", "baseline", "data")
 READING = ("path_column", "label_column", "root", "split", "class_folder", "limit")
 
 _PAPER = {
@@ -99,6 +101,50 @@ class ScanConfig(BaseModel):
         return PRESETS[self.preset][name] if given is None else given
 
 
+@dataclass(frozen=True)
+class Limit:
+    """At most so many samples: a count such as `20`, or a percentage such as `2.5%`."""
+
+    value: float
+    percent: bool
+
+    def allows(self, count: int, of: int) -> bool:
+        """Whether `count` samples of `of` are within it."""
+        return count * 100 <= self.value * of if self.percent else count <= self.value
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%" if self.percent else f"{self.value:g}"
+
+
+def _limit(given: Any) -> Any:
+    if isinstance(given, Limit):
+        return given
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(given).strip())
+    if found is None or (not found[2] and "." in found[1]) or (found[2] and float(found[1]) > 100):
+        raise ValueError("must be a count such as 20, or a percentage such as 2.5%")
+    return Limit(float(found[1]), bool(found[2]))
+
+
+class GateConfig(BaseModel):
+    """Every budget of `gate`; None means: not asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+    max_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
+    max_class_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
+    classes: dict[str, Annotated[Limit, BeforeValidator(_limit)]] = Field(default_factory=dict)
+    max_conflicts: int | None = Field(default=None, ge=0)
+    max_unreadable: Annotated[Limit, BeforeValidator(_limit)] | None = None
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    baseline: Path | None = None
+    max_new: int | None = Field(default=None, ge=0)
+    data: Path | None = None
+
+
+Options = TypeVar("Options", bound=BaseModel)
+SECTIONS: dict[str, type[BaseModel]] = {"scan": ScanConfig, "gate": GateConfig}
+
+
 def load(
     given: Mapping[str, Any],
     *,
@@ -106,7 +152,7 @@ def load(
     environment: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> ScanConfig:
-    """Merge the layers: `given` (command line) over the environment over a file over the defaults.
+    """The options of a scan: `given` (command line) over the environment over a file over the defaults.
 
     Args:
         given: options the user typed; None stands for "not given".
@@ -118,17 +164,8 @@ def load(
     Raises:
         ConfigError: for an unknown key or variable, a value out of range, or a file that cannot be read.
     """
-    merged = {
-        **_from_file(file, folder or Path.cwd()),
-        **_from_environment(environment),
-        **{key: value for key, value in given.items() if value is not None},
-    }
-    try:
-        config = ScanConfig(**merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise ConfigError(f"{option}: {first['msg'].lower()} (got {first['input']!r})") from None
+    own = {name: value for name, value in environment.items() if not name.startswith(GATE_PREFIX)}
+    config = _merged(ScanConfig, "scan", given, file, _from_environment(own, ENVIRONMENT_PREFIX, ScanConfig), folder)
     epochs, first_epoch = config.by_preset("epochs"), config.first_epoch
     if first_epoch is not None and first_epoch >= epochs:
         raise ConfigError(
@@ -138,20 +175,54 @@ def load(
     return config
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def load_gate(
+    given: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+) -> GateConfig:
+    """The budgets of a gate, merged as `load` does; variables are named `AUMCLEAN_GATE_<OPTION>`.
+
+    Raises:
+        ConfigError: as `load` does.
+    """
+    found = _from_environment(environment, GATE_PREFIX, GateConfig)
+    return _merged(GateConfig, "gate", given, file, found, folder)
+
+
+def _merged(
+    kind: type[Options],
+    section: str,
+    given: Mapping[str, Any],
+    file: Path | None,
+    environment: Mapping[str, str],
+    folder: Path | None,
+) -> Options:
+    typed = {key: value for key, value in given.items() if value is not None}
+    try:
+        return kind(**{**_from_file(file, folder or Path.cwd(), section), **environment, **typed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option}: {message[:1].lower()}{message[1:]} (got {first['input']!r})") from None
+
+
+def _from_environment(environment: Mapping[str, str], prefix: str, kind: type[BaseModel]) -> dict[str, str]:
     found = {}
     for variable, value in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in OTHER_VARIABLES or value == "":
+        if not variable.startswith(prefix) or variable in OTHER_VARIABLES or value == "":
             continue
-        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if key not in ScanConfig.model_fields:
-            known = [ENVIRONMENT_PREFIX + name.upper() for name in ScanConfig.model_fields]
+        key = variable.removeprefix(prefix).lower()
+        if key not in kind.model_fields:
+            known = [prefix + name.upper() for name in kind.model_fields]
             raise ConfigError(f"environment variable {variable} is not known{did_you_mean(variable, known)}")
         found[key] = value
     return found
 
 
-def _from_file(file: Path | None, folder: Path) -> dict[str, Any]:
+def _from_file(file: Path | None, folder: Path, section: str) -> dict[str, Any]:
     if file is None:
         candidates = (parent / "pyproject.toml" for parent in (folder, *folder.parents))
         for candidate in candidates:
@@ -163,14 +234,14 @@ def _from_file(file: Path | None, folder: Path) -> dict[str, Any]:
     document = _read_toml(file)
     tool = _table(document, "tool")
     tables = _table(tool, "aumclean") if "aumclean" in tool else {k: v for k, v in document.items() if k != "tool"}
-    for section in tables:
-        if section not in SECTIONS:
-            raise ConfigError(f"{file}: table '{section}' is not known{did_you_mean(section, SECTIONS)}")
-    options = dict(_table(tables, "scan"))
+    for name in tables:
+        if name not in SECTIONS:
+            raise ConfigError(f"{file}: table '{name}' is not known{did_you_mean(name, SECTIONS)}")
+    options = dict(_table(tables, section))
+    known = SECTIONS[section].model_fields
     for key in options:
-        if key not in ScanConfig.model_fields:
-            hint = did_you_mean(key, ScanConfig.model_fields)
-            raise ConfigError(f"{file}: key '{key}' of [scan] is not known{hint}")
+        if key not in known:
+            raise ConfigError(f"{file}: key '{key}' of [{section}] is not known{did_you_mean(key, known)}")
     for key in PATH_KEYS:
         if isinstance(options.get(key), str):
             options[key] = str(file.parent / Path(options[key]).expanduser())

@@ -56,6 +56,11 @@ class Run:
         return self.path / "summary.json"
 
     @property
+    def scores_json(self) -> Path:
+        """Stands in place of `run.json` where new images were judged by the models of a run (`aumclean score`)."""
+        return self.path / "scores.json"
+
+    @property
     def model_json(self) -> Path:
         """Architecture, class names and normalisation of the stored models."""
         return self.path / "models" / "model.json"
@@ -74,8 +79,12 @@ class Run:
         return self.path / "removed.csv"
 
     def model(self, draw: int) -> Path:
-        """Final weights of one draw."""
+        """Averaged weights of one draw; there when the draw is done."""
         return self.path / "models" / f"draw={draw}.safetensors"
+
+    def held_out(self, draw: int) -> Path:
+        """Margins of the draw's indicator samples for labels their network was not taught."""
+        return self.path / "models" / f"draw={draw}.held_out.parquet"
 
     def checkpoint(self, draw: int) -> Path:
         """Latest training state of one draw, for `--resume`; deleted when the draw is done."""
@@ -87,23 +96,38 @@ class Run:
         Raises:
             RunError: when this is no run directory, or one written by a newer aumclean.
         """
+        return self._record(self.run_json, REQUIRED)
+
+    def read_scores(self) -> dict[str, Any]:
+        """`scores.json` as a dictionary.
+
+        Raises:
+            RunError: as `read` does.
+        """
+        return self._record(self.scores_json, frozenset({"data", "run"}))
+
+    def write_scores(self, record: dict[str, Any]) -> None:
+        """Replace `scores.json`."""
+        atomic.write_json(self.scores_json, {"schema_version": SCHEMA_VERSION, **record})
+
+    def _record(self, file: Path, required: frozenset[str]) -> dict[str, Any]:
         try:
-            record: dict[str, Any] = json.loads(self.run_json.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{self.path}: is not a run directory (it holds no run.json)") from None
+            raise RunError(f"{self.path}: is not a run directory (it holds no {file.name})") from None
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.run_json}: cannot be read ({error})") from None
+            raise RunError(f"{file}: cannot be read ({error})") from None
         version = record.get("schema_version") if isinstance(record, dict) else None
         if not isinstance(version, int):
-            raise RunError(f"{self.run_json}: was not written by aumclean (it has no schema_version)")
+            raise RunError(f"{file}: was not written by aumclean (it has no schema_version)")
         if version > SCHEMA_VERSION:
             raise RunError(
                 f"{self.path}: was written with schema version {version}, this aumclean reads up to "
                 f"{SCHEMA_VERSION}; upgrade aumclean"
             )
-        if not record.keys() >= REQUIRED:
-            missing = ", ".join(sorted(REQUIRED - record.keys()))
-            raise RunError(f"{self.run_json}: is damaged (it lacks {missing}); scan anew")
+        if not record.keys() >= required:
+            missing = ", ".join(sorted(required - record.keys()))
+            raise RunError(f"{file}: is damaged (it lacks {missing}); repeat what made it")
         return record
 
     def write(self, record: dict[str, Any]) -> None:
@@ -120,7 +144,8 @@ class Run:
     def clear(self) -> None:
         """Delete the run's own files and nothing else; `run.json` last, so that it stays a run until it is none."""
         tables = [path for suffix in ("csv", "parquet") for path in (self.report(suffix), self.cleaned(suffix))]
-        files = [self.samples, self.manifest, self.unreadable, self.summary, self.removed, *tables, self.run_json]
+        files = [self.samples, self.manifest, self.unreadable, self.summary, self.removed, *tables]
+        files += [self.scores_json, self.run_json]
         for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent):
             shutil.rmtree(folder, ignore_errors=True)
         for file in files:
@@ -170,7 +195,7 @@ def new_run(out: Path | None, name: str, *, overwrite: bool) -> Run:
             return _numbered(re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data")
         run = Run(out)
         if out.is_dir() and not run.is_empty():
-            if not run.run_json.is_file():
+            if not run.run_json.is_file() and not run.scores_json.is_file():
                 raise RunError(f"{out}: exists and is not a run directory; choose another --out")
             if not overwrite:
                 raise RunError(f"{out}: holds a run already; choose another --out, or --overwrite, or --resume {out}")

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.torch
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -30,12 +29,13 @@ from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import DataError, RunError
 from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
+from aumclean.networks import keep_network
 from aumclean.plan import Plan, settle
 from aumclean.reports import csv
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
-from aumclean.training.loop import load_checkpoint, normalisation, train
+from aumclean.training.loop import load_checkpoint, train
 from aumclean.verdict.judge import Settings, Verdict, judge
 from aumclean.verdict.warnings import label_warnings
 
@@ -183,7 +183,7 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
 
 def _with_absolute_paths(config: ScanConfig) -> ScanConfig:
     """So that a run can be resumed from another folder."""
-    paths = {name: getattr(config, name) for name in PATH_KEYS}
+    paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
     return config.model_copy(
         update={name: path.expanduser().absolute() for name, path in paths.items() if path is not None}
     )
@@ -310,21 +310,6 @@ def _train_draw(
         )  # fmt: skip
     if not accelerator.is_main_process:
         return
-    _write_model(run, load_checkpoint(checkpoint, torch.device("cpu"))["model"], draw, dataset, plan)
+    weights, seed = load_checkpoint(checkpoint, torch.device("cpu"))["average"], record["config"]["seed"]
+    keep_network(run, draw, weights, dataset, indicators, recipe, seed=seed, device=accelerator.device)
     checkpoint.unlink()
-
-
-def _write_model(run: Run, weights: dict[str, torch.Tensor], draw: int, dataset: Dataset, plan: Plan) -> None:
-    mean, std = normalisation(dataset)
-    about = {
-        "schema_version": 1,
-        "arch": plan.recipe.arch,
-        "class_names": list(dataset.class_names),
-        "outputs": len(dataset.class_names) + 1,
-        "image_size": plan.image_size,
-        "mean": mean,
-        "std": std,
-    }
-    atomic.write_json(run.model_json, about)
-    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-    atomic.write_bytes(run.model(draw), safetensors.torch.save(whole))

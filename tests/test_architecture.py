@@ -22,14 +22,17 @@ MAY_IMPORT = {
     "training": BASE | {"dataset"},
     "verdict": BASE,
     "reports": BASE | {"dataset", "verdict"},
+    "gate": BASE | {"reports"},
+    "networks": BASE | {"dataset", "training", "verdict"},
+    "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
-    "scan": BASE | {"dataset", "training", "verdict", "reports", "plan"},
+    "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "demo": BASE | {"dataset"},
-    "cli": BASE | {"dataset", "training", "verdict", "reports", "plan", "scan", "demo"},
+    "cli": BASE | {"dataset", "training", "verdict", "reports", "gate", "plan", "scan", "score", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports")
+WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports", "gate")
 ONLY_IN_CLI = {"typer", "rich"}
 
 

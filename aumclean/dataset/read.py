@@ -19,8 +19,11 @@ def read_samples(
     split: str | None = None,
     class_folder: ClassFolder | None = None,
     limit: int | None = None,
+    one_class: bool = False,
 ) -> Samples:
     """List the samples of an image folder, a Hugging Face image folder, or a manifest.
+
+    The options are those of `scan`; `one_class` says that a single class will do.
 
     Raises:
         DataError: when DATA does not exist or cannot serve; also for a single class.
@@ -43,7 +46,7 @@ def read_samples(
     samples = replace(samples, source=data)
     if limit is not None:
         samples = samples.evenly(limit)
-    if len(samples.class_names) < 2:
+    if len(samples.class_names) < 2 and not one_class:
         raise DataError(f"{data}: all {len(samples)} images have the label '{samples.class_names[0]}'; two are needed")
     if isinstance(samples.images, Files) and not any(_exists(samples.images.locations[row]) for row in samples.rows):
         example = samples.images.locations[samples.rows[0]]

@@ -8,8 +8,10 @@ from accelerate import Accelerator
 
 from aumclean.errors import TrainingError
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
-def make_accelerator(device: Literal["auto", "cpu", "cuda", "mps"]) -> Accelerator:
+
+def make_accelerator(device: Device) -> Accelerator:
     """The accelerator for a device name; `auto` takes CUDA, then Apple's MPS, then the CPU.
 
     Raises:

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
@@ -42,6 +43,8 @@ class Epoch:
         learning_rate: at the epoch's last step.
         seconds: that training took.
         model: the live network; it changes when the next epoch is asked for.
+        average: the network with the running average of its weights, which judges images it was not trained on
+            better than the live one; it changes likewise.
     """
 
     number: int
@@ -53,6 +56,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     model: nn.Module
+    average: nn.Module
 
 
 def normalisation(dataset: Dataset) -> tuple[list[float], list[float]]:
@@ -103,7 +107,9 @@ def train(
     )
     model, optimizer = accelerator.prepare(bare, optimizer)
     bare = accelerator.unwrap_model(model)
-    first = _restore(checkpoint, bare, optimizer, device)
+    running_average = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(bare, multi_avg_fn=running_average, use_buffers=True)
+    first = _restore(checkpoint, bare, average, optimizer, device)
 
     images = _resident(torch.from_numpy(dataset.images), device)
     labels = torch.from_numpy(dataset.labels).to(device)
@@ -138,6 +144,7 @@ def train(
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()
+            average.update_parameters(bare)
 
             logged = logits.detach().half().float() if recipe.round_logits else logits.detach()
             recorder.update(logged, labels[index], loss.detach())
@@ -147,9 +154,10 @@ def train(
                 f"epoch {number}: logits are not finite, so no margin can be read; lower --learning-rate "
                 f"(now {recipe.learning_rate:g})" + (" or pass --precision fp32" if recipe.bf16 else "")
             )
-        yield recorder.epoch(number, recipe.rate_at((number + 1) * steps - 1, steps), started, bare)
+        rate = recipe.rate_at((number + 1) * steps - 1, steps)
+        yield recorder.epoch(number, rate, started, bare, average.module)
         if checkpoint is not None and accelerator.is_main_process:
-            _save(checkpoint, bare, optimizer, number + 1)
+            _save(checkpoint, bare, average, optimizer, number + 1)
 
 
 class _Recorder:
@@ -171,7 +179,7 @@ class _Recorder:
     def finite(self) -> bool:
         return bool(self.margin.isfinite().all())
 
-    def epoch(self, number: int, learning_rate: float, started: float, model: nn.Module) -> Epoch:
+    def epoch(self, number: int, learning_rate: float, started: float, model: nn.Module, average: nn.Module) -> Epoch:
         assert self.done == len(self.order), "every sample of the epoch exactly once"
         ascending = self.order.argsort().numpy()
         margin = self.margin.cpu().numpy()[ascending]
@@ -185,6 +193,7 @@ class _Recorder:
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
             model=model,
+            average=average,
         )
 
 
@@ -199,14 +208,22 @@ def _resident(images: torch.Tensor, device: torch.device) -> torch.Tensor:
     return images
 
 
-def _save(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int) -> None:
-    state = io.BytesIO()  # torch's own file writer hides why a write failed
-    torch.save({"epochs": epochs, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, state)
-    atomic.write_bytes(checkpoint, state.getvalue())
+def _save(
+    checkpoint: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, epochs: int
+) -> None:
+    state = {
+        "epochs": epochs,
+        "model": model.state_dict(),
+        "average": average.module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    stored = io.BytesIO()  # torch's own file writer hides why a write failed
+    torch.save(state, stored)
+    atomic.write_bytes(checkpoint, stored.getvalue())
 
 
 def load_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any]:
-    """The stored state: `epochs` behind it, `model` and `optimizer`; read without running any code in the file.
+    """The stored state: `epochs` behind it, `model`, `average`, `optimizer`; read without running code in the file.
 
     Raises:
         RunError: when the file is damaged.
@@ -218,11 +235,19 @@ def load_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
-def _restore(checkpoint: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> int:
+def _restore(
+    checkpoint: Path | None,
+    model: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> int:
     """Load the state if there is one; how many epochs it has behind it."""
     if checkpoint is None or not checkpoint.is_file():
         return 0
     state = load_checkpoint(checkpoint, device)
     model.load_state_dict(state["model"])
+    average.module.load_state_dict(state["average"])
+    average.n_averaged.fill_(1)  # so that the next step averages and does not begin anew
     optimizer.load_state_dict(state["optimizer"])
     return int(state["epochs"])

@@ -17,6 +17,7 @@ class Recipe:
     crop: bool = True  # random shift by up to an eighth of the side: the usual 4 pixels at 32
     flip: bool = True  # mirror half of the images; off for digits and text
     bf16: bool = False  # autocast; head, loss and margins are float32 in any case
+    average_decay: float = 0.98  # of the weights kept for `score`: about the last 50 steps; no margin sees them
     round_logits: bool = False  # through float16 before the margin, as asappresearch/aum does
 
     def rate_at(self, step: int, steps_per_epoch: int) -> float:

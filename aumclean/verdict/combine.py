@@ -16,6 +16,7 @@ class Combined:
 
     flagged: np.ndarray  # bool
     distance: np.ndarray  # float64: mean over the judging draws of (AUM - threshold) / deviation of AUM
+    repeat_deviation: float  # standard deviation of what another scan of the same data adds to `distance`
 
 
 def combine_draws(
@@ -45,7 +46,23 @@ def combine_draws(
         flagged = (votes & judges).any(0)
     else:
         flagged = below_threshold(distance, 0.0, rule)
-    return Combined(flagged & judges.any(0), distance)
+    return Combined(flagged & judges.any(0), distance, repeat_deviation(distances, judges))
+
+
+def repeat_deviation(distances: np.ndarray, judges: np.ndarray) -> float:
+    """By how much the mean distance of a sample differs between two scans of the same data, as a standard deviation.
+
+    Draws are trained apart, so the spread of a sample's distances over the draws that judge it, [draws, n], is that
+    of trainings; a mean over k of them has 1/k of the variance, the difference of two such means twice that.
+    """
+    count = judges.sum(0)
+    several = count > 1
+    if not several.any():
+        return 0.0
+    kept = np.where(judges, distances, 0)[:, several]
+    mean = kept.sum(0) / count[several]
+    squares = (np.where(judges[:, several], kept - mean, 0) ** 2).sum(0) / (count[several] - 1)
+    return float(np.sqrt(2 * squares.mean() / len(distances)))
 
 
 def label_score(distance: np.ndarray) -> np.ndarray:

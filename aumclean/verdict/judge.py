@@ -199,6 +199,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dic
         "conflicts": int(judged.conflict.sum()),
         "noise_rate": noise.noise_rate(area.aum, area.is_indicator, rng),
         "thresholds": thresholds,
+        "repeat_deviation": judged.combined.repeat_deviation,
         "settings": {**asdict(settings), "epochs": record["recipe"]["epochs"], "draws": record["draws"]},
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),

@@ -1,0 +1,8 @@
+"""Budgets and a baseline held against a finished scan, or against the scores of new images: pass or fail, for CI.
+
+subject   what is looked at: a report, its summary, where its data lie
+check     subject + budgets + baseline -> Outcome: which budgets hold, which samples break them
+baseline  what a team has accepted for now, as a file to commit
+text, json, github, gitlab, sarif, junit, markdown
+          Outcome -> text; each format a file of its own that touches no disk
+"""

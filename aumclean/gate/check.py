@@ -1,0 +1,338 @@
+"""The gate's rule: which budgets hold, and which samples break those that do not."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from aumclean.config import GateConfig, Limit
+from aumclean.errors import ConfigError, did_you_mean, printable
+from aumclean.gate.baseline import Baseline
+from aumclean.gate.subject import Subject, as_arrow, places
+
+Rule = Literal["mislabeled", "conflicting-duplicate", "low-score", "unreadable"]
+HYSTERESIS = 4.0  # standard deviations of what repeating a scan changes: one flip in a million borderline samples
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sample that a person should look at, and why.
+
+    Attributes:
+        rule: what is wrong with it.
+        path: as in the report.
+        file, line: where to look, relative to the working directory where possible; lines count from 1.
+        label, suggested_label, suggested_confidence, label_score, content_hash: as in the report; None if unreadable.
+        is_new: whether the baseline does not know it; None without a baseline.
+        failing: whether a budget that is exceeded counts it.
+        message: one sentence, with control characters escaped.
+    """
+
+    rule: Rule
+    path: str
+    file: str
+    line: int
+    label: str | None
+    suggested_label: str | None
+    suggested_confidence: float | None
+    label_score: float | None
+    content_hash: str | None
+    is_new: bool | None
+    failing: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One budget: its option, what was measured and allowed in words, and whether it holds."""
+
+    name: str
+    passed: bool
+    measured: str
+    allowed: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a gate found.
+
+    Attributes:
+        subject: the directory that was looked at.
+        samples, flagged: counts; flagged ones that reviewers decided to keep are not counted.
+        new: suspects the baseline does not know; None without a baseline.
+        checks: every budget that was asked for.
+        findings: failing ones first, then new ones, then the most suspect first.
+        fixed: entries of the baseline that are suspect no more.
+        notes: what a reader must know to trust the outcome, as sentences.
+    """
+
+    subject: Path
+    samples: int
+    flagged: int
+    new: int | None
+    checks: tuple[Check, ...]
+    findings: tuple[Finding, ...]
+    fixed: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every budget holds."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one line."""
+        if self.passed:
+            return f"gate passed: {_counted(len(self.checks), 'budget')} held"
+        failed = sum(not check.passed for check in self.checks)
+        return f"gate failed: {failed} of {_counted(len(self.checks), 'budget')} exceeded"
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """bool [n] each, in the order of the report."""
+
+    flagged: np.ndarray
+    conflict: np.ndarray
+    low: np.ndarray
+    known: np.ndarray  # suspects that the baseline accepts
+    drifted: np.ndarray  # suspects it has seen unflagged, within the hysteresis
+
+    @property
+    def suspect(self) -> np.ndarray:
+        return np.asarray(self.flagged | self.conflict)
+
+    @property
+    def new(self) -> np.ndarray:
+        return np.asarray(self.suspect & ~self.known & ~self.drifted)
+
+
+def suspects(subject: Subject, accepted: Set[str] = frozenset()) -> np.ndarray:
+    """What a baseline of this subject accepts: bool [n], flagged or in conflict, and not decided to be kept."""
+    masks = _masks(subject, GateConfig(), None, accepted)
+    return masks.suspect
+
+
+def check(
+    subject: Subject, config: GateConfig, baseline: Baseline | None = None, accepted: Set[str] = frozenset()
+) -> Outcome:
+    """Hold the budgets against the subject.
+
+    A suspect is a flagged sample, or one whose image occurs with another label. With a baseline a suspect is *new*
+    when the baseline has never seen this image with this label; or when it has, unflagged, and the sample now lies
+    further below the threshold than the hysteresis. So a sample near the threshold does not flip from scan to scan.
+    A suspect of the baseline is *fixed* when its image or its label is gone, or when it now lies further above.
+    The hysteresis is four standard deviations of what another scan of the same data changes, which the
+    disagreement of the scan's own draws tells (`repeat_deviation` of summary.json).
+
+    Args:
+        subject: what to look at.
+        config: the budgets.
+        baseline: what is accepted for now.
+        accepted: keys (`Subject.keys`) of samples that reviewers decided to keep.
+
+    Raises:
+        ConfigError: when no budget is asked for, or one for a class that does not exist.
+    """
+    masks = _masks(subject, config, baseline, accepted)
+    checks, breaking, bad_files_fail = _checks(subject, config, masks, baseline)
+    if not checks:
+        raise ConfigError("nothing to check: give a budget such as --max-flagged 2%, or --baseline FILE")
+    findings = _findings(subject, config, masks, breaking, baseline is not None, bad_files_fail)
+    return Outcome(
+        subject=subject.path,
+        samples=len(subject.report),
+        flagged=int(masks.flagged.sum()),
+        new=None if baseline is None else int(masks.new.sum()),
+        checks=tuple(checks),
+        findings=findings,
+        fixed=() if baseline is None else _fixed(subject, baseline, masks),
+        notes=_notes(subject, masks, accepted),
+    )
+
+
+def _masks(subject: Subject, config: GateConfig, baseline: Baseline | None, accepted: Set[str]) -> _Masks:
+    keys = subject.keys()
+    unaccepted = ~_among(keys, accepted)
+    flagged, conflict = subject.mask("flagged") & unaccepted, subject.mask("conflict") & unaccepted
+    below = subject.score() < (config.min_score or 0.0)
+    known = drifted = np.zeros(len(keys), bool)
+    if baseline is not None:
+        suspect = flagged | conflict
+        known = suspect & _among(keys, baseline.suspects.keys())
+        clear = flagged & (_distance(subject) <= -_hysteresis(subject))
+        drifted = suspect & ~known & _among(keys, baseline.seen) & ~clear
+    return _Masks(flagged, conflict, below & unaccepted, known, drifted)
+
+
+def _among(keys: list[str], known: Set[str]) -> np.ndarray:
+    return np.fromiter((key in known for key in keys), bool, len(keys))
+
+
+def _distance(subject: Subject) -> np.ndarray:
+    """Distance to the threshold, float64 [n], which `label_score` is the logistic function of; NaN if not judged."""
+    score = subject.score()
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(score) - np.log1p(-score))
+
+
+def _hysteresis(subject: Subject) -> float:
+    return HYSTERESIS * float(subject.summary["repeat_deviation"])
+
+
+def _checks(
+    subject: Subject, config: GateConfig, masks: _Masks, baseline: Baseline | None
+) -> tuple[list[Check], np.ndarray, bool]:
+    """The checks, which samples (bool [n]) the exceeded ones count, and whether unreadable files are among these."""
+    judged = ~np.isnan(subject.score())
+    breaking = np.zeros(len(judged), bool)
+    checks = []
+
+    def add(name: str, within: bool, measured: str, allowed: str, counted: np.ndarray | None = None) -> None:
+        checks.append(Check(name, within, measured, allowed))
+        if counted is not None and not within:
+            breaking[counted] = True
+
+    if config.max_flagged is not None:
+        count, total = int(masks.flagged.sum()), int(judged.sum())
+        within = config.max_flagged.allows(count, total)
+        add("max-flagged", within, _share(count, total), f"at most {config.max_flagged}", masks.flagged)
+    if config.max_class_flagged is not None or config.classes:
+        for name, limit, inside in _class_limits(subject, config):
+            count, total = int((masks.flagged & inside).sum()), int((judged & inside).sum())
+            within = limit.allows(count, total)
+            if not within or name in config.classes:
+                title = f"max-class-flagged {printable(name)}"
+                add(title, within, _share(count, total), f"at most {limit}", masks.flagged & inside)
+        if config.max_class_flagged is not None and not any(not c.passed and "class" in c.name for c in checks):
+            add("max-class-flagged", True, "every class within", f"at most {config.max_class_flagged} of each class")
+    if config.max_conflicts is not None:
+        count = int(masks.conflict.sum())
+        add(
+            "max-conflicts",
+            count <= config.max_conflicts,
+            f"{count:,}",
+            f"at most {config.max_conflicts}",
+            masks.conflict,
+        )
+    bad_files_fail = False
+    if config.max_unreadable is not None:
+        count, total = len(subject.unreadable), len(judged) + len(subject.unreadable)
+        within = config.max_unreadable.allows(count, total)
+        bad_files_fail = not within
+        add("max-unreadable", within, _share(count, total), f"at most {config.max_unreadable}")
+    if config.min_score is not None:
+        count = int(masks.low.sum())
+        add("min-score", not count, f"{_counted(count, 'sample')} below", f"none below {config.min_score:g}", masks.low)
+    if baseline is not None:
+        allowed, count = config.max_new or 0, int(masks.new.sum())
+        add("max-new", count <= allowed, _counted(count, "new suspect"), f"at most {allowed}", masks.new)
+    elif config.max_new is not None:
+        raise ConfigError("--max-new: counts what is not in a baseline; give --baseline FILE")
+    return checks, breaking, bad_files_fail
+
+
+def _class_limits(subject: Subject, config: GateConfig) -> list[tuple[str, Limit, np.ndarray]]:
+    labels = np.array(subject.report["label"].to_pylist(), object)
+    known = sorted(set(labels))
+    if subject.is_scan:
+        for name in config.classes:
+            if name not in known:
+                raise ConfigError(
+                    f"gate: no class '{name}' in {subject.path} ([gate.classes]){did_you_mean(name, known)}"
+                )
+    limits = [(name, config.classes.get(name, config.max_class_flagged)) for name in known]
+    return [(name, limit, labels == name) for name, limit in limits if limit is not None]
+
+
+def _findings(
+    subject: Subject,
+    config: GateConfig,
+    masks: _Masks,
+    breaking: np.ndarray,
+    has_baseline: bool,
+    bad_files_fail: bool,
+) -> tuple[Finding, ...]:
+    shown = np.flatnonzero(masks.suspect | masks.low)
+    rows = subject.report.filter(as_arrow(masks.suspect | masks.low)).to_pylist()
+    where = places(subject, np.array([row["sample_id"] for row in rows], np.int64), config.data)
+    findings = []
+    for index, row in zip(shown, rows, strict=True):
+        rules: list[Rule] = []
+        if masks.flagged[index]:
+            rules.append("mislabeled")
+        if masks.conflict[index]:
+            rules.append("conflicting-duplicate")
+        if masks.low[index] and not rules:
+            rules.append("low-score")
+        file, line = where.of(row["sample_id"], row["path"])
+        for rule in rules:
+            findings.append(
+                Finding(
+                    rule=rule,
+                    path=row["path"],
+                    file=file,
+                    line=line,
+                    label=row["label"],
+                    suggested_label=row["suggested_label"],
+                    suggested_confidence=row["suggested_confidence"],
+                    label_score=row["label_score"],
+                    content_hash=row["content_hash"],
+                    is_new=bool(masks.new[index]) if has_baseline else None,
+                    failing=bool(breaking[index]),
+                    message=_message(rule, row),
+                )
+            )
+    for path, reason in subject.unreadable:
+        file, line = where.of(None, path)
+        message = f"{printable(path)} cannot be read: {reason}"
+        empty = dict.fromkeys(("label", "suggested_label", "suggested_confidence", "label_score", "content_hash"))
+        findings.append(
+            Finding("unreadable", path, file, line, **empty, is_new=None, failing=bad_files_fail, message=message)
+        )
+    findings.sort(key=lambda f: (not f.failing, f.is_new is False, 1.0 if f.label_score is None else f.label_score))
+    return tuple(findings)
+
+
+def _message(rule: Rule, row: dict[str, Any]) -> str:
+    path, label, suggested = (printable(row[name] or "") for name in ("path", "label", "suggested_label"))
+    if rule == "conflicting-duplicate":
+        return f"{path} is labeled '{label}'; an identical image has another label"
+    looks = f", looks like '{suggested}'" if suggested and suggested != label else ""
+    return f"{path} is labeled '{label}'{looks} (label score {row['label_score']:.3f})"
+
+
+def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[dict[str, Any], ...]:
+    if not subject.is_scan:  # scores hold new images only: what they lack is not gone
+        return ()
+    clearly_fine = ~masks.suspect & (_distance(subject) >= _hysteresis(subject))
+    still_there = {key for key, fine in zip(subject.keys(), clearly_fine, strict=True) if not fine}
+    return tuple(entry for key, entry in baseline.suspects.items() if key not in still_there)
+
+
+def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ...]:
+    notes = []
+    kept = int((subject.mask("flagged") & _among(subject.keys(), accepted)).sum())
+    if kept:
+        notes.append(f"{_counted(kept, 'flagged sample')} that reviewers decided to keep not counted")
+    if known := int(masks.known.sum()):
+        notes.append(f"{_counted(known, 'suspect')} known to the baseline")
+    if drifted := int(masks.drifted.sum()):
+        notes.append(f"{_counted(drifted, 'suspect')} seen unflagged by the baseline and still near the threshold")
+    if false_alarms := subject.summary.get("false_alarms"):
+        notes.append(
+            f"of {len(subject.report):,} new images {false_alarms['expected_at_most']:.1f} at most are expected to be "
+            f"flagged although their labels are right"
+        )
+    return tuple(notes)
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count:,} of {of:,} ({count / max(of, 1):.1%})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,27 @@
+"""GitLab code quality: a JSON array that a merge request compares with its target branch by fingerprint."""
+
+import json
+
+from aumclean.gate.check import Finding, Outcome
+from aumclean.gate.fingerprint import fingerprints
+
+
+def render(outcome: Outcome) -> str:
+    """One entry per finding."""
+    entries = [
+        {
+            "description": finding.message,
+            "check_name": f"aumclean/{finding.rule}",
+            "fingerprint": fingerprint,
+            "severity": _severity(finding),
+            "location": {"path": finding.file, "lines": {"begin": finding.line}},
+        }
+        for finding, fingerprint in zip(outcome.findings, fingerprints(outcome.findings), strict=True)
+    ]
+    return json.dumps(entries, indent=1) + "\n"
+
+
+def _severity(finding: Finding) -> str:
+    if finding.failing:
+        return "major"
+    return "info" if finding.is_new is False else "minor"

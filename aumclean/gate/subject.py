@@ -1,0 +1,162 @@
+"""What a gate looks at: the report of a finished scan, or the scores of new images."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aumclean.errors import RunError
+from aumclean.run import Run
+
+COLUMNS = (
+    "sample_id", "path", "label", "suggested_label", "suggested_confidence", "flagged", "label_score", "content_hash",
+    "duplicate_of", "conflict",
+)  # fmt: skip
+KEY_DIGITS = 12  # of the content hash: 48 bits, so that 100,000 images give a chance match of one in a billion
+LINES_BEFORE_ROW_0 = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".ndjson": 1}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A finished scan, or the scores of new images.
+
+    Attributes:
+        path: its directory.
+        is_scan: whether it is a scan; what a scan does not have is gone, which scores cannot tell.
+        report: one row per sample with `COLUMNS`, ascending label_score.
+        summary: `summary.json`.
+        data: what the directory says of the data: source, root, whether images lie in a Parquet column.
+        unreadable: (path, reason) of the files that could not be read.
+    """
+
+    path: Path
+    is_scan: bool
+    report: pa.Table
+    summary: dict[str, Any]
+    data: dict[str, Any]
+    unreadable: tuple[tuple[str, str], ...]
+
+    def keys(self) -> list[str]:
+        """What each image with its label is called in a baseline."""
+        pairs = zip(self.report["content_hash"].to_pylist(), self.report["label"].to_pylist(), strict=True)
+        return [key(content_hash, label) for content_hash, label in pairs]
+
+    def mask(self, column: str) -> np.ndarray:
+        """A boolean column, bool [n]; null is False."""
+        return np.array([bool(value) for value in self.report[column].to_pylist()])
+
+    def score(self) -> np.ndarray:
+        """label_score, float64 [n]; NaN where not judged."""
+        return np.array(self.report["label_score"].to_pylist(), np.float64)
+
+
+def key(content_hash: str, label: str) -> str:
+    """The start of the content hash, and the label."""
+    return f"{content_hash[:KEY_DIGITS]} {label}"
+
+
+def read_subject(path: Path) -> Subject:
+    """Read a finished run, or what `aumclean score` wrote.
+
+    Raises:
+        RunError: when it is neither, or not finished.
+    """
+    run = Run(path)
+    is_scan = not run.scores_json.is_file()
+    if is_scan:
+        run.require_finished()
+    record = run.read() if is_scan else run.read_scores()
+    try:
+        report = read_columns(run.report("parquet"), COLUMNS)
+        summary = json.loads(run.summary.read_text(encoding="utf-8"))
+        with run.unreadable.open(newline="", encoding="utf-8") as file:
+            unreadable = tuple((row["path"], row["reason"]) for row in csv.DictReader(file))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score anew"
+        raise RunError(f"{path}: its report cannot be read ({' '.join(str(error).split())}); {remedy}") from None
+    return Subject(path, is_scan, report, summary, record["data"], unreadable)
+
+
+def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a Parquet file; unlike `read_table` and `pa.array` this does not load pandas, half a second."""
+    return pq.ParquetFile(file).read(columns=list(columns))
+
+
+def as_arrow(mask: np.ndarray) -> pa.BooleanArray:
+    """A mask (bool [n]) as Arrow takes it; for the same reason not `pa.array`."""
+    bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
+    return pa.BooleanArray.from_buffers(pa.bool_(), len(mask), [None, bits])
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where samples are in the user's repository, so that a reviewer is led to the line or the file.
+
+    Attributes:
+        manifest: the text manifest, as a path to print; None when there is none.
+        lines: line of each sample id in it.
+        root: what to put before a sample's path to print it.
+    """
+
+    manifest: str | None
+    lines: dict[int, int]
+    root: str
+
+    def of(self, sample_id: int | None, path: str) -> tuple[str, int]:
+        """File and line, counted from 1, of a sample."""
+        if self.manifest is None or sample_id not in self.lines:
+            return (f"{self.root}/{path}" if self.root else path), 1
+        return self.manifest, self.lines[sample_id]
+
+
+def places(subject: Subject, sample_ids: np.ndarray, data: Path | None = None) -> Places:
+    """Where these samples are, relative to the working directory where they lie inside it.
+
+    Args:
+        subject: whose samples.
+        sample_ids: int [k].
+        data: where DATA is now, when that is not where it was.
+    """
+    source = data or Path(subject.data["source"])
+    root = data if data is not None and data.is_dir() else Path(subject.data["root"])
+    if subject.data["image_column"] is not None:
+        return Places(_shown(source), dict.fromkeys(sample_ids.tolist(), 1), "")
+    first = LINES_BEFORE_ROW_0.get(source.suffix.lower())
+    if first is None or not source.is_file():
+        return Places(None, {}, _shown(root))
+    rows = read_columns(Run(subject.path).samples, ["row"])["row"].to_numpy()[sample_ids]
+    starts = list(_row_starts(source)) if first == 2 else _filled_lines(source)
+    lines = {int(sample): starts[row] for sample, row in zip(sample_ids, rows, strict=True) if row < len(starts)}
+    return Places(_shown(source), lines, _shown(root))
+
+
+def _row_starts(file: Path) -> Iterator[int]:
+    """The line on which each row of a CSV or TSV table begins; a quoted value may span several."""
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        reader = csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+        next(reader, None)
+        start = reader.line_num + 1
+        for row in reader:
+            if row:
+                yield start
+            start = reader.line_num + 1
+
+
+def _filled_lines(file: Path) -> list[int]:
+    with file.open(encoding="utf-8-sig", errors="replace") as stream:
+        return [number for number, line in enumerate(stream, start=1) if line.strip()]
+
+
+def _shown(path: Path) -> str:
+    """Relative to the working directory when inside it, as CI systems ask for; else the bare name or nothing."""
+    absolute = path.absolute()
+    if absolute.is_relative_to(Path.cwd()):
+        shown = absolute.relative_to(Path.cwd()).as_posix()
+        return "" if shown == "." else shown
+    return absolute.name if absolute.suffix else ""

@@ -1,0 +1,23 @@
+"""Plain text, for a person who reads a build log."""
+
+from aumclean.gate.check import Outcome
+
+MOST = 20
+
+
+def render(outcome: Outcome) -> str:
+    """The outcome, every budget, the worst failing findings; no name can start a line, so none can give a command."""
+    width = max(len(check.name) for check in outcome.checks)
+    lines = [outcome.headline]
+    lines += [
+        f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.measured}, {check.allowed}"
+        for check in outcome.checks
+    ]
+    failing = [finding for finding in outcome.findings if finding.failing]
+    lines += [f"- {finding.file}:{finding.line}: {finding.message}" for finding in failing[:MOST]]
+    if len(failing) > MOST:
+        lines.append(f"and {len(failing) - MOST:,} more")
+    if outcome.fixed:
+        lines.append(f"{len(outcome.fixed):,} of the baseline's suspects are fixed; --prune forgets them")
+    lines += [f"note: {note}" for note in outcome.notes]
+    return "\n".join(lines) + "\n"

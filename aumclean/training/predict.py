@@ -1,0 +1,34 @@
+"""Logits of a trained network for images as they are: no augmentation, no update."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from aumclean.training import augment
+
+BATCH = 256
+
+
+def predict(
+    model: nn.Module, images: np.ndarray, mean: list[float], std: list[float], *, mirror: bool, device: torch.device
+) -> np.ndarray:
+    """Logits in evaluation mode, float32 [n, outputs].
+
+    Args:
+        model: on any device; it is moved to `device`.
+        images: uint8 [n, height, width, 3].
+        mean, std: per channel, of the data the network was trained on.
+        mirror: average the logits of each image and of its mirror image, as training mirrored them.
+        device: where to compute.
+    """
+    model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
+    parts = [np.empty((0, 0), np.float32)] if len(images) == 0 else []
+    with torch.inference_mode():
+        for start in range(0, len(images), BATCH):
+            pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
+            logits = model(augment.normalise(pixels, shift, scale)).float()
+            if mirror:
+                logits = (logits + model(augment.normalise(pixels.flip(2), shift, scale)).float()) / 2
+            parts.append(logits.cpu().numpy())
+    return np.concatenate(parts)
