@@ -205,7 +205,7 @@ def _checks(
             count, total = int((masks.flagged & inside).sum()), int((judged & inside).sum())
             within = limit.allows(count, total)
             if not within or name in config.classes:
-                title = f"max-class-flagged {printable(name)}"
+                title = f"max-class-flagged {shown(name)}"
                 add(title, within, _share(count, total), f"at most {limit}", masks.flagged & inside)
         if config.max_class_flagged is not None and not any(not c.passed and "class" in c.name for c in checks):
             add("max-class-flagged", True, "every class within", f"at most {config.max_class_flagged} of each class")
@@ -256,11 +256,11 @@ def _findings(
     has_baseline: bool,
     bad_files_fail: bool,
 ) -> tuple[Finding, ...]:
-    shown = np.flatnonzero(masks.suspect | masks.low)
+    chosen = np.flatnonzero(masks.suspect | masks.low)
     rows = subject.report.filter(as_arrow(masks.suspect | masks.low)).to_pylist()
     where = places(subject, np.array([row["sample_id"] for row in rows], np.int64), config.data)
     findings = []
-    for index, row in zip(shown, rows, strict=True):
+    for index, row in zip(chosen, rows, strict=True):
         rules: list[Rule] = []
         if masks.flagged[index]:
             rules.append("mislabeled")
@@ -288,7 +288,7 @@ def _findings(
             )
     for path, reason in subject.unreadable:
         file, line = where.of(None, path)
-        message = f"{printable(path)} cannot be read: {reason}"
+        message = f"{shown(path)} cannot be read: {reason}"
         empty = dict.fromkeys(("label", "suggested_label", "suggested_confidence", "label_score", "content_hash"))
         findings.append(
             Finding("unreadable", path, file, line, **empty, is_new=None, failing=bad_files_fail, message=message)
@@ -298,11 +298,16 @@ def _findings(
 
 
 def _message(rule: Rule, row: dict[str, Any]) -> str:
-    path, label, suggested = (printable(row[name] or "") for name in ("path", "label", "suggested_label"))
+    path, label, suggested = (shown(row[name] or "") for name in ("path", "label", "suggested_label"))
     if rule == "conflicting-duplicate":
         return f"{path} is labeled '{label}'; an identical image has another label"
     looks = f", looks like '{suggested}'" if suggested and suggested != label else ""
     return f"{path} is labeled '{label}'{looks} (label score {row['label_score']:.3f})"
+
+
+def shown(name: str) -> str:
+    """A name that gives no command: build logs obey control characters, and `##[` anywhere in a line."""
+    return printable(name).replace("##[", "## [")
 
 
 def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[dict[str, Any], ...]:

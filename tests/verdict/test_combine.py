@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aumclean.verdict.combine import combine_draws, label_score
+from aumclean.verdict.combine import combine_draws, label_score, repeat_deviation
 
 AUM = np.array([[-3.0, -3.0, 3.0, 9.9, -3.0], [-3.0, 3.0, 3.0, -3.0, 9.9]])
 INDICATOR = np.array([[False, False, False, True, False], [False, False, False, False, True]])
@@ -58,3 +58,15 @@ def test_score_is_half_at_the_threshold_and_falls_with_suspicion():
     assert score[2] == 0.5
     assert (np.diff(score) > 0).all()
     assert ((score >= 0) & (score <= 1)).all()
+
+
+def test_repeating_a_scan_changes_the_distances_by_what_its_draws_say():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=20_000)
+    first, second = (truth + rng.normal(0, 0.3, (2, 20_000)) for _ in range(2))
+    judges = np.ones((2, 20_000), bool)
+    expected = (first.mean(0) - second.mean(0)).std()
+    assert repeat_deviation(first, judges) == pytest.approx(expected, rel=0.03)
+    judges[0, ::2] = False  # half of the samples are judged by one draw alone and tell nothing
+    assert repeat_deviation(first, judges) == pytest.approx(expected, rel=0.03)
+    assert repeat_deviation(first[:1], judges[:1]) == 0.0

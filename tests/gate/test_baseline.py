@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from aumclean.errors import ConfigError
+from aumclean.gate.baseline import baseline_of, read_baseline, render, write_baseline
+from aumclean.gate.check import suspects
+
+ROWS = [("a", "cat", True, 0.1), ("b", "cat", False, 0.9), ("c", 'it\'s "dog"', False, 0.8), ("d", "dog", None, 0.0)]
+
+
+def test_what_was_written_is_read_back(subject, tmp_path):
+    given = subject([*ROWS, ("b", "dog", False, 0.7)])
+    written = baseline_of(given, suspects(given))
+    write_baseline(tmp_path / "baseline.json", written)
+    assert read_baseline(tmp_path / "baseline.json") == written
+    assert len(written.suspects) == 3  # the flagged one and the two copies with different labels
+    assert len(written.seen) == 2
+
+
+def test_one_more_image_is_one_more_line(subject):
+    def lines(rows):
+        given = subject(rows)
+        return set(render(baseline_of(given, suspects(given))).splitlines())
+
+    before, after = lines(ROWS), lines([*ROWS, ("e", "cat", True, 0.2)])
+    assert len({line.rstrip(",") for line in after} - {line.rstrip(",") for line in before}) == 1
+
+
+def test_the_order_of_the_data_changes_nothing(subject):
+    first, second = subject(ROWS), subject(ROWS[::-1])
+    assert render(baseline_of(first, suspects(first))) == render(baseline_of(second, suspects(second)))
+
+
+def test_what_is_fixed_stays_seen(subject):
+    given = subject(ROWS)
+    before = baseline_of(given, suspects(given))
+    after = before.without(list(before.suspects.values()))
+    assert after.suspects == {}
+    assert after.seen == before.seen | set(before.suspects)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "is not a baseline"),
+        ("[]", "is not a baseline"),
+        ('{"schema_version": 1}', "is not a baseline"),
+        (json.dumps({"schema_version": 99, "suspects": [], "seen": {}}), "schema version 99"),
+    ],
+)
+def test_what_is_no_baseline_is_refused(tmp_path, text, says):
+    (tmp_path / "b.json").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        read_baseline(tmp_path / "b.json")
+
+
+def test_a_missing_baseline_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="make it with --write-baseline"):
+        read_baseline(tmp_path / "none.json")
