@@ -51,7 +51,7 @@ def baseline_of(subject: Subject, suspect: np.ndarray) -> Baseline:
         suspect: bool [n], in the order of the report.
     """
     entries = subject.report.select(list(ENTRY)).filter(as_arrow(suspect)).to_pylist()
-    others = frozenset(name for name, is_suspect in zip(subject.keys(), suspect, strict=True) if not is_suspect)
+    others = frozenset(name for name, is_suspect in zip(subject.keys, suspect, strict=True) if not is_suspect)
     return Baseline({key_of(entry): entry for entry in entries}, others)
 
 

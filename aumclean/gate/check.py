@@ -155,7 +155,7 @@ def check(
 
 
 def _masks(subject: Subject, config: GateConfig, baseline: Baseline | None, accepted: Set[str]) -> _Masks:
-    keys = subject.keys()
+    keys = subject.keys
     unaccepted = ~_among(keys, accepted)
     flagged, conflict = subject.mask("flagged") & unaccepted, subject.mask("conflict") & unaccepted
     below = subject.score() < (config.min_score or 0.0)
@@ -314,13 +314,13 @@ def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[dict[st
     if not subject.is_scan:  # scores hold new images only: what they lack is not gone
         return ()
     clearly_fine = ~masks.suspect & (_distance(subject) >= _hysteresis(subject))
-    still_there = {key for key, fine in zip(subject.keys(), clearly_fine, strict=True) if not fine}
+    still_there = {key for key, fine in zip(subject.keys, clearly_fine, strict=True) if not fine}
     return tuple(entry for key, entry in baseline.suspects.items() if key not in still_there)
 
 
 def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ...]:
     notes = []
-    kept = int((subject.mask("flagged") & _among(subject.keys(), accepted)).sum())
+    kept = int((subject.mask("flagged") & _among(subject.keys, accepted)).sum())
     if kept:
         notes.append(f"{_counted(kept, 'flagged sample')} that reviewers decided to keep not counted")
     if known := int(masks.known.sum()):

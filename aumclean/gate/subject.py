@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Subject:
     data: dict[str, Any]
     unreadable: tuple[tuple[str, str], ...]
 
+    @cached_property
     def keys(self) -> list[str]:
         """What each image with its label is called in a baseline."""
         pairs = zip(self.report["content_hash"].to_pylist(), self.report["label"].to_pylist(), strict=True)

@@ -107,7 +107,7 @@ def test_a_new_image_and_a_relabeled_one_are_new_and_a_renamed_one_is_not(subjec
 
 def test_reviewed_samples_are_not_suspect(subject):
     given = subject(ROWS)
-    names = given.keys()
+    names = given.keys
     kept = {name for name in names if name.endswith("cat")}
     found = check(given, GateConfig(max_flagged="1", min_score=0.15), accepted=kept)
     assert found.passed
