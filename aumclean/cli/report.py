@@ -34,7 +34,13 @@ def command(
             "fiftyone",
             "huggingface",
         ],
-        typer.Option("--format", "-f", help="What to render; the last four are several files and need -o FOLDER."),
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="csv, parquet, json, jsonl, markdown, html, cleanlab; or, as several files in -o FOLDER: "
+            "label-studio, cvat, fiftyone, huggingface.",
+        ),
     ] = "csv",
     out: Annotated[
         Path | None,

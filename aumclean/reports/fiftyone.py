@@ -40,5 +40,5 @@ def render(verdict: Verdict) -> dict[str, str]:
     table = table.append_column("mistakenness", mistakenness).add_column(0, "filepath", files)
     return {
         "labels.json": json.dumps({"classes": classes, "labels": labels}, indent=1) + "\n",
-        "samples.csv": to_csv(table),
+        "labels.csv": to_csv(table),
     }

@@ -66,7 +66,7 @@ def test_fiftyone_has_every_sample_by_its_file(finished):
     assert labels["classes"] == ["amber", "blue", "green"]
     assert list(labels["labels"]) == [str(finished.root / row["path"]) for row in rows]
     assert [label["label"] for label in labels["labels"].values()] == [row["label"] for row in rows]
-    table = list(csv.DictReader(io.StringIO(files["samples.csv"])))
+    table = list(csv.DictReader(io.StringIO(files["labels.csv"])))
     assert [row["filepath"] for row in table] == list(labels["labels"])
     assert all(abs(float(row["mistakenness"]) + float(row["label_score"]) - 1) < 1e-12 for row in table)
 
@@ -135,21 +135,17 @@ def test_the_datasets_library_opens_both(finished, embedded, tmp_path):
     assert kinds == ["ClassLabel", "ClassLabel", "Value"]
 
 
-def test_fiftyone_opens_both(finished, tmp_path):
-    library = pytest.importorskip("fiftyone", reason="fiftyone is not installed")
+def test_fiftyones_importers_read_both(finished, tmp_path):
+    importers = pytest.importorskip("fiftyone.utils.data.importers", reason="fiftyone is not installed")
     for name, content in fiftyone.render(finished.verdict).items():
         (tmp_path / name).write_text(content)
     rows = {str(finished.root / row["path"]): row for row in by_id(finished.verdict)}
-    dataset = library.Dataset.from_dir(
-        dataset_type=library.types.FiftyOneImageClassificationDataset,
-        labels_path=str(tmp_path / "labels.json"), label_field="given_label",
-    )  # fmt: skip
-    assert len(dataset) == len(rows)
-    for sample in dataset:
-        assert sample.given_label.label == rows[sample.filepath]["label"]
-        assert sample.given_label.suggested_label == rows[sample.filepath]["suggested_label"]
-    table = library.Dataset.from_dir(
-        dataset_type=library.types.CSVDataset, labels_path=str(tmp_path / "samples.csv"),
-        fields={"given_label": None, "mistakenness": float, "flagged": lambda text: text == "true"},
-    )  # fmt: skip
-    assert {sample.filepath for sample in table if sample.flagged} == {p for p, row in rows.items() if row["flagged"]}
+    with importers.FiftyOneImageClassificationDatasetImporter(labels_path=str(tmp_path / "labels.json")) as importer:
+        labels = {file: label for file, _, label in importer}
+    assert {file: label.label for file, label in labels.items()} == {file: row["label"] for file, row in rows.items()}
+    assert all(labels[file].aum == row["aum"] for file, row in rows.items())
+    fields = {"given_label": None, "mistakenness": float, "flagged": lambda text: text == "true"}
+    tables = pytest.importorskip("fiftyone.utils.csv")
+    with tables.CSVDatasetImporter(labels_path=str(tmp_path / "labels.csv"), fields=fields) as importer:
+        samples = list(importer)
+    assert {one.filepath for one in samples if one.flagged} == {file for file, row in rows.items() if row["flagged"]}

@@ -33,6 +33,7 @@ STATES = {
     "relabel": "decided: relabel",
     "remove": "decided: remove",
     "unsure": "decided: unsure",
+    "contradictory": "reviewers disagree",
     "open": "not decided",
 }
 
