@@ -92,11 +92,16 @@ def plain(altered: Callable[..., Run]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """1,400 samples of which 1,200 are suspect, as the benchmark makes them."""
+def make_large(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Make a run of crops of photographs, as the benchmark does: (samples, suspects, side in pixels)."""
     file = Path(__file__).parents[1] / "benchmarks" / "page.py"
     spec = importlib.util.spec_from_file_location("page_benchmark", file)
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    run: Run = benchmark.make_run(tmp_path_factory.mktemp("large"), 1400, 1200, 16)
-    return run
+    return lambda *size: benchmark.make_run(tmp_path_factory.mktemp("large"), *size)
+
+
+@pytest.fixture(scope="session")
+def large(make_large: Callable[..., Run]) -> Run:
+    """1,400 samples of which 1,200 are suspect."""
+    return make_large(1400, 1200, 16)

@@ -1,7 +1,7 @@
 "use strict";
 // Filters, sorting and paging of the suspects, and a dialog for one. Without it the page is a plain table of them all.
 (() => {
-  const PAGE = 500;
+  const PAGE = 500, PORTION = 60;
   const gallery = document.getElementById("gallery");
   if (!gallery) return;
   const at = (id) => document.getElementById(id);
@@ -50,7 +50,7 @@
     suggested: (a, b) => text.compare(a.suggestedName, b.suggestedName) || a.rank - b.rank,
     path: (a, b) => text.compare(a.path, b.path),
   };
-  let chosen = all, page = 0, open = null;
+  let chosen = all, page = 0, open = null, filling = 0;
 
   function fillSelect(select, value, name) {
     const counts = new Map();
@@ -64,10 +64,19 @@
     for (const [key, { name, count }] of sorted) select.append(new Option(`${name} (${count.toLocaleString("en")})`, key));
   }
 
-  function show() {
+  // What fits on a screen at once, the rest of the page in portions between which the browser can paint.
+  function fill(items, portion, at = 0, mine = (filling += 1)) {
+    if (mine !== filling) return;
+    const part = makeRows(items.slice(at, at + portion));
+    if (at === 0) body.replaceChildren(...part);
+    else body.append(...part);
+    if (at + portion < items.length) setTimeout(fill, 0, items, portion, at + portion, mine);
+  }
+
+  function show(portion = PORTION) {
     const pages = Math.max(1, Math.ceil(chosen.length / PAGE));
     page = Math.min(Math.max(page, 0), pages - 1);
-    body.replaceChildren(...makeRows(chosen.slice(page * PAGE, (page + 1) * PAGE)));
+    fill(chosen.slice(page * PAGE, (page + 1) * PAGE), portion);
     const n = (count) => count.toLocaleString("en");
     at("status").textContent = chosen.length === all.length ? `${n(all.length)} suspects` : `${n(chosen.length)} of ${n(all.length)} suspects`;
     at("pages").hidden = pages === 1;
@@ -105,7 +114,7 @@
     if (!item) return;
     if (!chosen.includes(item)) reset();
     page = Math.floor(chosen.indexOf(item) / PAGE);
-    show();
+    show(PAGE);
     for (const { row } of all) if (row) row.classList.toggle("target", row === item.row);
     item.row.scrollIntoView();
   }
@@ -165,11 +174,11 @@
     else if (event.key === "ArrowRight") step(1);
   });
   at("detail").addEventListener("close", () => {
-    const link = open && open.row.querySelector("a");
-    if (!open || !chosen.includes(open)) return;
-    const wanted = Math.floor(chosen.indexOf(open) / PAGE);
-    if (wanted !== page) { page = wanted; show(); }
-    link.focus();
+    if (!open.row.isConnected) {
+      page = Math.floor(chosen.indexOf(open) / PAGE);
+      show(PAGE);
+    }
+    open.row.querySelector("a").focus();
   });
   addEventListener("hashchange", follow);
   at("filters").hidden = gallery.hidden = false;
