@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +35,28 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the folder itself may be what is missing
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder; when the block ends well, rename it to `path`, which must be empty or not there.
+
+    Raises:
+        OutputError: when something else stands there, or a file cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()) or (path.is_dir() and any(path.iterdir())):
+        raise OutputError(f"{path}: exists and is not an empty folder; choose another")
+    building = path.absolute().with_name(f".{path.absolute().name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        building.mkdir(parents=True)
+        yield building
+        if path.is_dir():
+            path.rmdir()
+        building.rename(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({reason(error)})") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def reason(error: OSError) -> str:

@@ -74,6 +74,11 @@ class Run:
         return self.path / f"cleaned.{suffix}"
 
     @property
+    def html(self) -> Path:
+        """The page for people, self-contained."""
+        return self.path / "report.html"
+
+    @property
     def removed(self) -> Path:
         """The flagged samples with the reason."""
         return self.path / "removed.csv"
@@ -144,11 +149,19 @@ class Run:
     def clear(self) -> None:
         """Delete the run's own files and nothing else; `run.json` last, so that it stays a run until it is none."""
         tables = [path for suffix in ("csv", "parquet") for path in (self.report(suffix), self.cleaned(suffix))]
-        files = [self.samples, self.manifest, self.unreadable, self.summary, self.removed, *tables]
-        files += [self.scores_json, self.run_json]
+        files = [
+            self.samples,
+            self.manifest,
+            self.unreadable,
+            self.summary,
+            self.removed,
+            self.html,
+            *tables,
+            self.scores_json,
+        ]
         for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in files:
+        for file in (*files, self.run_json):
             file.unlink(missing_ok=True)
 
     def require_finished(self) -> None:

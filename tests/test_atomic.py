@@ -1,6 +1,7 @@
 import pytest
 
 from aumclean import atomic
+from aumclean.errors import OutputError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -25,3 +26,20 @@ def test_leftovers_of_a_killed_writer_go(tmp_path):
     (tmp_path / "deep" / "report.csv").write_text("whole")
     atomic.remove_leftovers(tmp_path)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.csv"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path, before):
+    target = tmp_path / "out"
+    if before:
+        target.mkdir()
+    with pytest.raises(ZeroDivisionError), atomic.new_folder(target) as folder:
+        (folder / "a").write_text("half")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.rglob("*")] == ["out"] * before
+    with atomic.new_folder(target) as folder:
+        (folder / "a").write_text("whole")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "out"]
+    with pytest.raises(OutputError, match="out: exists and is not an empty folder"), atomic.new_folder(target):
+        pass
+    assert (target / "a").read_text() == "whole"

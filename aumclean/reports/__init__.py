@@ -1,4 +1,5 @@
-"""Renderers: a verdict in, text or bytes out. Each format is a file of its own and touches no disk.
+"""Renderers: a verdict in, text or bytes out, of formats of several files a text for each name.
 
+Each format is a file of its own and writes nothing; the page and the exports read the run that the verdict is of.
 `write` is the exception: it puts a run's own files in their places.
 """

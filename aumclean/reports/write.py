@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean import atomic
-from aumclean.reports import csv, manifest, parquet
+from aumclean.reports import csv, html, manifest, parquet
 from aumclean.run import Run
 from aumclean.verdict.judge import Verdict
 
@@ -24,6 +24,7 @@ def write_reports(run: Run, verdict: Verdict) -> None:
     atomic.write_text(run.report("csv"), csv.render(verdict))
     atomic.write_text(run.removed, csv.to_csv(csv.guarded(manifest.removed(verdict))))
     atomic.write_json(run.summary, verdict.summary)
+    atomic.write_text(run.html, html.render(verdict))
     run.write({**run.read(), "judge": asdict(verdict.settings)})
 
 

@@ -16,6 +16,7 @@ from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas, areas
 from aumclean.verdict.combine import Combine, Combined, combine_draws, label_score
 from aumclean.verdict.duplicates import duplicates
+from aumclean.verdict.histogram import histogram
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
 
 SCHEMA_VERSION = 1
@@ -50,11 +51,12 @@ def settings_of(run: Run, **changed: Any) -> Settings:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One row per sample (`report`, ascending label_score), the content of `summary.json`, and how it was judged."""
+    """One row per sample (`report`, ascending label_score), the content of `summary.json`, how and of what run."""
 
     report: pa.Table
     summary: dict[str, Any]
     settings: Settings
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         conflict=conflict,
         first_of_content=first,
     )
-    return Verdict(_report(judged, settings), _summary(judged, settings, record), settings)
+    return Verdict(_report(judged, settings), _summary(judged, settings, record), settings, run)
 
 
 def _read_samples(run: Run) -> pa.Table:
@@ -200,6 +202,10 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dic
         "noise_rate": noise.noise_rate(area.aum, area.is_indicator, rng),
         "thresholds": thresholds,
         "repeat_deviation": judged.combined.repeat_deviation,
+        "histograms": [
+            histogram(aum, indicator, threshold)
+            for aum, indicator, threshold in zip(area.aum, area.is_indicator, judged.thresholds, strict=True)
+        ],
         "settings": {**asdict(settings), "epochs": record["recipe"]["epochs"], "draws": record["draws"]},
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),

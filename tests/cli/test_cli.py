@@ -58,6 +58,9 @@ def test_without_a_command_the_help_is_shown(aumclean):
         (["scan", "x", "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["report", "nowhere"], "nowhere: is not a run directory"),
         (["report", "x", "--format", "xml"], "Invalid value for '--format'"),
+        (["report", "x", "--format", "cvat"], "--out: cvat is several files; name a new folder with -o FOLDER"),
+        (["report", "x", "--top", "5"], "--top: is for --format html"),
+        (["report", "x", "--image-root-url", "u"], "--image-root-url: is for --format label-studio"),
         (["evaluate", "nowhere", "--truth", "x"], "nowhere: is not a run directory"),
         (["corrupt", "nowhere", "--out", "x.csv"], "nowhere: no such file or folder"),
         (["scan", "--resume", "x", "--dry-run"], "leave out --dry-run"),
@@ -138,13 +141,56 @@ def test_dry_run_prints_a_plan_and_writes_nothing(aumclean, folder, tmp_path, mo
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "markdown", "parquet"])
+@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "markdown", "parquet", "html", "cleanlab"])
 def test_report_renders_every_format_to_stdout_or_a_file_alike(finished, tmp_path, format):
     command = [sys.executable, "-m", "aumclean", "report", finished.run.path, "--format", format]
     piped = subprocess.run(command, capture_output=True, check=True)
     subprocess.run([*command, "-o", tmp_path / "file"], capture_output=True, check=True)
     assert piped.stdout == (tmp_path / "file").read_bytes() != b""
     assert piped.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("format", "names"),
+    [
+        ("label-studio", {"tasks.json", "label_config.xml"}),
+        ("cvat", {"annotations.xml", "labels.json"}),
+        ("fiftyone", {"labels.json", "labels.csv"}),
+        ("huggingface", {"data.parquet", "metadata.csv"}),
+    ],
+)
+def test_formats_of_several_files_fill_a_new_folder_and_touch_no_other(aumclean, finished, tmp_path, format, names):
+    done = aumclean("report", finished.run.path, "--format", format, "-o", tmp_path / "out")
+    assert (done.code, done.out) == (0, "")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == names
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "tasks.json").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for taken in ("mine", "file"):
+        done = aumclean("report", finished.run.path, "--format", format, "-o", tmp_path / taken)
+        assert (done.code, done.err) == (
+            2, f"aumclean: error: {tmp_path / taken}: exists and is not an empty folder; choose another\n",
+        )  # fmt: skip
+    assert (tmp_path / "mine" / "tasks.json").read_text() == (tmp_path / "file").read_text() == "mine"
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "mine", "file"}
+
+
+def test_an_export_that_fails_leaves_nothing(aumclean, finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.run.path, run)
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["image_column"] = "image"
+    (run / "run.json").write_text(json.dumps(record))
+    done = aumclean("report", run, "--format", "label-studio", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "--image-root-url" in done.err
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+def test_report_html_shows_as_many_as_asked(aumclean, finished, tmp_path):
+    assert aumclean("report", finished.run.path, "-f", "html", "--top", "2", "-o", tmp_path / "page.html").code == 0
+    assert (tmp_path / "page.html").read_text().count('<tr role="row" id="sample-') == 2
+    assert (finished.run.path / "report.html").read_text() == aumclean("report", finished.run.path, "-f", "html").out
 
 
 def test_report_saves_another_verdict_only_when_asked(aumclean, finished, tmp_path):

@@ -1,6 +1,7 @@
 import csv as standard_csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 
 from aumclean.reports import csv, manifest, markdown, parquet
 from aumclean.reports import json as json_report
+from aumclean.run import Run
 from aumclean.verdict.judge import Settings, Verdict
 
 HOSTILE = ["=1+1", "+x", "-y", "@z", "\ttab", "plain", "a,b", 'quo"te', "line\nbreak", "<b>&", "|pipe|", "`x`", "ünï"]
@@ -37,7 +39,7 @@ def verdict(labels):
         "per_class": [{"label": label, "samples": 1, "flagged": 1, "flagged_share": 1.0} for label in labels],
         "per_pair": [], "warnings": [{"code": "small-class", "message": "not judged: '<script>'"}],
     }  # fmt: skip
-    return Verdict(report, summary, Settings(99, "mean", 2))
+    return Verdict(report, summary, Settings(99, "mean", 2), Run(Path("nowhere")))
 
 
 def test_csv_keeps_every_value_and_no_cell_is_a_formula():

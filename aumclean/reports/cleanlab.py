@@ -1,0 +1,30 @@
+"""cleanlab: the columns of its label issues, one row per sample in the order of the data."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean.reports.csv import to_csv
+from aumclean.verdict.judge import Verdict
+
+
+def render(verdict: Verdict) -> str:
+    """`is_label_issue`, `label_score` (low is suspect), `given_label`, `predicted_label`; before them which sample.
+
+    A sample that is not judged has no score and counts as no issue, since cleanlab knows only yes and no.
+    """
+    report = verdict.report.sort_by("sample_id")
+    flagged = pc.fill_null(report["flagged"], False)
+    other = pc.or_(flagged, pc.less(report["aum"], 0))  # below zero the suggested label had the larger logit
+    table = pa.table(
+        {
+            "sample_id": report["sample_id"],
+            "path": report["path"],
+            "is_label_issue": flagged,
+            "label_score": report["label_score"],
+            "given_label": report["label"],
+            "predicted_label": pc.if_else(
+                other, pc.coalesce(report["suggested_label"], report["label"]), report["label"]
+            ),
+        }
+    )
+    return to_csv(table)

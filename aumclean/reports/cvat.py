@@ -1,0 +1,121 @@
+"""CVAT for images 1.1 (XML): every sample to look at with a tag that tells what it is; the annotator's tags back in.
+
+A class tag set beforehand could not be told from an answer, so none is set: an image without one is not decided yet.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aumclean.errors import DataError
+from aumclean.reports import annotation
+from aumclean.verdict.judge import Verdict
+
+OWN = "aumclean:"  # before our own labels, to tell them from classes
+SAMPLE = f"{OWN}sample"
+SHOWN = ("suggested_label", "suggested_confidence", "aum", "label_score", "rank")
+ATTRIBUTES = ("sample_id", "content_hash", "given_label", *SHOWN)
+
+
+def render(verdict: Verdict) -> dict[str, str]:
+    """Annotations of the samples to look at, and the labels of their task: file names and contents.
+
+    Raises:
+        DataError: for class names that XML cannot hold, or that are our own.
+    """
+    names = annotation.classes(verdict)
+    for name in names:
+        if name.startswith(OWN):
+            raise DataError(f"the class '{name}' begins like the export's own labels; rename it")
+    labels = [SAMPLE, *names, *(f"{OWN}{other}" for other in annotation.OTHERS)]
+    return {
+        "annotations.xml": _annotations(verdict, labels),
+        "labels.json": json.dumps([_label(name) for name in labels], indent=1) + "\n",
+    }
+
+
+def _label(name: str) -> dict[str, Any]:
+    attributes = [
+        {"name": attribute, "input_type": "text", "mutable": False, "default_value": "", "values": [""]}
+        for attribute in (ATTRIBUTES if name == SAMPLE else ())
+    ]
+    return {"name": name, "type": "tag", "attributes": attributes}
+
+
+def _annotations(verdict: Verdict, labels: list[str]) -> str:
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    task = ET.SubElement(ET.SubElement(root, "meta"), "task")
+    ET.SubElement(task, "name").text = annotation.xml_text(verdict.run.read()["data"]["name"])
+    listed = ET.SubElement(task, "labels")
+    for name in labels:
+        label = ET.SubElement(listed, "label")
+        ET.SubElement(label, "name").text = name
+        ET.SubElement(label, "type").text = "tag"
+        attributes = ET.SubElement(label, "attributes")
+        for attribute in ATTRIBUTES if name == SAMPLE else ():
+            described = ET.SubElement(attributes, "attribute")
+            for key, value in (("name", attribute), ("mutable", "False"), ("input_type", "text")):
+                ET.SubElement(described, key).text = value
+            ET.SubElement(described, "default_value")
+            ET.SubElement(described, "values")
+    samples = pq.read_table(verdict.run.samples, columns=["width", "height"])
+    widths, heights = (samples[name].to_pylist() for name in ("width", "height"))
+    for number, row in enumerate(annotation.findings(verdict).to_pylist()):
+        image = ET.SubElement(root, "image", id=str(number), name=annotation.xml_text(row["path"]))
+        image.set("width", str(widths[row["sample_id"]]))
+        image.set("height", str(heights[row["sample_id"]]))
+        tag = ET.SubElement(image, "tag", label=SAMPLE, source="auto")
+        for name in ATTRIBUTES:
+            value = row["label"] if name == "given_label" else row[name]
+            ET.SubElement(tag, "attribute", name=name).text = "" if value is None else str(value)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def read(text: str) -> pa.Table:
+    """Decisions from an export as "CVAT for images 1.1".
+
+    A class tag that says the given label is `keep`, another one `relabel`; images without a tag have no row.
+
+    Raises:
+        DataError: when it is not that.
+    """
+    try:
+        root = ET.fromstring(text.encode())
+    except ET.ParseError as error:
+        raise DataError(f"is not valid XML ({error})") from None
+    if root.tag != "annotations":
+        raise DataError(f"is not CVAT for images: its root is <{root.tag}>, not <annotations>")
+    reviewer = root.findtext("meta//assignee/username") or root.findtext("meta//owner/username")
+    time = root.findtext("meta//updated") or root.findtext("meta/dumped")
+    return annotation.table(row for image in root.iter("image") for row in _rows(image, reviewer, time))
+
+
+def _rows(image: ET.Element, reviewer: str | None, time: str | None) -> Iterator[dict[str, Any]]:
+    about: dict[str, str | None] = {}
+    labels, others = [], []
+    for tag in image.iter("tag"):
+        name = tag.get("label", "")
+        if name == SAMPLE:
+            about = {attribute.get("name", ""): attribute.text for attribute in tag.iter("attribute")}
+        elif name.startswith(OWN):
+            others.append(name.removeprefix(OWN))
+        else:
+            labels.append(name)
+    given = about.get("given_label")
+    common = {
+        "sample_id": annotation.number(about.get("sample_id")),
+        "content_hash": about.get("content_hash") or None,
+        "path": image.get("name"),
+        "label": given,
+        "reviewer": reviewer,
+        "time": time,
+        "where": f"image {image.get('id')}",
+    }
+    chosen = annotation.decisions(given, labels, others)
+    yield from ({**common, "decision": decision, "new_label": new_label} for decision, new_label in chosen)

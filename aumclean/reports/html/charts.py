@@ -1,0 +1,70 @@
+"""The shapes of the page's pictures: numbers in, the `d` of an SVG path out."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+CURVE_WIDTH, CURVE_HEIGHT = 100, 40
+CURVE_POINTS = 60  # more epochs than this are thinned out evenly: the curve is some 100 pixels wide
+HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 600, 160
+
+
+def curves(margins: np.ndarray, threshold: float) -> tuple[list[str], int]:
+    """One line per sample, all on one scale, so that the threshold lies at the same height in every picture.
+
+    Args:
+        margins: float32 [samples, epochs].
+        threshold: of the draw.
+
+    Returns:
+        A path per sample, and the height of the threshold, in a picture of 100 by 40 with y downwards.
+    """
+    epochs = np.unique(np.linspace(0, margins.shape[1] - 1, CURVE_POINTS).round().astype(int))
+    low, high = np.quantile(margins, (0.02, 0.98)) if margins.size else (0.0, 0.0)
+    low, high = min(low, threshold), max(high, threshold)
+    room = 0.08 * (high - low) or 0.5
+
+    def height(values: Any) -> Any:
+        share = (values - (low - room)) / (high - low + 2 * room)
+        return (CURVE_HEIGHT * (1 - share)).round().clip(0, CURVE_HEIGHT).astype(int)
+
+    across = np.linspace(0, CURVE_WIDTH, margins.shape[1]).round().astype(int)[epochs].tolist()
+    if len(across) == 1:  # one epoch: a level line
+        across, epochs = [0, CURVE_WIDTH], np.array([0, 0])
+    heights = height(margins[:, epochs]).tolist()
+    return [_line(across, row) for row in heights], int(height(np.float64(threshold)))
+
+
+def _line(across: list[int], heights: Iterable[int]) -> str:
+    points = [f"{x} {y}" for x, y in zip(across, heights, strict=True)]
+    return f"M{points[0]}L{' '.join(points[1:])}"
+
+
+def histogram(counted: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+    """The outlines of two histograms, each scaled to its own total, and where the threshold stands.
+
+    Args:
+        counted: as `aumclean.verdict.histogram.histogram` returns it.
+        threshold: of the draw.
+
+    Returns:
+        `samples` and `indicator_samples`, closed paths in a picture of 600 by 160; `threshold`, its x; `ticks`, five
+        AUMs evenly spaced from left to right.
+    """
+    names = ("samples", "indicator_samples")
+    shares = {name: np.array(counted[name]) / max(sum(counted[name]), 1) for name in names}
+    top = max(float(share.max()) for share in shares.values()) or 1.0
+    low, high = counted["low"], counted["high"]
+    return {
+        **{name: _steps(share / top) for name, share in shares.items()},
+        "threshold": round(HISTOGRAM_WIDTH * (threshold - low) / (high - low), 1),
+        "ticks": np.linspace(low, high, 5).tolist(),
+    }
+
+
+def _steps(share: np.ndarray) -> str:
+    heights = (HISTOGRAM_HEIGHT - 0.96 * HISTOGRAM_HEIGHT * share).round(1).tolist()
+    width = HISTOGRAM_WIDTH / len(heights)
+    steps = "".join(f"V{height:g}H{(bin + 1) * width:g}" for bin, height in enumerate(heights))
+    return f"M0 {HISTOGRAM_HEIGHT}{steps}V{HISTOGRAM_HEIGHT}Z"
