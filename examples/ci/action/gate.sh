@@ -58,7 +58,8 @@ if [[ -n $INPUT_DATA ]]; then
   if [[ $code != 0 ]]; then
     grep -q 'there is nothing to score$' "$temporary/said" || exit 2
     printf '%s\n' passed=true samples=0 flagged=0 new=0 >>"$output"
-    printf '%s\n' '<!-- aumclean:gate -->' '## Label quality: no new images' |
+    echo "no new images: the gate passes"
+    printf '%s\n' '<!-- aumclean:gate -->' '' '## Label quality: no new images' |
       tee "$report/comment.md" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
     exit 0
   fi
@@ -75,7 +76,7 @@ while IFS= read -r argument; do
 done <<<"${INPUT_ARGS-}"
 
 code=0
-aumclean gate "${options[@]}" \
+aumclean gate --quiet "${options[@]}" \
   --report="github=$temporary/annotations" \
   --report="json=$report/gate.json" \
   --report="sarif=$report/labels.sarif" \
