@@ -38,11 +38,23 @@ def problems(name, document):
 
 
 @pytest.fixture(scope="session")
-def documents(finished, tmp_path_factory):
-    """One real document for every schema, with as many of its lists filled as can be."""
+def scored(finished, tmp_path_factory):
+    """Three new images, judged; one of a class that the run does not have."""
     from aumclean.dataset.read import read_samples
     from aumclean.score import score
 
+    folder = tmp_path_factory.mktemp("scored")
+    new = folder / "new"
+    for number, (label, drawn_as) in enumerate([("amber", "amber"), ("blue", "green"), ("violet", "blue")]):
+        source = next((finished.root / drawn_as).glob("*.png"))
+        (new / label).mkdir(parents=True)
+        (new / label / f"{number}.png").write_bytes(source.read_bytes() + bytes([number]))
+    return score(finished.run, read_samples(new), out=folder / "scores", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def documents(finished, scored, tmp_path_factory):
+    """One real document for every schema, with as many of its lists filled as can be."""
     folder = tmp_path_factory.mktemp("schemas")
     run = Path(shutil.copytree(finished.run.path, folder / "run"))
     with (run / "unreadable.csv").open("a", newline="") as file:
@@ -58,20 +70,14 @@ def documents(finished, tmp_path_factory):
         Baseline(less, baseline.seen - {first}),
         accepted={first},
     )
-    new = folder / "new"
-    for number, (label, drawn_as) in enumerate([("amber", "amber"), ("blue", "green"), ("violet", "blue")]):
-        source = next((finished.root / drawn_as).glob("*.png"))
-        (new / label).mkdir(parents=True)
-        (new / label / f"{number}.png").write_bytes(source.read_bytes() + bytes([number]))
-    scores = score(finished.run, read_samples(new), out=folder / "scores", device="cpu")
     return {
         "run": finished.run.read(),
         "summary": json.loads(finished.run.summary.read_text()),
         "report": json.loads(report_json.render(finished.verdict)),
         "gate": json.loads(gate_json.render(outcome)),
         "baseline": json.loads(render(Baseline(less, baseline.seen))),
-        "scores": scores.run.read_scores(),
-        "score-summary": json.loads(scores.run.summary.read_text()),
+        "scores": scored.run.read_scores(),
+        "score-summary": json.loads(scored.run.summary.read_text()),
     }
 
 
@@ -129,6 +135,16 @@ def test_the_files_page_says_of_every_key_what_its_schema_says(name):
         FILES_PAGE.write_text(text[:start] + text[start:].replace(old, table, 1), encoding="utf-8")
     else:
         assert old == table
+
+
+@pytest.mark.skipif(not FILES_PAGE.exists(), reason="runs in a checkout, not in an installed package")
+def test_the_files_page_names_every_column_and_file_of_scores(scored):
+    text = FILES_PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## What `score` writes") :]
+    for column in {re.sub(r"draw_\d", "draw_K", name) for name in scored.report.column_names}:
+        assert f"`{column}`" in (section if "margin" in column else text)
+    for file in scored.run.path.iterdir():
+        assert file.name.startswith(".") or f"`{file.name}`" in section
 
 
 def described(schema, above=""):

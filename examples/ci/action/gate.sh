@@ -11,8 +11,14 @@ set -euo pipefail
 exec 2>&1 # one stream: words on another could overtake the line that turns orders off
 
 token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-obey() { echo "::$token::"; }
-ignore() { echo "::stop-commands::$token"; }
+ignore() {
+  trap obey EXIT
+  echo "::stop-commands::$token"
+}
+obey() {
+  trap - EXIT
+  echo "::$token::"
+}
 
 refuse() {
   echo "::error title=aumclean gate::$1"
@@ -30,7 +36,6 @@ done
 cd "${GITHUB_WORKSPACE:-.}"
 [[ -f $INPUT_RUN/run.json ]] || refuse "input 'run' names no run directory with a run.json; was it fetched before this step?"
 
-trap obey EXIT
 ignore
 
 if [[ -n $INPUT_VERSION ]]; then
@@ -87,6 +92,5 @@ aumclean gate --quiet "${options[@]}" \
 echo "sarif=$report/labels.sarif" >>"$output"
 
 obey
-trap - EXIT
 grep '^::' "$temporary/annotations" || true # the rest of it has been said above
 exit "$code"
