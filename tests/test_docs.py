@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from aumclean.cli import app
-from aumclean.config import ScanConfig
+from aumclean.config import GATE_PREFIX, GateConfig, ScanConfig, load_gate
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 COMMANDS = [command.name for command in app.registered_commands]
 
@@ -90,6 +90,34 @@ def test_every_option_of_scan_can_be_configured_and_the_reverse(aumclean):
     options = set(re.findall(r"--([a-z-]+)", aumclean("scan", "--help").out))
     for field in ScanConfig.model_fields:
         assert field.replace("_", "-") in options
+
+
+def test_every_budget_of_the_gate_is_an_option_and_in_the_configuration_page(aumclean):
+    options = set(re.findall(r"--([a-z-]+)", aumclean("gate", "--help").out))
+    text = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    for field in GateConfig.model_fields:
+        assert f"| `{field}` |" in text
+        assert field == "classes" or (field.replace("_", "-") in options and f"`{GATE_PREFIX}{field.upper()}`" in text)
+
+
+@pytest.mark.parametrize("page", ["reference/configuration.md", "how-to/ci.md"])
+def test_budgets_in_the_pages_can_be_read(page, tmp_path):
+    found = [block for block in blocks(ROOT / "docs" / page, "toml") if "aumclean.gate" in block]
+    assert found
+    for block in found:
+        (tmp_path / "pyproject.toml").write_text(block, encoding="utf-8")
+        budgets = load_gate({}, folder=tmp_path)
+        assert budgets.baseline == tmp_path / "label-baseline.json"
+        assert str(budgets.classes["husky"]) == "12%"
+
+
+def test_the_exit_codes_page_has_every_code():
+    from aumclean.cli import COULD_NOT_RUN, INTERRUPTED
+    from aumclean.cli.gate import FAILED
+
+    text = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    codes = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
+    assert codes == [0, FAILED, COULD_NOT_RUN, INTERRUPTED]
 
 
 @pytest.mark.parametrize("name", ["suspects_as_table", "own_training_loop"])

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# What the action does: install if asked, score what is new if asked, hold the budgets. Exit codes: 0 passed, 1 failed,
+# 2 could not run.
+#
+# Reads INPUT_* (see action.yml). Writes to the files that GITHUB_OUTPUT and GITHUB_STEP_SUMMARY name: the gate itself
+# appends its counts and its page there.
+#
+# A build log is obeyed: GitHub takes "::command::" and "##[command]" in it for orders. Names of files and classes come
+# from the pull request, so everything but the gate's own annotations is printed while orders are off.
+set -euo pipefail
+exec 2>&1 # one stream: words on another could overtake the line that turns orders off
+
+token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+ignore() {
+  trap obey EXIT
+  echo "::stop-commands::$token"
+}
+obey() {
+  trap - EXIT
+  echo "::$token::"
+}
+
+refuse() {
+  echo "::error title=aumclean gate::$1"
+  exit 2
+}
+
+for name in run data baseline max-new max-flagged max-class-flagged version report; do
+  variable=INPUT_${name^^}
+  variable=${variable//-/_}
+  [[ ${!variable-} != *[$'\n\r']* ]] || refuse "input '$name' must be one line"
+  printf -v "$variable" %s "${!variable-}"
+done
+[[ -n $INPUT_RUN ]] || refuse "input 'run' is missing: give the run directory of a finished scan"
+
+cd "${GITHUB_WORKSPACE:-.}"
+[[ -f $INPUT_RUN/run.json ]] || refuse "input 'run' names no run directory with a run.json; was it fetched before this step?"
+
+ignore
+
+if [[ -n $INPUT_VERSION ]]; then
+  python -m pip install --quiet -- "aumclean==$INPUT_VERSION" || exit 2
+fi
+if ! command -v aumclean >/dev/null; then
+  obey
+  refuse "aumclean is not installed: give input 'version', or install it in an earlier step"
+fi
+
+report=${INPUT_REPORT:-aumclean-gate}
+mkdir -p -- "$report" || exit 2
+report=$(cd -- "$report" && pwd)
+output=${GITHUB_OUTPUT:-/dev/null}
+echo "report=$report" >>"$output"
+
+temporary=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/aumclean-XXXXXX")
+
+subject=$INPUT_RUN
+if [[ -n $INPUT_DATA ]]; then
+  subject=$temporary/scores
+  code=0
+  aumclean score --out="$subject" -- "$INPUT_RUN" "$INPUT_DATA" >"$temporary/said" 2>&1 || code=$?
+  cat "$temporary/said"
+  if [[ $code != 0 ]]; then
+    grep -q 'there is nothing to score$' "$temporary/said" || exit 2
+    printf '%s\n' passed=true samples=0 flagged=0 new=0 >>"$output"
+    echo "no new images: the gate passes"
+    printf '%s\n' '<!-- aumclean:gate -->' '' '## Label quality: no new images' |
+      tee "$report/comment.md" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
+    exit 0
+  fi
+  cp "$subject/report.csv" "$report/scores.csv"
+fi
+
+options=()
+[[ -z $INPUT_BASELINE ]] || options+=("--baseline=$INPUT_BASELINE")
+[[ -z $INPUT_MAX_NEW ]] || options+=("--max-new=$INPUT_MAX_NEW")
+[[ -z $INPUT_MAX_FLAGGED ]] || options+=("--max-flagged=$INPUT_MAX_FLAGGED")
+[[ -z $INPUT_MAX_CLASS_FLAGGED ]] || options+=("--max-class-flagged=$INPUT_MAX_CLASS_FLAGGED")
+while IFS= read -r argument; do
+  [[ -z $argument ]] || options+=("$argument")
+done <<<"${INPUT_ARGS-}"
+
+code=0
+aumclean gate --quiet "${options[@]}" \
+  --report="github=$temporary/annotations" \
+  --report="json=$report/gate.json" \
+  --report="sarif=$report/labels.sarif" \
+  --report="junit=$report/junit.xml" \
+  --report="markdown=$report/comment.md" \
+  -- "$subject" || code=$?
+[[ $code == 0 || $code == 1 ]] || exit 2
+echo "sarif=$report/labels.sarif" >>"$output"
+
+obey
+grep '^::' "$temporary/annotations" || true # the rest of it has been said above
+exit "$code"

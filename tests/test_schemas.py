@@ -1,0 +1,156 @@
+"""The schemas that are shipped, held against what aumclean really writes."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+from aumclean.config import GateConfig
+from aumclean.gate import json as gate_json
+from aumclean.gate.baseline import Baseline, baseline_of, key_of, render
+from aumclean.gate.check import check, suspects
+from aumclean.gate.subject import read_subject
+from aumclean.reports import json as report_json
+
+SCHEMAS = {
+    file.name.removesuffix(".schema.json"): json.loads(file.read_text(encoding="utf-8"))
+    for file in (files("aumclean") / "schemas").iterdir()
+}
+REGISTRY = Registry().with_resources(
+    (f"{name}.schema.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
+)
+FILES_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "files.md"
+
+
+def problems(name, document):
+    validator = Draft202012Validator(
+        SCHEMAS[name], registry=REGISTRY, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+
+
+@pytest.fixture(scope="session")
+def scored(finished, tmp_path_factory):
+    """Three new images, judged; one of a class that the run does not have."""
+    from aumclean.dataset.read import read_samples
+    from aumclean.score import score
+
+    folder = tmp_path_factory.mktemp("scored")
+    new = folder / "new"
+    for number, (label, drawn_as) in enumerate([("amber", "amber"), ("blue", "green"), ("violet", "blue")]):
+        source = next((finished.root / drawn_as).glob("*.png"))
+        (new / label).mkdir(parents=True)
+        (new / label / f"{number}.png").write_bytes(source.read_bytes() + bytes([number]))
+    return score(finished.run, read_samples(new), out=folder / "scores", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def documents(finished, scored, tmp_path_factory):
+    """One real document for every schema, with as many of its lists filled as can be."""
+    folder = tmp_path_factory.mktemp("schemas")
+    run = Path(shutil.copytree(finished.run.path, folder / "run"))
+    with (run / "unreadable.csv").open("a", newline="") as file:
+        csv.writer(file).writerow(["amber/broken.png", "empty file"])
+    subject = read_subject(run)
+    baseline = baseline_of(subject, suspects(subject))
+    gone = {"content_hash": "0" * 64, "label": "amber", "path": "amber/gone.png", "label_score": None}
+    first = next(iter(baseline.suspects))
+    less = {key_of(gone): gone} | {name: entry for name, entry in baseline.suspects.items() if name != first}
+    outcome = check(
+        subject,
+        GateConfig(max_flagged="0", max_unreadable="0", min_score=0.9),
+        Baseline(less, baseline.seen - {first}),
+        accepted={first},
+    )
+    return {
+        "run": finished.run.read(),
+        "summary": json.loads(finished.run.summary.read_text()),
+        "report": json.loads(report_json.render(finished.verdict)),
+        "gate": json.loads(gate_json.render(outcome)),
+        "baseline": json.loads(render(Baseline(less, baseline.seen))),
+        "scores": scored.run.read_scores(),
+        "score-summary": json.loads(scored.run.summary.read_text()),
+    }
+
+
+def test_there_is_a_schema_for_every_file_for_programs(documents):
+    assert SCHEMAS.keys() == documents.keys()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_is_one_and_describes_every_key(name):
+    Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name]["title"]
+    for key, meaning in described(SCHEMAS[name]):
+        assert meaning.endswith("."), key
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_what_is_written_is_what_the_schema_says(documents, name):
+    assert problems(name, documents[name]) == []
+
+
+def test_the_documents_fill_the_lists_that_the_schemas_describe(documents):
+    gate = documents["gate"]
+    assert {finding["rule"] for finding in gate["findings"]} == {"mislabeled", "low-score", "unreadable"}
+    assert gate["fixed"] and gate["notes"] and gate["new"] is not None and not gate["passed"]
+    assert documents["baseline"]["suspects"] and documents["baseline"]["seen"]
+    assert documents["report"]["findings"] and documents["summary"]["per_pair"] and documents["summary"]["warnings"]
+    assert documents["score-summary"]["not_judged"] == 1
+
+
+def test_a_gate_without_a_baseline_is_valid_too(finished):
+    outcome = check(read_subject(finished.run.path), GateConfig(max_flagged="50%"))
+    assert problems("gate", json.loads(gate_json.render(outcome))) == []
+    assert problems("gate", json.loads(gate_json.render(replace(outcome, checks=())))) != []
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_key_too_many_too_few_or_of_another_version_is_refused(documents, name):
+    document = documents[name]
+    assert problems(name, document | {"colour": "blue"})
+    assert problems(name, document | {"schema_version": 2})
+    for key in SCHEMAS[name]["required"]:
+        assert problems(name, {k: v for k, v in document.items() if k != key})
+
+
+@pytest.mark.skipif(not FILES_PAGE.exists(), reason="runs in a checkout, not in an installed package")
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_files_page_says_of_every_key_what_its_schema_says(name):
+    """`UPDATE_DOCS=1 pytest tests/test_schemas.py` writes its tables anew."""
+    text = FILES_PAGE.read_text(encoding="utf-8")
+    start = text.index(f"`schemas/{name}.schema.json`")
+    (old,) = re.findall(r"\n\n(\| key \|.*?\n)\n", text[start:] + "\n", re.DOTALL)[:1]
+    rows = [f"| {key} | {meaning.rstrip('.')} |" for key, meaning in described(SCHEMAS[name])]
+    table = "\n".join(["| key | meaning |", "| --- | --- |", *rows]) + "\n"
+    if os.environ.get("UPDATE_DOCS"):
+        FILES_PAGE.write_text(text[:start] + text[start:].replace(old, table, 1), encoding="utf-8")
+    else:
+        assert old == table
+
+
+@pytest.mark.skipif(not FILES_PAGE.exists(), reason="runs in a checkout, not in an installed package")
+def test_the_files_page_names_every_column_and_file_of_scores(scored):
+    text = FILES_PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## What `score` writes") :]
+    for column in {re.sub(r"draw_\d", "draw_K", name) for name in scored.report.column_names}:
+        assert f"`{column}`" in (section if "margin" in column else text)
+    for file in scored.run.path.iterdir():
+        assert file.name.startswith(".") or f"`{file.name}`" in section
+
+
+def described(schema, above=""):
+    """Every key at any depth as the page writes it, with its description."""
+    for key, inner in (*schema.get("properties", {}).items(), *schema.get("patternProperties", {}).items()):
+        shown = f"{above}`{key.strip('^$').replace('[0-9]+', 'K')}`"
+        yield shown, inner["description"]
+        yield from described(inner, f"{shown} · ")
+        yield from described(inner.get("items", {}), f"{shown} · ")
