@@ -43,5 +43,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Names come from strangers: control characters, which a terminal or a page would obey, are shown as escapes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    """Names come from strangers: what a terminal, a page or a build log (`##[`) would obey is shown as text."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text).replace("##[", "## [")

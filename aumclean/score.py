@@ -21,7 +21,7 @@ from aumclean.networks import read_networks
 from aumclean.reports import csv, parquet
 from aumclean.run import Run, new_run
 from aumclean.training.device import Device, make_accelerator
-from aumclean.verdict.calibration import Calibration, calibrate
+from aumclean.verdict.calibration import Calibration, calibrate, wrong_share
 from aumclean.verdict.combine import label_score
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
 
@@ -55,9 +55,10 @@ def score(
 ) -> Scores:
     """Judge the samples that the run does not know yet, and write a directory like a run's with the result.
 
-    An image is new when the run has none of the same content with the same label. How far its margin lies above the
-    threshold of a draw, in units of the draw's deviation, is averaged over the draws; at or below zero it is flagged
-    (`aumclean.verdict.calibration`). Images of a class that the run does not have are not judged.
+    An image is new when the run has none of the same content with the same label; there may be no such image. How far
+    its margin lies above the threshold of a draw, in units of the draw's deviation, is averaged over the draws; at or
+    below zero it is flagged (`aumclean.verdict.calibration`). Images of a class that the run does not have are not
+    judged.
 
     Args:
         run: a finished scan.
@@ -68,7 +69,7 @@ def score(
 
     Raises:
         RunError: when the run is not finished, or its networks are missing.
-        DataError: when no image is new, or none of the new ones can be read.
+        DataError: when images are new and none of them can be read.
     """
     run.require_finished()
     networks, record = read_networks(run), run.read()
@@ -78,18 +79,16 @@ def score(
     keys = list(zip(content, samples.label_names().to_pylist(), strict=True))
     known = set(zip(scanned["content_hash"].to_pylist(), scanned["label"].to_pylist(), strict=True))
     is_new = np.array([key not in known for key in keys], bool)
-    if not is_new.any():
-        raise DataError(f"{samples.source}: holds no image that {run.path} does not know; there is nothing to score")
     new = _decode(samples.take(np.flatnonzero(is_new)), networks[0].image_size)
 
-    seed, noise_rate = record["config"]["seed"], _noise_rate(run)
+    seed, noise_rate = record["config"]["seed"], wrong_share([network.held_out for network in networks])
     calibrations = [
         calibrate(network.held_out, noise_rate, np.random.default_rng([seed, draw]))
         for draw, network in enumerate(networks)
     ]
     logits = np.stack([network.logits(new.pixels, accelerator.device) for network in networks])
     report = _report(new, logits, calibrations, networks[0].class_names)
-    others = scanned.select(["path", "label", "content_hash"]) if is_new.all() else _rest(samples, content, ~is_new)
+    others = scanned if is_new.all() else _rest(samples, content, ~is_new)
     report = _with_copies(report, others)
     summary = _summary(report, calibrations, int((~is_new).sum()), len(new.files) - len(new.samples))
     made = new_run(out, f"{samples.name}-scores", overwrite=overwrite)
@@ -120,17 +119,10 @@ def _decode(samples: Samples, size: int) -> _Images:
     sizes = {name: pa.array(columns[name], pa.int32()) for name in ("width", "height")}
     files = pa.table({"path": samples.paths, **strings, **sizes})
     readable = np.flatnonzero(files["reason"].is_null().to_numpy())
-    if not len(readable):
+    if len(samples) and not len(readable):
         raise DataError(f"{samples.source}: none of its {len(samples)} new images can be read, {columns['reason'][0]}")
-    return _Images(samples.take(readable), np.concatenate([chunk.images for chunk in chunks]), files)
-
-
-def _noise_rate(run: Run) -> float:
-    """What the scan estimates; 0 when its summary is gone, which only widens what is said of false alarms."""
-    try:
-        return float(json.loads(run.summary.read_text(encoding="utf-8"))["noise_rate"]["estimate"])
-    except (OSError, ValueError, KeyError):
-        return 0.0
+    none = np.empty((0, size, size, 3), np.uint8)
+    return _Images(samples.take(readable), np.concatenate([none, *(chunk.images for chunk in chunks)]), files)
 
 
 def _report(
@@ -146,7 +138,7 @@ def _report(
     """
     names = new.samples.label_names()
     position = {name: index for index, name in enumerate(class_names)}
-    labels = np.array([position.get(name, -1) for name in names.to_pylist()])
+    labels = np.array([position.get(name, -1) for name in names.to_pylist()], np.int64)
     unjudged = labels < 0
     label = np.maximum(labels, 0)
     margin, _ = zip(*(margins(draw, label) for draw in logits), strict=True)

@@ -10,8 +10,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from aumclean.config import GateConfig
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError, RunError
+from aumclean.gate.check import check
+from aumclean.gate.subject import read_subject
 from aumclean.networks import read_networks
 from aumclean.run import Run
 from aumclean.score import score
@@ -119,9 +122,17 @@ def test_a_copy_under_another_label_is_a_conflict_and_a_relabeled_image_is_none(
     assert moved.report["conflict"].to_pylist() == [False]
 
 
-def test_nothing_new_is_an_error_and_leaves_nothing(finished, tmp_path):
-    with pytest.raises(DataError, match="nothing to score"):
-        score(finished.run, read_samples(finished.root), out=tmp_path / "out")
+def test_nothing_new_passes_every_gate(finished, tmp_path):
+    scores = score(finished.run, read_samples(finished.root), out=tmp_path / "out")
+    assert (scores.summary["known"], scores.summary["samples"], len(scores.report)) == (360, 0, 0)
+    assert check(read_subject(tmp_path / "out"), GateConfig(max_flagged="0", max_unreadable="0")).passed
+
+
+def test_new_images_none_of_which_can_be_read_are_an_error_and_leave_nothing(finished, tmp_path):
+    (tmp_path / "new" / "blue").mkdir(parents=True)
+    (tmp_path / "new" / "blue" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of its 1 new images can be read, not an image"):
+        score(finished.run, read_samples(tmp_path / "new", one_class=True), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -13,7 +13,9 @@ from aumclean.gate.baseline import Baseline
 from aumclean.gate.subject import Subject, as_arrow, places
 
 Rule = Literal["mislabeled", "conflicting-duplicate", "low-score", "unreadable"]
-HYSTERESIS = 4.0  # standard deviations of what repeating a scan changes: one flip in a million borderline samples
+# Standard deviations of what repeating a scan changes: wherever a sample lies, it flips in fewer than six of a million
+# repetitions, if the changes are normally distributed.
+HYSTERESIS = 4.0
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def _checks(
             count, total = int((masks.flagged & inside).sum()), int((judged & inside).sum())
             within = limit.allows(count, total)
             if not within or name in config.classes:
-                title = f"max-class-flagged {shown(name)}"
+                title = f"max-class-flagged {printable(name)}"
                 add(title, within, _share(count, total), f"at most {limit}", masks.flagged & inside)
         if config.max_class_flagged is not None and not any(not c.passed and "class" in c.name for c in checks):
             add("max-class-flagged", True, "every class within", f"at most {config.max_class_flagged} of each class")
@@ -288,7 +290,7 @@ def _findings(
             )
     for path, reason in subject.unreadable:
         file, line = where.of(None, path)
-        message = f"{shown(path)} cannot be read: {reason}"
+        message = f"{printable(path)} cannot be read: {reason}"
         empty = dict.fromkeys(("label", "suggested_label", "suggested_confidence", "label_score", "content_hash"))
         findings.append(
             Finding("unreadable", path, file, line, **empty, is_new=None, failing=bad_files_fail, message=message)
@@ -298,16 +300,11 @@ def _findings(
 
 
 def _message(rule: Rule, row: dict[str, Any]) -> str:
-    path, label, suggested = (shown(row[name] or "") for name in ("path", "label", "suggested_label"))
+    path, label, suggested = (printable(row[name] or "") for name in ("path", "label", "suggested_label"))
     if rule == "conflicting-duplicate":
         return f"{path} is labeled '{label}'; an identical image has another label"
     looks = f", looks like '{suggested}'" if suggested and suggested != label else ""
     return f"{path} is labeled '{label}'{looks} (label score {row['label_score']:.3f})"
-
-
-def shown(name: str) -> str:
-    """A name that gives no command: build logs obey control characters, and `##[` anywhere in a line."""
-    return printable(name).replace("##[", "## [")
 
 
 def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[dict[str, Any], ...]:

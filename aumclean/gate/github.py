@@ -1,6 +1,7 @@
 """GitHub Actions: workflow commands that annotate files, and the outputs of a step."""
 
-from aumclean.gate.check import Finding, Outcome, shown
+from aumclean.errors import printable
+from aumclean.gate.check import Finding, Outcome
 
 MOST = 10  # of errors and of warnings: GitHub drops what a step says beyond
 
@@ -30,7 +31,7 @@ def outputs(outcome: Outcome) -> str:
 
 
 def _annotation(level: str, finding: Finding) -> str:
-    where = f"file={_property(shown(finding.file))},line={finding.line},endLine={finding.line}"
+    where = f"file={_property(printable(finding.file))},line={finding.line},endLine={finding.line}"
     return f"::{level} {where},title={_property(f'aumclean {finding.rule}')}::{_data(finding.message)}"
 
 

@@ -51,7 +51,7 @@ class Subject:
 
     def mask(self, column: str) -> np.ndarray:
         """A boolean column, bool [n]; null is False."""
-        return np.array([bool(value) for value in self.report[column].to_pylist()])
+        return np.array([bool(value) for value in self.report[column].to_pylist()], bool)
 
     def score(self) -> np.ndarray:
         """label_score, float64 [n]; NaN where not judged."""

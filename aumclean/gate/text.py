@@ -1,6 +1,7 @@
 """Plain text, for a person who reads a build log."""
 
-from aumclean.gate.check import Outcome, shown
+from aumclean.errors import printable
+from aumclean.gate.check import Outcome
 
 MOST = 20
 
@@ -14,7 +15,7 @@ def render(outcome: Outcome) -> str:
         for check in outcome.checks
     ]
     failing = [finding for finding in outcome.findings if finding.failing]
-    lines += [f"- {shown(finding.file)}:{finding.line}: {finding.message}" for finding in failing[:MOST]]
+    lines += [f"- {printable(finding.file)}:{finding.line}: {finding.message}" for finding in failing[:MOST]]
     if len(failing) > MOST:
         lines.append(f"and {len(failing) - MOST:,} more")
     if outcome.fixed:

@@ -23,9 +23,9 @@ def predict(
     """
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
-    parts = [np.empty((0, 0), np.float32)] if len(images) == 0 else []
+    parts = []
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
+        for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
             logits = model(augment.normalise(pixels, shift, scale)).float()
             if mirror:

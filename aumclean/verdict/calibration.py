@@ -1,20 +1,28 @@
 """From the margins of samples a network was not taught the label of, to a threshold for new images.
 
 A network never saw the labels of its own indicator samples: it was taught the indicator class instead. Among the real
-classes it therefore judges them as it judges new images. Their margins for the labels they have are those of given
-labels, nearly all right; their margins for any other label are those of wrong labels. Where the two distribution
-functions lie furthest apart is the threshold (Youden's index). That point does not depend on how many of the given
-labels are wrong, since those only mix some of the second distribution into the first.
+classes it therefore judges them as it judges new images. Their margins for any other label than theirs are those of
+wrong labels; their margins for the labels they have are those of given labels, most of them right. How many are wrong
+follows from the two distributions (`mixture_share`), and with it the distribution of right labels. The threshold is
+the cut where the share of wrong labels below it exceeds the share of right ones most, the latter counted one and a half
+times: right labels are many, and each false alarm takes a person's time. (Counted once, this is Youden's index.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from aumclean.margins import margins
+from aumclean.verdict.noise import mixture_share
 from aumclean.verdict.threshold import BOOTSTRAP, interval
 
 WRONG_LABELS = 20  # per indicator sample at most
+FALSE_ALARM_WEIGHT = 1.5
+LARGEST_RATE = 0.9  # of noise; beyond it next to nothing is known of right labels
+
+Share = TypeVar("Share", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -73,32 +81,49 @@ def calibrate(held: HeldOut, noise_rate: float, rng: np.random.Generator) -> Cal
 
     Args:
         held: margins of at least one indicator sample.
-        noise_rate: share of the given labels that are wrong, as the scan estimates it, 0..1.
+        noise_rate: share of the given labels that are wrong, 0..1, see `wrong_share`.
         rng: of the bootstrap, which resamples indicator samples.
     """
-    threshold = youden(held.given, held.wrong.ravel())
+    threshold = best_cut(held.given, held.wrong.ravel(), noise_rate)
     is_low, wrong_low = held.given <= threshold, (held.wrong <= threshold).mean(1)
     detected, at_most = float(wrong_low.mean()), float(is_low.mean())
-    share = min(noise_rate, 0.99)
     resampled = rng.integers(0, len(is_low), (BOOTSTRAP, len(is_low)), dtype=np.int32)
     return Calibration(
         threshold=threshold,
         scale=float(held.given.std()) or 1.0,
         detected=detected,
-        false_alarms=float(np.clip((at_most - share * detected) / (1 - share), 0, at_most)),
+        false_alarms=float(np.clip(_among_right(at_most, detected, noise_rate), 0, at_most)),
         false_alarms_at_most=at_most,
         detected_interval=interval(wrong_low[resampled].mean(1)),
         false_alarms_interval=interval(is_low[resampled].mean(1)),
     )
 
 
-def youden(given: np.ndarray, wrong: np.ndarray) -> float:
-    """The cut at which the share of wrong labels at or below it most exceeds that of given labels.
+def wrong_share(held: Sequence[HeldOut]) -> float:
+    """Share of the given labels that are wrong, 0..1: the mean of what the draws' held-out margins tell."""
+    return float(np.mean([mixture_share(draw.given, draw.wrong.ravel()) for draw in held]))
+
+
+def best_cut(given: np.ndarray, wrong: np.ndarray, noise_rate: float) -> float:
+    """The cut at which the share of wrong labels at or below it most exceeds 1.5 times that of right ones.
 
     Halfway to the next larger margin, so that a repetition of the computation does not turn on rounding.
+
+    Args:
+        given: float [m], margins of given labels.
+        wrong: float [k], margins of wrong labels.
+        noise_rate: share of the given labels that are wrong, 0..1.
     """
     values = np.unique(np.concatenate([given, wrong]).astype(np.float64))
-    gap = np.searchsorted(np.sort(wrong), values, "right") / len(wrong)
-    gap -= np.searchsorted(np.sort(given), values, "right") / len(given)
-    best = int(gap.argmax())
+    below_wrong, below_given = (
+        np.searchsorted(np.sort(margin), values, "right") / len(margin) for margin in (wrong, given)
+    )
+    gain = below_wrong - FALSE_ALARM_WEIGHT * _among_right(below_given, below_wrong, noise_rate)
+    best = int(gain.argmax())
     return float((values[best] + values[min(best + 1, len(values) - 1)]) / 2)
+
+
+def _among_right(given: Share, wrong: Share, noise_rate: float) -> Share:
+    """Share of the right labels, where it is `given` of the given ones and `wrong` of the wrong ones."""
+    rate = min(noise_rate, LARGEST_RATE)
+    return (given - rate * wrong) / (1 - rate)

@@ -37,6 +37,12 @@ def noise_rate(aum: np.ndarray, is_indicator: np.ndarray, rng: np.random.Generat
     return {"estimate": estimate, "low": min(low, estimate), "high": max(high, estimate)}
 
 
+def mixture_share(mixed: np.ndarray, known_wrong: np.ndarray) -> float:
+    """Which share of some values are of the kind of others, 0..1: the estimate of `noise_rate`, of any two samples."""
+    cuts = np.quantile(known_wrong, LEVELS)
+    return float(_smallest_ratio(*(_counts_between(cuts, values) for values in (mixed, known_wrong))))
+
+
 def _counts_between(cuts: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How many values lie in each gap between the cuts, the outer gaps included: int [cuts + 1]."""
     return np.bincount(np.searchsorted(cuts, values, side="left"), minlength=len(cuts) + 1)

@@ -15,7 +15,7 @@ from aumclean import __version__
 from aumclean.cli import app, console
 from aumclean.errors import printable
 
-COMMANDS = ["scan", "report", "evaluate", "corrupt", "demo", "env"]
+COMMANDS = ["scan", "report", "score", "gate", "evaluate", "corrupt", "demo", "env"]
 
 
 def test_version_on_every_command(aumclean):

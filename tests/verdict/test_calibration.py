@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from aumclean.verdict.calibration import HeldOut, calibrate, held_out, youden
+from aumclean.verdict.calibration import HeldOut, best_cut, calibrate, held_out, wrong_share
 
 
 def test_margins_for_given_and_wrong_labels_agree_with_a_loop():
@@ -23,14 +23,14 @@ def test_of_many_classes_twenty_other_labels_are_tried_each_once():
     assert (held.wrong < 0).all()
 
 
-def test_the_threshold_is_where_the_distributions_are_furthest_apart():
+def test_the_threshold_is_where_false_alarms_begin_to_cost_more_than_is_found():
     rng = np.random.default_rng(2)
-    given, wrong = rng.normal(2, 1, 300), rng.normal(-1, 1, 900)
+    given, wrong = rng.normal(2, 1, 30_000), rng.normal(-1, 1, 90_000)
     cuts = np.linspace(-5, 5, 4001)
-    gap = [(wrong <= cut).mean() - (given <= cut).mean() for cut in cuts]
-    found = youden(given, wrong)
-    assert (wrong <= found).mean() - (given <= found).mean() == pytest.approx(max(gap))
-    assert found == pytest.approx(0.5, abs=0.4)  # where the densities are equal
+    gain = [(wrong <= cut).mean() - 1.5 * (given <= cut).mean() for cut in cuts]
+    found = best_cut(given, wrong, 0.0)
+    assert (wrong <= found).mean() - 1.5 * (given <= found).mean() == pytest.approx(max(gain), abs=1e-3)
+    assert found == pytest.approx(0.5 - np.log(1.5) / 3, abs=0.1)  # where one density is 1.5 times the other
 
 
 def noisy(rate, n=20_000, seed=3):
@@ -39,6 +39,11 @@ def noisy(rate, n=20_000, seed=3):
     is_wrong = rng.random(n) < rate
     given = np.where(is_wrong, rng.normal(-1, 1, n), rng.normal(2, 1, n))
     return HeldOut(given, rng.normal(-1, 1, (n, 3)))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.4])
+def test_the_share_of_wrong_labels_is_found(rate):
+    assert wrong_share([noisy(rate, seed=seed) for seed in (1, 2)]) == pytest.approx(rate, abs=0.02)
 
 
 def test_the_threshold_does_not_depend_on_how_many_given_labels_are_wrong():

@@ -57,17 +57,7 @@ temporary=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/aumclean-XXXXXX")
 subject=$INPUT_RUN
 if [[ -n $INPUT_DATA ]]; then
   subject=$temporary/scores
-  code=0
-  aumclean score --out="$subject" -- "$INPUT_RUN" "$INPUT_DATA" >"$temporary/said" 2>&1 || code=$?
-  cat "$temporary/said"
-  if [[ $code != 0 ]]; then
-    grep -q 'there is nothing to score$' "$temporary/said" || exit 2
-    printf '%s\n' passed=true samples=0 flagged=0 new=0 >>"$output"
-    echo "no new images: the gate passes"
-    printf '%s\n' '<!-- aumclean:gate -->' '' '## Label quality: no new images' |
-      tee "$report/comment.md" >>"${GITHUB_STEP_SUMMARY:-/dev/null}"
-    exit 0
-  fi
+  aumclean score --out="$subject" -- "$INPUT_RUN" "$INPUT_DATA" || exit 2
   cp "$subject/report.csv" "$report/scores.csv"
 fi
 
