@@ -1,5 +1,6 @@
 """`aumclean gate`: pass or fail, for CI."""
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -67,6 +68,8 @@ def command(
 
     Example: `aumclean gate runs/photos-1 --baseline label-baseline.json --report sarif=labels.sarif`
     """
+    gc.set_threshold(1_000_000)  # many small strings and no cycles: looking for these took a fifth of the time
+
     from aumclean.config import load_gate
     from aumclean.gate.baseline import baseline_of, read_baseline
     from aumclean.gate.baseline import write_baseline as write

@@ -157,26 +157,32 @@ def check(
 
 
 def _masks(subject: Subject, config: GateConfig, baseline: Baseline | None, accepted: Set[str]) -> _Masks:
-    keys = subject.keys
-    unaccepted = ~_among(keys, accepted)
-    flagged, conflict = subject.mask("flagged") & unaccepted, subject.mask("conflict") & unaccepted
-    below = subject.score() < (config.min_score or 0.0)
-    known = drifted = np.zeros(len(keys), bool)
+    flagged, conflict = subject.mask("flagged"), subject.mask("conflict")
+    below = subject.score < (config.min_score or 0.0)
+    unaccepted = ~_among(subject, accepted, flagged | conflict | below)
+    flagged, conflict, below = flagged & unaccepted, conflict & unaccepted, below & unaccepted
+    known = drifted = np.zeros(len(flagged), bool)
     if baseline is not None:
         suspect = flagged | conflict
-        known = suspect & _among(keys, baseline.suspects.keys())
+        known = _among(subject, baseline.suspects.keys(), suspect)
         clear = flagged & (_distance(subject) <= -_hysteresis(subject))
-        drifted = suspect & ~known & _among(keys, baseline.seen) & ~clear
-    return _Masks(flagged, conflict, below & unaccepted, known, drifted)
+        drifted = _among(subject, baseline.seen, suspect & ~known & ~clear)
+    return _Masks(flagged, conflict, below, known, drifted)
 
 
-def _among(keys: list[str], known: Set[str]) -> np.ndarray:
-    return np.fromiter((key in known for key in keys), bool, len(keys))
+def _among(subject: Subject, known: Set[str], chosen: np.ndarray) -> np.ndarray:
+    """Which of the chosen samples (bool [n]) are known by their keys: bool [n]."""
+    found = np.zeros(len(chosen), bool)
+    if known:
+        keys = subject.keys
+        for index in np.flatnonzero(chosen):
+            found[index] = keys[index] in known
+    return found
 
 
 def _distance(subject: Subject) -> np.ndarray:
     """Distance to the threshold, float64 [n], which `label_score` is the logistic function of; NaN if not judged."""
-    score = subject.score()
+    score = subject.score
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(score) - np.log1p(-score))
 
@@ -189,7 +195,7 @@ def _checks(
     subject: Subject, config: GateConfig, masks: _Masks, baseline: Baseline | None
 ) -> tuple[list[Check], np.ndarray, bool]:
     """The checks, which samples (bool [n]) the exceeded ones count, and whether unreadable files are among these."""
-    judged = ~np.isnan(subject.score())
+    judged = ~np.isnan(subject.score)
     breaking = np.zeros(len(judged), bool)
     checks = []
 
@@ -317,7 +323,7 @@ def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[dict[st
 
 def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ...]:
     notes = []
-    kept = int((subject.mask("flagged") & _among(subject.keys, accepted)).sum())
+    kept = int(_among(subject, accepted, subject.mask("flagged")).sum())
     if kept:
         notes.append(f"{_counted(kept, 'flagged sample')} that reviewers decided to keep not counted")
     if known := int(masks.known.sum()):

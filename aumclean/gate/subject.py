@@ -53,6 +53,7 @@ class Subject:
         """A boolean column, bool [n]; null is False."""
         return np.array([bool(value) for value in self.report[column].to_pylist()], bool)
 
+    @cached_property
     def score(self) -> np.ndarray:
         """label_score, float64 [n]; NaN where not judged."""
         return np.array(self.report["label_score"].to_pylist(), np.float64)
