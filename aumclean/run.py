@@ -73,6 +73,21 @@ class Run:
         """The flagged samples with the reason."""
         return self.path / "removed.csv"
 
+    @property
+    def changes(self) -> Path:
+        """What the cleaned manifest changed of the input, with the reason; the two together give the input back."""
+        return self.path / "changes.csv"
+
+    @property
+    def decisions(self) -> Path:
+        """What reviewers decided, see `aumclean.reports.journal`; no scan and no report ever writes or deletes it."""
+        return self.path / "decisions.jsonl"
+
+    @property
+    def silenced(self) -> Path:
+        """The samples whose labels reviewers confirmed before this scan, from its `--ledger`; absent without one."""
+        return self.path / "silenced.parquet"
+
     def model(self, draw: int) -> Path:
         """Final weights of one draw."""
         return self.path / "models" / f"draw={draw}.safetensors"
@@ -120,7 +135,8 @@ class Run:
     def clear(self) -> None:
         """Delete the run's own files and nothing else; `run.json` last, so that it stays a run until it is none."""
         tables = [path for suffix in ("csv", "parquet") for path in (self.report(suffix), self.cleaned(suffix))]
-        files = [self.samples, self.manifest, self.unreadable, self.summary, self.removed, *tables, self.run_json]
+        files = [self.samples, self.manifest, self.unreadable, self.summary, self.removed, self.changes, self.silenced]
+        files += [*tables, self.run_json]
         for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent):
             shutil.rmtree(folder, ignore_errors=True)
         for file in files:

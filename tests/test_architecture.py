@@ -24,12 +24,13 @@ MAY_IMPORT = {
     "reports": BASE | {"dataset", "verdict"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "plan"},
+    "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
-    "cli": BASE | {"dataset", "training", "verdict", "reports", "plan", "scan", "demo"},
+    "cli": BASE | {"dataset", "training", "verdict", "reports", "review", "plan", "scan", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports")
+WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports", "review")
 ONLY_IN_CLI = {"typer", "rich"}
 
 

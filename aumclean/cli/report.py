@@ -38,6 +38,7 @@ def command(
     """
     from aumclean import atomic
     from aumclean.reports import csv, json, markdown, parquet
+    from aumclean.reports.decisions import with_decisions
     from aumclean.reports.write import write_reports
     from aumclean.run import Run
     from aumclean.verdict.judge import Verdict, judge, settings_of
@@ -51,6 +52,7 @@ def command(
         say(f"{verdict.summary['flagged']:,} of {verdict.summary['samples']:,} flagged; {run} has its reports anew")
         if out is None:
             return
+    verdict = with_decisions(verdict, opened)
     renderers: dict[str, Callable[[Verdict], str | bytes]] = {
         "csv": csv.render,
         "parquet": parquet.render,

@@ -15,7 +15,7 @@ from aumclean import __version__
 from aumclean.cli import app, console
 from aumclean.errors import printable
 
-COMMANDS = ["scan", "report", "evaluate", "corrupt", "demo", "env"]
+COMMANDS = ["scan", "report", "review", "clean", "evaluate", "corrupt", "demo", "env"]
 
 
 def test_version_on_every_command(aumclean):
@@ -58,6 +58,9 @@ def test_without_a_command_the_help_is_shown(aumclean):
         (["scan", "x", "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["report", "nowhere"], "nowhere: is not a run directory"),
         (["report", "x", "--format", "xml"], "Invalid value for '--format'"),
+        (["review", "nowhere"], "nowhere: is not a run directory"),
+        (["clean", "nowhere"], "nowhere: is not a run directory"),
+        (["clean", "nowhere", "--policy", "guess"], "Invalid value for '--policy'"),
         (["evaluate", "nowhere", "--truth", "x"], "nowhere: is not a run directory"),
         (["corrupt", "nowhere", "--out", "x.csv"], "nowhere: no such file or folder"),
         (["scan", "--resume", "x", "--dry-run"], "leave out --dry-run"),
