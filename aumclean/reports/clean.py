@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from aumclean.dataset.manifest import hugging_face_features
 from aumclean.errors import DataError
-from aumclean.reports.csv import as_text
+from aumclean.reports import csv
 
 Policy = Literal["drop", "relabel", "weight"]
 
@@ -144,7 +145,7 @@ def cleaned_table(table: pa.Table, cleaning: Cleaning, label_column: str) -> tup
     """
     changes = cleaning.changes
     removed = {
-        int(sample): json.dumps(table.slice(sample, 1).to_pylist()[0], default=as_text)
+        int(sample): json.dumps(table.slice(sample, 1).to_pylist()[0], default=csv.as_text)
         for sample in cleaning._ids("remove")
     }
     originals = [removed.get(sample) for sample in changes["sample_id"].to_pylist()]
@@ -235,6 +236,16 @@ def _with_weight_feature(schema: pa.Schema) -> pa.Schema:
     about = json.loads(schema.metadata[b"huggingface"])
     about["info"]["features"][WEIGHT] = {"dtype": "float64", "_type": "Value"}
     return schema.with_metadata({**schema.metadata, b"huggingface": json.dumps(about).encode()})
+
+
+def read_changes(file: Path) -> pa.Table:
+    """A list of changes as it was written, all as strings.
+
+    Raises:
+        DataError: when the file is none.
+    """
+    rows = [row for _, _, row in csv.read_rows(file.read_bytes(), file.name, needed="action")]
+    return pa.table({name: pa.array([row.get(name) or None for row in rows], pa.string()) for name in CHANGES.names})
 
 
 def restore(cleaned: pa.Table, changes: pa.Table, label_column: str) -> pa.Table:
