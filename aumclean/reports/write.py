@@ -108,7 +108,7 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
     Args:
         run: the run whose data are cleaned.
         cleaning: what becomes of each sample.
-        folder: must be empty or not there, and outside of the data.
+        folder: must be empty or not there, and not in a folder that is scanned.
 
     Returns:
         How many images it has.
@@ -116,10 +116,9 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
     Raises:
         DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
     """
-    root = Path(run.read()["data"]["root"]).resolve()
-    target = folder.resolve()
-    if target == root or root in target.parents or target in root.parents:
-        raise DataError(f"{folder}: --copy-to must lie beside the data in {root}, not in or around them")
+    source, target = Path(run.read()["data"]["source"]).resolve(), folder.resolve()
+    if source.is_dir() and source in target.parents:
+        raise DataError(f"{folder}: lies in the data, which the next scan would read; choose another --copy-to")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; choose another --copy-to")
     building = target.with_name(f".{target.name}.{os.getpid()}{atomic.TEMPORARY_SUFFIX}")

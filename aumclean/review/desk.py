@@ -155,7 +155,7 @@ class Desk:
             Refused: when it makes no sense; nothing is written.
         """
         identity, sample_id = _identity(asked), asked.get("sample_id")
-        position = self.position.get(sample_id) if isinstance(sample_id, int) else None
+        position = self.position.get(sample_id) if type(sample_id) is int else None
         decision, new_label, note = asked.get("decision"), asked.get("new_label"), asked.get("note") or None
         if position is None:
             raise Refused(f"sample {sample_id} is not in this queue")
