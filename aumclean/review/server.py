@@ -168,6 +168,7 @@ class Server:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self.socket.bind((HOST, port))
+            self.socket.listen(128)  # whoever is told the address may come before `run` does
         except (OSError, OverflowError) as error:
             raise ConfigError(f"--port: {port} cannot be used ({getattr(error, 'strerror', None) or error})") from None
         self.desk = desk

@@ -60,7 +60,7 @@ def serving(run, *options, reviewer="ann"):
         process.communicate()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve():
     """Start the server on a run: a context manager."""
     return serving
