@@ -20,7 +20,7 @@ ClassFolder = Literal["first", "last"]
 ENVIRONMENT_PREFIX = "AUMCLEAN_"
 OTHER_VARIABLES = {"AUMCLEAN_DEBUG"}
 GATE_PREFIX = "AUMCLEAN_GATE_"
-PATH_KEYS = ("out", "root", "cache_dir", "baseline", "data")
+PATH_KEYS = ("out", "root", "cache_dir", "ledger", "baseline", "data")
 READING = ("path_column", "label_column", "root", "split", "class_folder", "limit")
 
 _PAPER = {
@@ -87,6 +87,7 @@ class ScanConfig(BaseModel):
     class_folder: ClassFolder | None = None
     limit: int | None = Field(default=None, ge=1)
     max_unreadable: float = Field(default=5.0, ge=0, le=100)
+    ledger: Path | None = None
 
     cache_dir: Path | None = None
     cache_limit: float = Field(default=50.0, gt=0)

@@ -83,6 +83,21 @@ class Run:
         """The flagged samples with the reason."""
         return self.path / "removed.csv"
 
+    @property
+    def changes(self) -> Path:
+        """What the cleaned manifest changed of the input, with the reason; the two together give the input back."""
+        return self.path / "changes.csv"
+
+    @property
+    def decisions(self) -> Path:
+        """What reviewers decided, see `aumclean.reports.journal`; no scan and no report ever writes or deletes it."""
+        return self.path / "decisions.jsonl"
+
+    @property
+    def silenced(self) -> Path:
+        """The samples whose labels reviewers confirmed before this scan, from its `--ledger`; absent without one."""
+        return self.path / "silenced.parquet"
+
     def model(self, draw: int) -> Path:
         """Averaged weights of one draw; there when the draw is done."""
         return self.path / "models" / f"draw={draw}.safetensors"
@@ -155,6 +170,8 @@ class Run:
             self.unreadable,
             self.summary,
             self.removed,
+            self.changes,
+            self.silenced,
             self.html,
             *tables,
             self.scores_json,

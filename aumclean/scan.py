@@ -31,7 +31,7 @@ from aumclean.errors import DataError, RunError
 from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
 from aumclean.networks import keep_network
 from aumclean.plan import Plan, settle
-from aumclean.reports import csv
+from aumclean.reports import csv, decisions, ledger
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
@@ -71,6 +71,8 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
     """
     plan = settle(samples, config)
+    if config.ledger is not None and not len(ledger.read(config.ledger)):
+        logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     readable, images = _decode(samples, config, plan, track)
     indicators = _indicators(readable, config, plan.settings)
     run = _new_shared_run(readable, config, plan.accelerator)
@@ -111,6 +113,8 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
 
 def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerator) -> Run:
     """A new run directory, made by the main process and known to all."""
+    if config.overwrite and config.out is not None and accelerator.is_main_process:
+        decisions.require_none(Run(config.out))
     made = [new_run(config.out, samples.name, overwrite=config.overwrite).path if accelerator.is_main_process else None]
     (path,) = broadcast_object_list(made)
     return Run(path)
@@ -165,6 +169,7 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
             "source_changed_ns": source.stat().st_mtime_ns,
             "root": str(samples.root.absolute()),
             "name": samples.name,
+            "label_column": samples.label_column,
             "image_column": samples.images.column if isinstance(samples.images, Embedded) else None,
             "samples": len(samples),
             "unreadable": len(images.files) - len(samples),
@@ -241,6 +246,8 @@ def _train_and_judge(
 ) -> Scan:
     if plan.accelerator.is_main_process:
         _write_samples(run, samples, images)
+        if (confirmed := run.read()["config"].get("ledger")) is not None:
+            ledger.write_silenced(run, Path(confirmed))
     plan.accelerator.wait_for_everyone()
     record = run.read()
     dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)

@@ -1,6 +1,7 @@
 """Shared ground: an environment without surprises, small images that can be learned, one trained run for all."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+
+from aumclean.run import Run
 
 # of 90 indicator samples the 99th percentile would be the largest, and one sample would decide
 PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "percentile": 95.0}
@@ -87,6 +90,12 @@ def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory)
     settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", **PLANTED_SCAN}, environment={})
     done = scan(read_samples(planted.root), settled)
     return SimpleNamespace(run=done.run, verdict=done.verdict, wrong=planted.wrong, root=planted.root)
+
+
+@pytest.fixture
+def own_run(finished: SimpleNamespace, tmp_path: Path) -> Run:
+    """A copy of the finished run, to be changed."""
+    return Run(shutil.copytree(finished.run.path, tmp_path / "run"))
 
 
 @pytest.fixture

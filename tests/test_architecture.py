@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
+    "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
-    "cli": BASE | {"dataset", "training", "verdict", "reports", "gate", "plan", "scan", "score", "demo"},
+    "cli": BASE | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports", "gate")
+WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports", "review", "gate")
 ONLY_IN_CLI = {"typer", "rich"}
 
 

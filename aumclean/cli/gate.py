@@ -91,15 +91,16 @@ def command(
     )
     wanted = [_format_and_path(given) for given in report or []]
     subject = read_subject(run)
+    kept = _kept(run)
     if write_baseline is not None:
         if not subject.is_scan:
             raise ConfigError("--write-baseline: a baseline needs all images; write it from a scan of them")
-        accepted = suspects(subject)
-        write(write_baseline, baseline_of(subject, accepted))
-        say(f"wrote {write_baseline}: {accepted.sum():,} suspects of {len(accepted):,} samples are accepted")
+        tolerated = suspects(subject, kept)
+        write(write_baseline, baseline_of(subject, tolerated))
+        say(f"wrote {write_baseline}: {tolerated.sum():,} suspects of {len(tolerated):,} samples are accepted")
         return
     known = None if budgets.baseline is None else read_baseline(budgets.baseline)
-    outcome = check(subject, budgets, known)
+    outcome = check(subject, budgets, known, kept)
     if prune:
         if budgets.baseline is None or known is None:
             raise ConfigError("--prune: says what to forget in a baseline; give --baseline FILE")
@@ -111,6 +112,18 @@ def command(
         _tell_github(outcome)
     if not outcome.passed and not exit_zero:
         raise typer.Exit(FAILED)
+
+
+def _kept(run: Path) -> set[str]:
+    """Keys of the samples that reviewers decided to keep."""
+    from aumclean.gate.subject import key
+    from aumclean.run import Run
+
+    if not Run(run).decisions.is_file():
+        return set()
+    from aumclean.reports.decisions import kept_pairs  # loads pandas, half a second
+
+    return {key(content_hash, label) for content_hash, label in kept_pairs(Run(run))}
 
 
 def _format_and_path(given: str) -> tuple[Format, Path]:

@@ -81,6 +81,7 @@ def command(
     if image_root_url is not None and format != "label-studio":
         raise ConfigError("--image-root-url: is for --format label-studio")
 
+    from aumclean.reports.decisions import with_decisions
     from aumclean.reports.write import write_reports
     from aumclean.run import Run
     from aumclean.verdict.judge import judge, settings_of
@@ -94,6 +95,7 @@ def command(
         say(f"{verdict.summary['flagged']:,} of {verdict.summary['samples']:,} flagged; {run} has its reports anew")
         if out is None:
             return
+    verdict = with_decisions(verdict, opened)
     if format in FOLDERS and out is not None:
         _write_folder(verdict, format, image_root_url, out)
     else:

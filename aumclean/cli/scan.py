@@ -68,6 +68,9 @@ def command(
     max_unreadable: Annotated[
         float | None, option("Stop when more than this percentage cannot be read. [default: 5]")
     ] = None,
+    ledger: Annotated[
+        Path | None, option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.")
+    ] = None,
     cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
     cache_limit: Annotated[float | None, option("What decoded images may take in all, in GiB. [default: 50]")] = None,
 ) -> None:
@@ -145,6 +148,10 @@ def show_summary(finished: "Scan") -> None:
         facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))
     if summary["not_judged"]:
         facts.append(("not judged", f"{summary['not_judged']:,} images of classes too small to judge"))
+    if summary["silenced"]:
+        facts.append(
+            ("silenced", f"{summary['silenced']:,} more would be flagged, but reviewers confirmed their labels")
+        )
     if summary["conflicts"]:
         facts.append(("conflicts", f"{summary['conflicts']:,} images have an identical copy with another label"))
     parts = [table("", ("", ""), facts)]

@@ -79,6 +79,15 @@ def thumbnail(encoded: bytes, side: int, *, quality: int = 80) -> bytes:
     return sink.getvalue()
 
 
+def format_of(encoded: bytes) -> str:
+    """The kind of image, as Pillow calls it: JPEG, PNG and so on; "" when it is none."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return image.format or ""
+    except Exception:  # as its decoders raise for bytes that are no image
+        return ""
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, UPRIGHT))

@@ -147,7 +147,7 @@ def _as_string(value: Any) -> str | None:
 def _read_parquet(file: Path, without: str | None) -> pa.Table:
     schema = pq.read_schema(file)
     table = pq.read_table(file, columns=[name for name in schema.names if name != without])
-    features = _hugging_face_features(schema)
+    features = hugging_face_features(schema)
     for index, name in enumerate(table.column_names):
         column = table[name]
         feature = features.get(name)
@@ -161,7 +161,7 @@ def _read_parquet(file: Path, without: str | None) -> pa.Table:
     return table
 
 
-def _hugging_face_features(schema: pa.Schema) -> dict[str, Any]:
+def hugging_face_features(schema: pa.Schema) -> dict[str, Any]:
     """The `features` that the datasets library stores beside the columns; empty when there are none to be read."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]

@@ -46,6 +46,17 @@ class Pictures:
         """
         return _unchanged(self.images.one(int(self.rows[sample_id])), self.content_hash[sample_id].as_py())
 
+    def each(self, sample_ids: np.ndarray) -> Iterator[tuple[Path | None, bytes]]:
+        """File (None where the images lie in a table) and bytes of some samples (ascending int [k]), streamed.
+
+        Raises:
+            OSError: when one is gone or has changed.
+        """
+        hashes = iter(self.content_hash.take(pa.array(sample_ids)).to_pylist())
+        for chunk in self.images.chunks(self.rows[sample_ids], CHUNK):
+            for item in chunk:
+                yield (item if isinstance(item, Path) else None), _unchanged(item, next(hashes))
+
     def thumbnails(self, sample_ids: np.ndarray, side: int) -> Iterator[bytes | None]:
         """A small JPEG of each sample, None where its file is gone or changed; decoded in parallel processes.
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,15 +55,10 @@ class Embedded:
 
     def one(self, row: int) -> bytes | None:
         """The encoded image of one row; reads the row group it lies in."""
-        file = pq.ParquetFile(self.file)
-        for group in range(file.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            if row < count:
-                value = file.read_row_group(group, columns=[self.column])[self.column][row].as_py()
-                encoded: bytes | None = value["bytes"] if isinstance(value, dict) else value
-                return encoded
-            row -= count
-        return None
+        status = self.file.stat()
+        value = _row(self.file, (status.st_mtime_ns, status.st_size), self.column, row)
+        encoded: bytes | None = value["bytes"] if isinstance(value, dict) else value
+        return encoded
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when the file or the choice of rows does."""
@@ -123,6 +120,21 @@ class Samples:
     def label_names(self) -> pa.Array:
         """The labels as strings."""
         return pa.array(self.class_names).take(pa.array(self.labels))
+
+
+def _row(file: Path, version: tuple[int, int], column: str, row: int) -> Any:
+    groups = pq.ParquetFile(file)
+    for group in range(groups.num_row_groups):
+        count = groups.metadata.row_group(group).num_rows
+        if row < count:
+            return _row_group(file, version, column, group)[column][row].as_py()
+        row -= count
+    return None
+
+
+@lru_cache(maxsize=4)  # one image after another is asked for while somebody reviews
+def _row_group(file: Path, version: tuple[int, int], column: str, group: int) -> pa.Table:
+    return pq.ParquetFile(file).read_row_group(group, columns=[column])
 
 
 def stamp(file: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""The cleaned manifest: the input's own rows less the flagged ones; and the list of what went, with the reason."""
+"""What the scan itself removes, with the reason; and the rows of a Parquet file that holds the images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,15 +15,11 @@ from aumclean.verdict.judge import Verdict
 STREAMED_ROWS = 1024
 
 
-def kept(verdict: Verdict) -> np.ndarray:
-    """Ids of the samples that stay, ascending: all that are not flagged, so also those that could not be judged."""
-    stays = pc.invert(pc.fill_null(verdict.report["flagged"], False))
-    return np.sort(verdict.report["sample_id"].filter(stays).to_numpy())
-
-
-def removed(verdict: Verdict) -> pa.Table:
-    """The flagged samples, most suspect first, each with the reason in words."""
-    flagged = verdict.report.filter(pc.fill_null(verdict.report["flagged"], False))
+def removed(verdict: Verdict, kept: np.ndarray) -> pa.Table:
+    """The flagged samples that are not among `kept` (ids), most suspect first, each with the reason in words."""
+    report = verdict.report
+    stays = pc.is_in(report["sample_id"], value_set=pa.array(kept, pa.int32()))
+    flagged = report.filter(pc.and_not(pc.fill_null(report["flagged"], False), stays))
     reasons = [
         f"AUM {aum:.3f} is not above the indicator threshold {threshold:.3f}"
         for aum, threshold in zip(flagged["aum"].to_pylist(), flagged["threshold"].to_pylist(), strict=True)

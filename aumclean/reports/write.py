@@ -1,46 +1,157 @@
-"""Put a verdict into its run directory: report, summary, cleaned manifest, list of what was removed."""
+"""Put a verdict into its run directory: report, summary, cleaned manifest, lists of what was changed and removed."""
 
+import itertools
+import logging
+import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean import atomic
-from aumclean.reports import csv, html, manifest, parquet
+from aumclean.dataset.decode import format_of
+from aumclean.dataset.pictures import pictures_of
+from aumclean.errors import DataError
+from aumclean.reports import csv, decisions, html, manifest, parquet
+from aumclean.reports.clean import Cleaning, clean, cleaned_batches, cleaned_table
 from aumclean.run import Run
 from aumclean.verdict.judge import Verdict
 
+logger = logging.getLogger(__name__)
+
 
 def write_reports(run: Run, verdict: Verdict) -> None:
-    """Write every file of the run that follows from the verdict, each whole or not at all.
+    """Write every file of the run that follows from the verdict and the decisions, each whole or not at all.
+
+    A report.csv that somebody filled in is not written over, but kept beside.
 
     Raises:
         DataError: when the data are a Parquet file with the images in it, and that file is gone.
     """
-    _write_cleaned(run, manifest.kept(verdict))  # first: it alone may need a source that has changed
-    atomic.write_bytes(run.report("parquet"), parquet.render(verdict))
-    atomic.write_text(run.report("csv"), csv.render(verdict))
-    atomic.write_text(run.removed, csv.to_csv(csv.guarded(manifest.removed(verdict))))
+    decided = decisions.of_run(run).decided
+    cleaning = clean(verdict.report, decided, "drop", run.path.resolve().name)
+    write_cleaned(run, cleaning, default_targets(run), run.changes)  # first: it may need a source that has changed
+    _keep_filled_in(run)
+    shown = decisions.with_decisions(verdict, run)
+    atomic.write_bytes(run.report("parquet"), parquet.render(shown))
+    atomic.write_text(run.report("csv"), csv.render(shown))
+    atomic.write_text(run.removed, csv.to_csv(csv.guarded(manifest.removed(verdict, cleaning.kept))))
     atomic.write_json(run.summary, verdict.summary)
-    atomic.write_text(run.html, html.render(verdict))
+    atomic.write_text(run.html, html.render(shown))
     run.write({**run.read(), "judge": asdict(verdict.settings)})
 
 
-def _write_cleaned(run: Run, keep: np.ndarray) -> None:
+def _keep_filled_in(run: Run) -> None:
+    if not decisions.filled_by_hand(run):
+        return
+    file = run.report("csv")
+    beside = (file.with_name(f"report-filled-in-{number}.csv") for number in itertools.count(1))
+    kept = next(path for path in beside if not path.exists())
+    file.replace(kept)
+    logger.warning("%s was filled in by hand; kept as %s; aumclean review %s --import %s", file, kept, run.path, kept)
+
+
+def default_targets(run: Run) -> tuple[Path, ...]:
+    """Where a run's own cleaned manifest lies: CSV and Parquet, or Parquet alone when the images lie in it."""
+    embedded = run.read()["data"]["image_column"] is not None
+    return tuple(run.cleaned(suffix) for suffix in (["parquet"] if embedded else ["csv", "parquet"]))
+
+
+def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes: Path) -> None:
+    """Write the cleaned manifest, and what was changed.
+
+    Args:
+        run: the run whose data are cleaned.
+        cleaning: what becomes of each sample.
+        targets: files to write, `.csv` or `.parquet`.
+        changes: CSV file for the list of changes.
+
+    Raises:
+        DataError: when a target cannot hold the data, or the data are gone.
+    """
     data = run.read()["data"]
+    label_column = data.get("label_column", "label")
     if data["image_column"] is not None:
+        for target in targets:
+            if target.suffix.lower() != ".parquet":
+                raise DataError(f"{target}: the images lie in {data['source']}, so the cleaned data must be .parquet")
         rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
         source = manifest.EmbeddedSource(Path(data["source"]), rows, data["source_bytes"], data["source_changed_ns"])
-        schema, batches = source.filtered(keep)
-        with atomic.replacing(run.cleaned("parquet")) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-        return
-    table = pq.read_table(run.manifest if run.manifest.is_file() else run.samples)
-    if not run.manifest.is_file():
-        table = table.select(["path", "label"])
-    cleaned = table.take(pa.array(keep))
-    atomic.write_text(run.cleaned("csv"), csv.to_csv(cleaned))
-    atomic.write_bytes(run.cleaned("parquet"), parquet.to_parquet(cleaned))
+        schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)
+        for target in targets:
+            with atomic.replacing(target) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+        changed = cleaning.changes
+    else:
+        cleaned, changed = cleaned_table(input_table(run), cleaning, label_column)
+        for target in targets:
+            if target.suffix.lower() == ".parquet":
+                atomic.write_bytes(target, parquet.to_parquet(cleaned))
+            else:
+                atomic.write_text(target, csv.to_csv(cleaned))
+    atomic.write_text(changes, csv.to_csv(csv.guarded(changed)))
+
+
+def input_table(run: Run) -> pa.Table:
+    """The input's own columns, row i is sample i; for an image folder path and label."""
+    if run.manifest.is_file():
+        return pq.read_table(run.manifest)
+    return pq.read_table(run.samples, columns=["path", "label"])
+
+
+def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
+    """Make a clean image folder, one folder per class: hard links where the file system can, else copies.
+
+    Args:
+        run: the run whose data are cleaned.
+        cleaning: what becomes of each sample.
+        folder: must be empty or not there, and not in a folder that is scanned.
+
+    Returns:
+        How many images it has.
+
+    Raises:
+        DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
+    """
+    source, target = Path(run.read()["data"]["source"]).resolve(), folder.resolve()
+    if source.is_dir() and source in target.parents:
+        raise DataError(f"{folder}: lies in the data, which the next scan would read; choose another --copy-to")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists and is not an empty folder; choose another --copy-to")
+    building = target.with_name(f".{target.name}.{os.getpid()}{atomic.TEMPORARY_SUFFIX}")
+    try:
+        _fill(run, cleaning, building)
+        if target.exists():
+            target.rmdir()
+        building.rename(target)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({atomic.reason(error)})") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return len(cleaning.kept)
+
+
+def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:
+    pictures, new_labels, kept = pictures_of(run), cleaning.new_labels, cleaning.kept
+    samples = pq.read_table(run.samples, columns=["path", "label"])
+    paths, labels = samples["path"].to_pylist(), samples["label"].to_pylist()
+    for sample, (file, encoded) in zip(kept.tolist(), pictures.each(kept), strict=True):
+        label = new_labels.get(sample, labels[sample])
+        if "/" in label or os.sep in label or "\0" in label or label.startswith("."):
+            raise DataError(f"--copy-to: the class '{label}' cannot be the name of a folder")
+        name = Path(paths[sample])
+        suffix = name.suffix if file is not None else f".{format_of(encoded).lower()}"
+        place = folder / label / f"{name.stem}{suffix}"
+        if place.exists():  # as after relabeling, from another class
+            place = place.with_name(f"{name.stem}-{sample}{suffix}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if file is None:
+                raise OSError  # there is no file to link to
+            os.link(file.resolve(), place)
+        except OSError:
+            place.write_bytes(encoded)

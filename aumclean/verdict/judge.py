@@ -72,10 +72,17 @@ class _Judged:
     judged: np.ndarray  # False: its class is too small, or every draw had it as an indicator sample
     conflict: np.ndarray
     first_of_content: np.ndarray
+    confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
+
+    @property
+    def suspect(self) -> np.ndarray:
+        return np.asarray(self.combined.flagged & self.judged)
 
     @property
     def flagged(self) -> np.ndarray:
-        return np.asarray(self.combined.flagged & self.judged)
+        flagged = self.suspect
+        flagged[self.confirmed["sample_id"].to_numpy()] = False
+        return flagged
 
 
 def judge(run: Run, settings: Settings | None = None) -> Verdict:
@@ -114,6 +121,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         judged=large_enough[labels] & ~area.is_indicator.all(0),
         conflict=conflict,
         first_of_content=first,
+        confirmed=_read_confirmed(run),
     )
     return Verdict(_report(judged, settings), _summary(judged, settings, record), settings, run)
 
@@ -123,6 +131,12 @@ def _read_samples(run: Run) -> pa.Table:
         return pq.read_table(run.samples).combine_chunks()
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{run.samples}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
+
+
+def _read_confirmed(run: Run) -> pa.Table:
+    if run.silenced.is_file():
+        return pq.read_table(run.silenced)
+    return pa.table({name: pa.array([], kind) for name, kind in (("sample_id", pa.int32()), ("reviewer", pa.string()))})
 
 
 def _report(judged: _Judged, settings: Settings) -> pa.Table:
@@ -159,12 +173,22 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
         "duplicate_of": paths.take(pa.array(judged.first_of_content, mask=judged.first_of_content == np.arange(n))),
         "conflict": pa.array(judged.conflict),
     }
-    columns |= {name: pa.nulls(n, pa.string()) for name in FOR_THE_ANNOTATOR}
+    columns |= _for_the_annotator(judged.confirmed, n)
     order = np.lexsort((np.arange(n), score, not_judged))
     ranked = pa.table(columns).take(pa.array(order))
     rank = pa.array(np.arange(1, n + 1, dtype=np.int32))
     about = {"aumclean": json.dumps({"schema_version": SCHEMA_VERSION})}
     return ranked.add_column(0, "rank", rank).replace_schema_metadata(about)
+
+
+def _for_the_annotator(confirmed: pa.Table, n: int) -> dict[str, pa.Array]:
+    """The last columns, empty but for the samples whose labels were confirmed before."""
+    columns = {name: np.full(n, None, object) for name in FOR_THE_ANNOTATOR}
+    ids = confirmed["sample_id"].to_numpy()
+    columns["decision"][ids] = "keep"
+    columns["reviewer"][ids] = confirmed["reviewer"].to_pylist()
+    columns["note"][ids] = "confirmed before this scan"
+    return {name: pa.array(values, pa.string()) for name, values in columns.items()}
 
 
 def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dict[str, Any]:
@@ -198,6 +222,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dic
         "not_judged": int((~judged.judged).sum()),
         "flagged": int(flagged.sum()),
         "flagged_share": share,
+        "silenced": int((judged.suspect & ~flagged).sum()),
         "conflicts": int(judged.conflict.sum()),
         "noise_rate": noise.noise_rate(area.aum, area.is_indicator, rng),
         "thresholds": thresholds,

@@ -15,7 +15,7 @@ from aumclean import __version__
 from aumclean.cli import app, console
 from aumclean.errors import printable
 
-COMMANDS = ["scan", "report", "score", "gate", "evaluate", "corrupt", "demo", "env"]
+COMMANDS = ["scan", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "demo", "env"]
 
 
 def test_version_on_every_command(aumclean):
@@ -61,6 +61,9 @@ def test_without_a_command_the_help_is_shown(aumclean):
         (["report", "x", "--format", "cvat"], "--out: cvat is several files; name a new folder with -o FOLDER"),
         (["report", "x", "--top", "5"], "--top: is for --format html"),
         (["report", "x", "--image-root-url", "u"], "--image-root-url: is for --format label-studio"),
+        (["review", "nowhere"], "nowhere: is not a run directory"),
+        (["clean", "nowhere"], "nowhere: is not a run directory"),
+        (["clean", "nowhere", "--policy", "guess"], "Invalid value for '--policy'"),
         (["evaluate", "nowhere", "--truth", "x"], "nowhere: is not a run directory"),
         (["corrupt", "nowhere", "--out", "x.csv"], "nowhere: no such file or folder"),
         (["scan", "--resume", "x", "--dry-run"], "leave out --dry-run"),

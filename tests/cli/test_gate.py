@@ -118,3 +118,15 @@ def test_the_gate_loads_neither_torch_nor_pandas(run):
         command = [sys.executable, "-c", script, "gate", str(run), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_what_reviewers_decided_to_keep_is_no_suspect(aumclean, run, tmp_path, finished):
+    suspects = [row for row in finished.verdict.report.to_pylist() if row["flagged"]]
+    kept = suspects[0]
+    (tmp_path / "decisions.csv").write_text(
+        "sample_id,content_hash,decision\n" + f"{kept['sample_id']},{kept['content_hash']},keep\n"
+    )
+    assert aumclean("review", run, "--import", tmp_path / "decisions.csv").code == 0
+    said = aumclean("gate", run, "--max-flagged", len(suspects) - 1)
+    assert said.code == 0
+    assert "1 flagged sample that reviewers decided to keep not counted" in said.out

@@ -103,8 +103,8 @@ def test_markdown_whole():
 
 def test_what_is_not_judged_stays_and_what_goes_has_a_reason():
     one = verdict(["a", "b", "c"])
-    assert manifest.kept(one).tolist() == [1, 2]
-    (row,) = manifest.removed(one).to_pylist()
+    assert manifest.removed(one, kept=np.array([0, 1, 2])).to_pylist() == []
+    (row,) = manifest.removed(one, kept=np.array([1, 2])).to_pylist()
     assert (row["sample_id"], row["reason"]) == (0, "AUM -1.500 is not above the indicator threshold 0.250")
 
 

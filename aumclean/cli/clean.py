@@ -1,0 +1,90 @@
+"""`aumclean clean`: the cleaned manifest, from decisions and a policy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from aumclean.cli.console import give, say
+from aumclean.cli.review import list_problems
+
+if TYPE_CHECKING:
+    from aumclean.reports.clean import Cleaning
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Manifest to write: .csv or .parquet. [default: RUN/cleaned.*]", show_default=False
+        ),
+    ] = None,
+    decisions: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of decisions, instead of those made in review; repeatable.", show_default=False),
+    ] = None,
+    policy: Annotated[
+        Literal["drop", "relabel", "weight"],
+        typer.Option(help="What becomes of flagged images nobody decided: go, get the suggested label, weigh less."),
+    ] = "drop",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Apply the decisions that can be, though others cannot.")
+    ] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option(help="Also make a clean image folder, by hard links or copies.", show_default=False)
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(help="Add the confirmed labels to this file, for scan --ledger.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the cleaned manifest, and every change with its reason; the images are never touched.
+
+    Reviewed images follow the reviewer, the others the policy. The list of changes lies beside the manifest.
+
+    Example: `aumclean clean runs/photos-1 --policy relabel -o clean.csv`
+    """
+    from aumclean.errors import ConfigError
+    from aumclean.reports import decisions as read
+    from aumclean.reports import ledger as confirmed
+    from aumclean.reports.clean import clean
+    from aumclean.reports.write import copy_cleaned, default_targets, write_cleaned
+    from aumclean.run import Run
+    from aumclean.verdict.judge import judge
+
+    opened = Run(run)
+    opened.require_finished()
+    if out is not None and out.suffix.lower() not in {".csv", ".parquet"}:
+        raise ConfigError(f"--out: {out} must end in .csv or .parquet")
+    found = read.of_files(decisions, opened) if decisions else read.of_run(opened)
+    list_problems(found.problems, partial=partial, undone="nothing was written")
+    cleaning = clean(judge(opened).report, found.decided, policy, opened.path.resolve().name)
+    targets = default_targets(opened) if out is None else (out,)
+    changes = opened.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
+    with opened.lock():
+        if copy_to is not None:
+            say(f"{copy_to}: {copy_cleaned(opened, cleaning, copy_to):,} images")
+        write_cleaned(opened, cleaning, targets, changes)
+    show_changes(cleaning, changes)
+    if ledger is not None:
+        say(f"{ledger}: {confirmed.add(ledger, opened, found.decided):,} confirmed labels more")
+    elif len(confirmed.confirmed(opened, found.decided)[0]):
+        say("--ledger FILE, here and for scan, keeps the confirmed labels from being flagged again")
+    data = opened.read()["data"]
+    outside = out is not None and out.parent.resolve() != opened.path.resolve() and data["image_column"] is None
+    say(f"scan it with: aumclean scan {targets[0]}" + (f" --root {data['root']}" if outside else ""))
+    give(targets[0])
+
+
+def show_changes(cleaning: "Cleaning", changes: Path) -> None:
+    """How many images were changed, by whom."""
+    rows = cleaning.changes.select(["action", "reviewer"]).to_pylist()
+    said = []
+    for action, word in (("remove", "removed"), ("relabel", "relabeled"), ("weight", "weighed below 1")):
+        by_hand = sum(row["action"] == action and row["reviewer"] is not None for row in rows)
+        count = sum(row["action"] == action for row in rows)
+        if count:
+            said.append(f"{count:,} {word} ({by_hand:,} by reviewers)")
+    say(f"{len(cleaning.kept):,} of {cleaning.samples:,} images stay; " + (", ".join(said) or "nothing was changed"))
+    say(f"every change and its reason: {changes}")

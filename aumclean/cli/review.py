@@ -1,0 +1,144 @@
+"""`aumclean review`: a local web page for deciding, and decisions in and out of a run."""
+
+import getpass
+import logging
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aumclean.cli.console import give, say
+from aumclean.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from aumclean.review.desk import Desk
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    reviewer: Annotated[
+        str | None, typer.Option(help="Who decides. [default: the name of the system user]", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Go through all images, not only the flagged.")] = False,
+    spot_check: Annotated[
+        int | None,
+        typer.Option(help="Decide so many images, flagged and not, without knowing which.", min=2, show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page, when started on a terminal.")] = True,
+    take_in: Annotated[
+        list[Path] | None,
+        typer.Option("--import", help="Take in decisions from this file, and stop; repeatable.", show_default=False),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take in the decisions that can be, though others cannot.")
+    ] = False,
+    give_out: Annotated[
+        Path | None, typer.Option("--export", help="Write decisions.csv here, and stop.", show_default=False)
+    ] = None,
+) -> None:
+    """Look at the flagged images on a local web page, and decide with the keyboard.
+
+    The address is printed. Every decision is on disk before the page shows it; Ctrl-C ends (exit code 0).
+
+    Example: `aumclean review runs/photos-1 --reviewer ann`
+    """
+    from aumclean.run import Run
+
+    opened = Run(run)
+    opened.require_finished()
+    name = " ".join((reviewer or _system_user()).split())
+    if not name or not name.isprintable():
+        raise ConfigError("--reviewer: needs a name")
+    if take_in:
+        _take_in(opened, take_in, name, partial)
+    if give_out is not None:
+        _give_out(opened, give_out)
+    if take_in or give_out is not None:
+        return
+
+    from aumclean.review.desk import Desk
+    from aumclean.review.queue import spot_check as drawn
+    from aumclean.review.queue import suspects
+
+    queue = drawn(opened, spot_check) if spot_check else suspects(opened, everything=everything)
+    if not len(queue):
+        say("nothing is flagged: nothing to review (--all goes through all images)")
+        return
+    _serve(Desk(opened, queue, name), port, browser)
+
+
+def _serve(desk: "Desk", port: int, browser: bool) -> None:
+    import webbrowser
+
+    from aumclean.review.server import Server
+
+    server = Server(desk, port)
+    say(f"{len(desk.queue):,} images to review, as {desk.reviewer}; Ctrl-C ends")
+    give(server.url)
+    sys.stdout.flush()
+    if browser and sys.stderr.isatty():
+        webbrowser.open(server.url)
+    with suppress(KeyboardInterrupt):  # the usual way to end
+        server.run()
+    said = desk.progress(0)
+    say(f"{said['decided']:,} of {len(desk.queue):,} decided; they are in {desk.run.decisions}")
+    if desk.queue.blind:
+        for line in _result(desk.spot_check()):
+            say(line)
+    else:
+        say(f"carry them out with: aumclean clean {desk.run.path}")
+
+
+def _result(result: dict[str, Any]) -> list[str]:
+    """What a spot check says, in sentences."""
+    lines = []
+    for name, sentence in (
+        ("precision", "precision: {share:.0%} ({low:.0%} to {high:.0%}) of the flagged images are wrong"),
+        ("missed", "missed: {share:.1%} ({low:.1%} to {high:.1%}) of the images that are not flagged are wrong"),
+    ):
+        part = result[name]
+        counts = f"{part['wrong']} of {part['decided']} decided, {part['unsure']} unsure, {part['open']} open"
+        known = sentence.format(**part) if part["share"] is not None else f"{name}: not known yet"
+        lines.append(f"{known} [{counts}]")
+    return lines
+
+
+def _take_in(run: Any, files: list[Path], reviewer: str, partial: bool) -> None:
+    from aumclean.reports import decisions
+
+    found = decisions.of_files(files, run)
+    list_problems(found.problems, partial=partial, undone="nothing was taken in")
+    new = decisions.take_in(run, found.voices, reviewer)
+    say(f"{new:,} decisions taken in, {len(found.voices) - new:,} were there already or are older than those there")
+
+
+def _give_out(run: Any, file: Path) -> None:
+    from aumclean import atomic
+    from aumclean.reports import decisions
+
+    table = decisions.recorded(run)
+    atomic.write_text(file, decisions.to_csv(table))
+    say(f"{len(table):,} decisions in {file}")
+
+
+def list_problems(problems: tuple[str, ...], *, partial: bool, undone: str) -> None:
+    """Say every problem with decisions.
+
+    Raises:
+        DataError: when there are some, unless `partial`.
+    """
+    logger = logging.getLogger("aumclean")
+    for problem in problems:
+        logger.warning("%s", problem)
+    if problems and not partial:
+        raise DataError(f"{len(problems)} decisions cannot be used (above), so {undone}; mend them, or say --partial")
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user, as in some containers
+        return "reviewer"

@@ -1,0 +1,142 @@
+"""What there is to review: samples in order, and what a reviewer wants to see beside each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean.margins.log import read_curves
+from aumclean.run import Run
+from aumclean.verdict.judge import Verdict, judge
+
+EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Samples to review.
+
+    Attributes:
+        rows: one dictionary per position, with the columns of the report.
+        blind: whether flagged and unflagged samples are mixed, and the page must not tell which is which.
+        curves: per draw float32 [positions, epochs], the margins; none when blind.
+        thresholds: per draw, the threshold.
+        first_epoch: the first epoch that counts.
+        examples: for every class the sample ids that fit it best, the highest AUM first.
+        copies: sample ids and labels of the other samples with the same file, by content hash, where there are any.
+        flagged, unflagged: how many samples of the run are, of those that were judged.
+    """
+
+    rows: list[dict[str, Any]]
+    blind: bool
+    curves: list[np.ndarray]
+    thresholds: list[float]
+    first_epoch: int
+    examples: dict[str, list[int]]
+    copies: dict[str, list[tuple[int, str]]]
+    flagged: int
+    unflagged: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def curve(self, position: int) -> dict[str, Any]:
+        """The margins of one sample over the epochs, in the draws that judged it."""
+        row = self.rows[position]
+        draws = [
+            {"draw": draw, "margin": [round(float(value), 3) for value in margins[position]], "threshold": threshold}
+            for draw, (margins, threshold) in enumerate(zip(self.curves, self.thresholds, strict=True))
+            if row[f"aum_draw_{draw}"] is not None
+        ]
+        return {"draws": draws, "first_epoch": self.first_epoch, "aum": row["aum"]}
+
+
+def suspects(run: Run, *, everything: bool = False) -> Queue:
+    """The flagged samples and those whose file has another label elsewhere, the most suspect first.
+
+    Args:
+        run: a finished run.
+        everything: all samples instead.
+    """
+    verdict = judge(run)
+    report = verdict.report
+    if not everything:
+        open_conflict = pc.and_(report["conflict"], pc.is_null(report["decision"]))
+        report = report.filter(pc.or_(pc.fill_null(report["flagged"], False), open_conflict))
+    ids = report["sample_id"].to_numpy()
+    settings = verdict.summary["settings"]
+    curves = [read_curves(run.margins, draw, range(settings["epochs"]), ids) for draw in range(settings["draws"])]
+    return _queue(verdict, report, blind=False, curves=curves)
+
+
+def spot_check(run: Run, size: int) -> Queue:
+    """Flagged and unflagged samples, half of each, drawn and mixed at random; the same ones whenever it is asked.
+
+    Args:
+        run: a finished run.
+        size: how many samples in all; fewer where the run has fewer.
+    """
+    verdict = judge(run)
+    report = verdict.report
+    rng = np.random.default_rng(np.random.SeedSequence([run.read()["config"]["seed"], size]))
+    flagged, unflagged = (
+        np.sort(np.flatnonzero(pc.fill_null(pc.equal(report["flagged"], value), False).to_numpy()))
+        for value in (True, False)
+    )
+    chosen = np.concatenate(
+        [
+            rng.choice(flagged, min(size // 2, len(flagged)), replace=False),
+            rng.choice(unflagged, min(size - size // 2, len(unflagged)), replace=False),
+        ]
+    )
+    return _queue(verdict, report.take(pa.array(rng.permutation(chosen))), blind=True, curves=[])
+
+
+def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.ndarray]) -> Queue:
+    judged = verdict.report["flagged"]
+    return Queue(
+        rows=report.to_pylist(),
+        blind=blind,
+        curves=curves,
+        thresholds=[one["threshold"] for one in verdict.summary["thresholds"]],
+        first_epoch=verdict.summary["settings"]["first_epoch"],
+        examples=_examples(verdict.report),
+        copies=_copies(verdict.report),
+        flagged=pc.sum(judged).as_py() or 0,
+        unflagged=pc.sum(pc.invert(judged)).as_py() or 0,
+    )
+
+
+def _examples(report: pa.Table) -> dict[str, list[int]]:
+    good = report.filter(
+        pc.and_(pc.invert(pc.fill_null(report["flagged"], True)), pc.is_null(report["duplicate_of"]))
+    ).sort_by([("aum", "descending"), ("sample_id", "ascending")])
+    found: dict[str, list[int]] = {}
+    for sample_id, label in zip(good["sample_id"].to_pylist(), good["label"].to_pylist(), strict=True):
+        of_class = found.setdefault(label, [])
+        if len(of_class) < EXAMPLES:
+            of_class.append(sample_id)
+    return found
+
+
+def _copies(report: pa.Table) -> dict[str, list[tuple[int, str]]]:
+    found: dict[str, list[tuple[int, str]]] = {}
+    for row in report.filter(report["conflict"]).select(["content_hash", "sample_id", "label"]).to_pylist():
+        found.setdefault(row["content_hash"], []).append((row["sample_id"], row["label"]))
+    return found
+
+
+def alike(vectors: np.ndarray, position: int, count: int) -> list[int]:
+    """The positions whose pictures are nearest to one's.
+
+    Args:
+        vectors: float32 [positions, features], rows of NaN where there is no picture.
+        position: whose neighbours.
+        count: how many, at most.
+    """
+    distance = np.square(vectors - vectors[position]).sum(1)
+    distance[position] = np.nan
+    order = np.argsort(distance, kind="stable")[:count]
+    return [int(found) for found in order if np.isfinite(distance[found])]

@@ -1,0 +1,102 @@
+"""A desk of its own for each test, and the server as users start it."""
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from contextlib import contextmanager
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+
+from aumclean.review.desk import Desk
+from aumclean.review.queue import suspects
+
+
+@pytest.fixture
+def desk(own_run):
+    """Ann's desk at the suspects of the planted run."""
+    return Desk(own_run, suspects(own_run), "ann")
+
+
+@contextmanager
+def serving(run, *options, reviewer="ann"):
+    """Start `aumclean review`; yields `.process`, `.url`, `.ask(path, body)`."""
+    command = [sys.executable, "-m", "aumclean", "review", str(run.path), "--reviewer", reviewer, *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        url = process.stdout.readline().strip()
+        assert url, process.stderr.read()
+        parts = urlsplit(url)
+
+        def ask(path, body=None, method=None, **headers):
+            """(status, headers, body) of one request below the token; `headers` replace or, as None, leave out."""
+            own = {"Host": parts.netloc}
+            if body is not None:
+                own |= {"Origin": f"http://{parts.netloc}", "Content-Type": "application/json"}
+                body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            own |= {name.replace("_", "-"): value for name, value in headers.items()}
+            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+            try:
+                connection.putrequest(method or ("GET" if body is None else "POST"), path, skip_host=True)
+                for name, value in own.items():
+                    if value is not None:
+                        connection.putheader(name, value)
+                if body is not None:
+                    connection.putheader("Content-Length", str(len(body)))
+                connection.endheaders(body)
+                answer = connection.getresponse()
+                return answer.status, answer.headers, answer.read()
+            finally:
+                connection.close()
+
+        yield SimpleNamespace(process=process, url=url, base=parts.path, netloc=parts.netloc, ask=ask)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """Start the server on a run: a context manager."""
+    return serving
+
+
+@pytest.fixture
+def identity():
+    """A new id for a request."""
+    return lambda: uuid.uuid4().hex
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's browser, driven from here; tests are skipped where there is none, unless REQUIRE_BROWSER is set."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail("REQUIRE_BROWSER is set, but there is no chromium or no playwright")
+        pytest.skip("needs chromium and playwright")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page that fails the test when its script or its policy complains."""
+    complaints = []
+    opened = chromium.new_page(viewport={"width": 1280, "height": 800})
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.complaints = complaints
+    yield opened
+    opened.close()

@@ -1,0 +1,75 @@
+import numpy as np
+import pyarrow.parquet as pq
+
+from aumclean.margins.log import read_block
+from aumclean.review.queue import EXAMPLES, alike, spot_check, suspects
+
+
+def test_the_queue_is_the_flagged_samples_most_suspect_first(finished):
+    queue = suspects(finished.run)
+    flagged = [row["sample_id"] for row in finished.verdict.report.to_pylist() if row["flagged"]]
+    assert [row["sample_id"] for row in queue.rows] == flagged
+    assert (queue.flagged, queue.unflagged) == (len(flagged), 360 - len(flagged))
+    assert len(suspects(finished.run, everything=True)) == 360
+
+
+def test_files_with_two_labels_are_in_the_queue_until_one_is_confirmed(own_run, finished):
+    table = pq.read_table(own_run.samples)
+    labels, hashes = table["label"].to_pylist(), table["content_hash"].to_pylist()
+    flagged = {row["sample_id"] for row in finished.verdict.report.to_pylist() if row["flagged"]}
+    one = next(n for n in range(360) if n not in flagged)
+    two = next(n for n in range(360) if n not in flagged and labels[n] != labels[one])
+    hashes[two] = hashes[one]
+    pq.write_table(table.set_column(3, "content_hash", [hashes]), own_run.samples)
+    queue = suspects(own_run)
+    assert {row["sample_id"] for row in queue.rows} == flagged | {one, two}
+    assert queue.copies[hashes[one]] == [(n, labels[n]) for n in sorted((one, two), key=lambda n: _rank(finished, n))]
+
+
+def _rank(finished, sample):
+    return finished.verdict.report["sample_id"].to_pylist().index(sample)
+
+
+def test_curves_are_the_recorded_margins_of_the_draws_that_judged(finished):
+    queue = suspects(finished.run)
+    for position in range(0, len(queue), 5):
+        row, curve = queue.rows[position], queue.curve(position)
+        judging = [draw for draw in range(2) if row[f"aum_draw_{draw}"] is not None]
+        assert [one["draw"] for one in curve["draws"]] == judging
+        for one in curve["draws"]:
+            margin, *_ = read_block(finished.run.margins, one["draw"], range(8), 0, 360)
+            np.testing.assert_allclose(one["margin"], margin[:, row["sample_id"]], atol=1e-3)
+            assert one["threshold"] == finished.verdict.summary["thresholds"][one["draw"]]["threshold"]
+
+
+def test_examples_are_the_highest_aum_of_each_class_that_is_not_flagged(finished):
+    examples = suspects(finished.run).examples
+    rows = finished.verdict.report.to_pylist()
+    for label in ("amber", "blue", "green"):
+        best = sorted(
+            (row for row in rows if row["label"] == label and not row["flagged"]), key=lambda row: -row["aum"]
+        )
+        assert examples[label] == [row["sample_id"] for row in best[:EXAMPLES]]
+
+
+def test_a_spot_check_draws_both_halves_at_random_and_the_same_again(finished):
+    queue = spot_check(finished.run, 20)
+    flags = [row["flagged"] for row in queue.rows]
+    assert (queue.blind, flags.count(True), flags.count(False)) == (True, 10, 10)
+    assert flags != sorted(flags) and flags != sorted(flags, reverse=True)
+    assert [row["sample_id"] for row in queue.rows] == [row["sample_id"] for row in spot_check(finished.run, 20).rows]
+    assert len({row["sample_id"] for row in queue.rows}) == 20
+    everything = spot_check(finished.run, 10_000)
+    assert len(everything) == 360
+
+
+def test_the_order_of_a_spot_check_tells_nothing_of_the_rank(finished):
+    ranks = [row["rank"] for row in spot_check(finished.run, 300).rows]
+    assert abs(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1]) < 0.2
+
+
+def test_pictures_that_look_alike_are_found_and_missing_ones_are_like_none():
+    vectors = np.array([[0, 0], [9, 9], [np.nan, np.nan], [1, 0], [0, 3]], np.float32)
+    assert alike(vectors, 0, 2) == [3, 4]
+    assert alike(vectors, 0, 9) == [3, 4, 1]
+    assert alike(vectors, 2, 9) == []

@@ -1,0 +1,169 @@
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+
+import pyarrow.parquet as pq
+import pytest
+
+from aumclean.errors import ConfigError
+from aumclean.reports.journal import Journal
+from aumclean.review.desk import Desk
+from aumclean.review.queue import suspects
+from aumclean.review.server import Server, _answer
+from aumclean.run import Run
+
+
+@pytest.fixture(scope="module")
+def server(finished, serve, tmp_path_factory):
+    """One server for the tests that ask without deciding much."""
+    run = Run(shutil.copytree(finished.run.path, tmp_path_factory.mktemp("served") / "run"))
+    with serve(run) as started:
+        started.run = run
+        yield started
+
+
+def test_only_what_the_page_itself_asks_is_answered(server, identity):
+    base, origin = server.base, f"http://{server.netloc}"
+    sample = json.loads(server.ask(f"{base}api/item/0")[2])["sample_id"]
+    good = {"id": identity(), "sample_id": sample, "decision": "keep"}
+
+    def status(*arguments, **headers):
+        return server.ask(*arguments, **headers)[0]
+
+    assert status(base) == status(f"{base}page.js") == status(f"{base}api/session") == 200
+    assert status(base, Host=server.netloc.replace("127.0.0.1", "localhost")) == 200
+    for path in ("/", "/api/session", "/wrong-token/", f"/{base[1:-2]}/", "/page.js", f"//{base[1:]}x"):
+        assert status(path) == 404
+    for host in ("evil.example", f"evil.example:{server.netloc.split(':')[1]}", "127.0.0.1", None, "127.0.0.1:1"):
+        assert status(base, Host=host) in {400, 403}
+    for foreign in ("http://evil.example", "null", "https://" + server.netloc, origin + ".evil.example"):
+        assert status(base, Origin=foreign) == 403
+        assert status(f"{base}api/decide", good, Origin=foreign) == 403
+    assert status(f"{base}api/decide", good, Origin=None) == 403
+    assert status(f"{base}api/decide", good, Content_Type="text/plain") == 403
+    assert status(f"{base}api/decide", good, "PUT") == 405
+    assert status(f"{base}api/decide", b"x" * 70000) == status(f"{base}api/decide", b"[1]") == 400
+    assert not server.run.decisions.exists()
+    assert status(f"{base}api/decide", good) == 200
+
+
+def test_every_answer_forbids_what_the_page_does_not_need(server):
+    for path in ("", "page.css", "api/session", "image/0", "small/0", "decisions.csv", "image/999", "nothing"):
+        _, headers, _ = server.ask(server.base + path)
+        if path != "nothing":
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Referrer-Policy"] == "no-referrer"
+        assert "server" not in headers
+    assert server.ask(server.base)[2].count(b"<script src=") == 1
+    assert b"style=" not in server.ask(server.base)[2]
+
+
+OUTWARD = [
+    "image/../../run.json", "image/%2e%2e%2frun.json", "../../etc/passwd", "image//etc/passwd", "image/-1",
+    "image/360", "page.py", "server.py", "image/0/..", "image/1e1", "..%2fdesk.py", "api/item/-1", "api/item/360",
+]  # fmt: skip
+
+
+def test_no_path_leads_out_of_the_data(server):
+    for path in OUTWARD:
+        status, _, body = server.ask(server.base + path)
+        assert status in {400, 404}, path
+        assert b"schema_version" not in body and b"root:" not in body and b"import" not in body
+
+
+def test_hostile_names_stay_text(own_run):
+    hostile = "<script>alert(1)</script>\u2028\"'&"
+    table = pq.read_table(own_run.samples)
+    labels = [hostile if label == "blue" else label for label in table["label"].to_pylist()]
+    paths = [f"{hostile}/{path}" for path in table["path"].to_pylist()]
+    table = table.set_column(2, "label", [labels]).set_column(1, "path", [paths])
+    pq.write_table(table, own_run.samples)
+    record = own_run.read()
+    names = [hostile if name == "blue" else name for name in record["data"]["class_names"]]
+    own_run.write({**record, "data": {**record["data"], "class_names": names}})
+    answer = _answer(Desk(own_run, suspects(own_run), "ann").session)
+    assert (answer.status_code, answer.media_type) == (200, "application/json")
+    assert hostile in json.loads(answer.body)["classes"]
+    assert answer.body.isascii()
+
+
+def test_ctrl_c_ends_with_exit_code_0_and_says_what_comes_next(own_run, serve, identity):
+    with serve(own_run) as server:
+        sample = json.loads(server.ask(f"{server.base}api/item/0")[2])["sample_id"]
+        server.ask(f"{server.base}api/decide", {"id": identity(), "sample_id": sample, "decision": "keep"})
+        server.process.send_signal(signal.SIGINT)
+        out, err = server.process.communicate(timeout=20)
+    assert (server.process.returncode, out) == (0, "")
+    assert "1 of 30 decided; they are in" in err or "1 of " in err
+    assert f"aumclean clean {own_run.path}" in err
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use_is_one_clear_line(server):
+    port = int(server.netloc.split(":")[1])
+    with pytest.raises(ConfigError, match=rf"--port: {port} cannot be used \(Address already in use\)"):
+        Server(None, port)
+
+
+def decide_through_kills(run, serve, identity, decisions, kills, seed):
+    """Make random decisions on a server that is killed now and then; returns what was confirmed, per id."""
+    rng = random.Random(seed)
+    at_risk = set(rng.sample(range(decisions), kills))
+    confirmed, pending = {}, None
+    while len(confirmed) < decisions:
+        with serve(run, "--all") as server:
+            classes = json.loads(server.ask(f"{server.base}api/session")[2])["classes"]
+            while len(confirmed) < decisions:
+                if pending is None:
+                    item = json.loads(server.ask(f"{server.base}api/item/{rng.randrange(360)}")[2])
+                    decision = rng.choice(["keep", "relabel", "remove", "unsure"])
+                    others = [name for name in classes if name != item["label"]]
+                    label = rng.choice(others) if decision == "relabel" else None
+                    pending = {
+                        "id": identity(),
+                        "sample_id": item["sample_id"],
+                        "decision": decision,
+                        "new_label": label,
+                    }
+                if len(confirmed) in at_risk:
+                    at_risk.remove(len(confirmed))
+                    delay = rng.random() * 0.006  # a decision takes a few milliseconds: before, amid and after it
+                    killer = subprocess.Popen(["sh", "-c", f"sleep {delay:.4f}; kill -9 {server.process.pid}"])
+                    try:
+                        server.ask(f"{server.base}api/decide", pending)
+                        confirmed[pending["id"]], pending = pending, None
+                    except OSError:
+                        pass  # no answer: it may be on disk or not; the page would send it again with the same id
+                    killer.wait()
+                    server.process.wait()
+                    break
+                status, _, _ = server.ask(f"{server.base}api/decide", pending)
+                assert status == 200
+                confirmed[pending["id"]], pending = pending, None
+    return confirmed
+
+
+def assert_none_lost_and_none_doubled(run, confirmed):
+    entries = [entry for _, entry in Journal(run.decisions).entries]
+    ids = [entry["id"] for entry in entries]
+    assert ids == list(dict.fromkeys(ids)) == list(confirmed)
+    for entry in entries:
+        assert {name: entry[name] for name in confirmed[entry["id"]]} == confirmed[entry["id"]]
+    assert len(run.decisions.read_bytes().splitlines()) == len(confirmed)
+
+
+def test_killing_the_server_loses_and_doubles_nothing(own_run, serve, identity):
+    confirmed = decide_through_kills(own_run, serve, identity, decisions=30, kills=1, seed=0)
+    assert_none_lost_and_none_doubled(own_run, confirmed)
+
+
+@pytest.mark.slow
+def test_killing_the_server_often_loses_and_doubles_nothing(own_run, serve, identity):
+    """`python tests/benchmarks/review.py kills` asks for 1,000 decisions and 50 kills."""
+    decisions, kills = (int(os.environ.get(name, default)) for name, default in (("DECISIONS", 200), ("KILLS", 8)))
+    confirmed = decide_through_kills(own_run, serve, identity, decisions, kills, seed=1)
+    assert_none_lost_and_none_doubled(own_run, confirmed)
