@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,20 @@ def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory)
 def own_run(finished: SimpleNamespace, tmp_path: Path) -> Run:
     """A copy of the finished run, to be changed."""
     return Run(shutil.copytree(finished.run.path, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's chromium without a screen; tests are skipped where there is none, unless REQUIRE_BROWSER is set."""
+    path = shutil.which("chromium")
+    if path is None and not os.environ.get("REQUIRE_BROWSER"):
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

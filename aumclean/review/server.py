@@ -170,6 +170,7 @@ class Server:
             self.socket.bind((HOST, port))
             self.socket.listen(128)  # whoever is told the address may come before `run` does
         except (OSError, OverflowError) as error:
+            self.socket.close()
             raise ConfigError(f"--port: {port} cannot be used ({getattr(error, 'strerror', None) or error})") from None
         self.desk = desk
         self.port = self.socket.getsockname()[1]

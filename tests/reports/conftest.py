@@ -1,14 +1,12 @@
-"""A browser, and runs that the page has to cope with."""
+"""Runs that the page has to cope with."""
 
 import csv
 import importlib.util
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,29 +15,12 @@ import pytest
 from aumclean.run import Run
 from aumclean.verdict.judge import judge
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-CHROMIUM = "/usr/bin/chromium"
 HOSTILE_CLASSES = {  # in the order of the alphabet, as the names they stand for
     "amber": "\"><img src=x onerror=document.title='owned'>",
     "blue": "</noscript></table></style>'&{{ 7 * 7 }}\u202e\x07" + "w" * 200,
     "green": "<script>document.title='owned'</script>",
 }
 HOSTILE_FILE = "a\"b'<b>&amp;<!-- {% x %} javascript&colon;.png"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """Debian's chromium without a screen."""
-    if not Path(CHROMIUM).exists() and not os.environ.get("REQUIRE_BROWSER"):
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")

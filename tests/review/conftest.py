@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import os
-import shutil
 import subprocess
 import sys
 import uuid
@@ -72,29 +70,11 @@ def identity():
     return lambda: uuid.uuid4().hex
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """Debian's browser, driven from here; tests are skipped where there is none, unless REQUIRE_BROWSER is set."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path = None
-    if path is None:
-        if os.environ.get("REQUIRE_BROWSER"):
-            pytest.fail("REQUIRE_BROWSER is set, but there is no chromium or no playwright")
-        pytest.skip("needs chromium and playwright")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(chromium):
+def page(browser):
     """A page that fails the test when its script or its policy complains."""
     complaints = []
-    opened = chromium.new_page(viewport={"width": 1280, "height": 800})
+    opened = browser.new_page(viewport={"width": 1280, "height": 800})
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.complaints = complaints

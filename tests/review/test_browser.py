@@ -120,9 +120,9 @@ def test_from_key_to_the_next_image_a_person_does_not_wait(own_run, serve, page)
 
 
 @pytest.mark.slow
-def test_two_reviewers_in_two_browsers_see_each_other(own_run, serve, page, chromium):
+def test_two_reviewers_in_two_browsers_see_each_other(own_run, serve, page, browser):
     with serve(own_run) as first, serve(own_run, reviewer="bob") as second:
-        other = chromium.new_page()
+        other = browser.new_page()
         page.goto(first.url)
         other.goto(second.url)
         for one in (page, other):
@@ -167,10 +167,10 @@ BOXES = """() => ["header", "#question", "#large", ".about", ".actions", "aside"
 })"""
 
 
-def test_nothing_overlaps_or_runs_out_of_the_page(own_run, serve, chromium):
+def test_nothing_overlaps_or_runs_out_of_the_page(own_run, serve, browser):
     with serve(own_run) as server:
         for width, scheme in itertools.product((1280, 390), ("light", "dark")):
-            page = chromium.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
             page.goto(server.url)
             page.wait_for_selector("#large img")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
