@@ -1,3 +1,4 @@
+import http.client
 import json
 import os
 import random
@@ -136,8 +137,8 @@ def decide_through_kills(run, serve, identity, decisions, kills, seed):
                     try:
                         server.ask(f"{server.base}api/decide", pending)
                         confirmed[pending["id"]], pending = pending, None
-                    except OSError:
-                        pass  # no answer: it may be on disk or not; the page would send it again with the same id
+                    except (OSError, http.client.HTTPException):
+                        pass  # no answer, or half of one: on disk or not, it is sent again with the same id
                     killer.wait()
                     server.process.wait()
                     break
