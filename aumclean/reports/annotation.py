@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from aumclean.errors import DataError, printable
 from aumclean.verdict.judge import Verdict
 
-ANSWERED = pa.schema(
+SCHEMA = pa.schema(
     [
         ("sample_id", pa.int32()),
         ("content_hash", pa.string()),
@@ -20,10 +20,13 @@ ANSWERED = pa.schema(
         ("reviewer", pa.string()),
         ("time", pa.string()),
         ("note", pa.string()),
-        ("where", pa.string()),  # which part of the file says so
-        ("label", pa.string()),  # the label that was decided on
     ]
 )
+"""A table of decisions, wherever they come from."""
+
+ANSWERED = pa.schema([*SCHEMA, ("where", pa.string()), ("label", pa.string())])
+"""Beside them which part of the file says so, and the label that was decided on."""
+
 OTHERS = ("remove", "unsure")  # answers that are no class
 _NOT_IN_XML = r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 

@@ -18,23 +18,12 @@ import pyarrow.parquet as pq
 
 from aumclean.errors import AumcleanError, DataError, did_you_mean
 from aumclean.reports import csv, cvat, label_studio
+from aumclean.reports.annotation import ANSWERED, SCHEMA
 from aumclean.reports.journal import Journal
 from aumclean.run import Run
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR, Verdict
 
-SCHEMA = pa.schema(
-    [
-        ("sample_id", pa.int32()),
-        ("content_hash", pa.string()),
-        ("path", pa.string()),
-        ("decision", pa.string()),
-        ("new_label", pa.string()),
-        ("reviewer", pa.string()),
-        ("time", pa.string()),
-        ("note", pa.string()),
-    ]
-)
-EXTENDED = pa.schema([*SCHEMA, ("where", pa.string()), ("label", pa.string()), ("unreadable", pa.string())])
+EXTENDED = pa.schema([*ANSWERED, ("unreadable", pa.string())])
 WORDS = ("keep", "relabel", "remove", "unsure")
 CONTRADICTORY = "contradictory"  # stands in the report's `decision` where reviewers disagree
 
