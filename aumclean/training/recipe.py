@@ -20,6 +20,7 @@ class Recipe:
     batch_size: int  # 64 in the paper, small on purpose: gradient noise delays memorisation
     weight_decay: float
     warmup_epochs: int = 0  # the rate rises linearly over these
+    closing_epochs: int = 0  # the last ones, over which it falls linearly to zero; AUM is read before them
     momentum: float = 0.9
     crop: bool = True  # random shift by up to an eighth of the side: the usual 4 pixels at 32
     flip: bool = True  # mirror half of the images; off for digits and text
@@ -38,6 +39,10 @@ class Recipe:
 
     def rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""
-        warmup = self.warmup_epochs * steps_per_epoch
         rate = self.learning_rate * self.rate_decay ** (step // steps_per_epoch)
-        return rate * min(1.0, (step + 1) / warmup) if warmup else rate
+        warmup, closing = self.warmup_epochs * steps_per_epoch, self.closing_epochs * steps_per_epoch
+        if warmup:
+            rate *= min(1.0, (step + 1) / warmup)
+        if closing:
+            rate *= min(1.0, (self.epochs * steps_per_epoch - step) / closing)
+        return rate
