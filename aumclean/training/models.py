@@ -1,5 +1,6 @@
 """Networks: two small residual nets for small images, and the zoos of torchvision and timm."""
 
+import threading
 from typing import cast
 
 import torch
@@ -11,6 +12,9 @@ from aumclean.errors import ConfigError, did_you_mean
 SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride
 TIMM_PREFIX = "timm:"
 
+SEEDING = threading.Lock()
+"""Held while torch's generator is seeded or drawn from: all trainings of a process share it."""
+
 
 class Float32Linear(nn.Linear):
     """The last layer, in float32 whatever the autocast around it: margins are differences of its outputs."""
@@ -21,17 +25,25 @@ class Float32Linear(nn.Linear):
             return super().forward(input.float())
 
 
-def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
+def build_model(arch: str, n_classes: int, image_size: int, *, seed: int | None = None) -> nn.Module:
     """A freshly initialised network for RGB images.
 
     Args:
         arch: `resnet9`, `resnet32`, a torchvision classifier's name, or `timm:NAME`.
         n_classes: width of the output.
         image_size: side of the images in pixels; ResNets get a stem for small images up to 64.
+        seed: of the initial weights, set on torch's generator; without one they follow from where it stands.
 
     Raises:
         ConfigError: for a name nobody knows.
     """
+    with SEEDING:
+        if seed is not None:
+            torch.manual_seed(seed)
+        return _build(arch, n_classes, image_size)
+
+
+def _build(arch: str, n_classes: int, image_size: int) -> nn.Module:
     if arch == "resnet9":
         return ResNet9(n_classes)
     if arch == "resnet32":
@@ -41,15 +53,21 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     return _from_torchvision(arch, n_classes, image_size)
 
 
-def check_model(arch: str, n_classes: int, image_size: int) -> None:
+def check_model(arch: str, n_classes: int, image_size: int) -> bool:
     """Build the network once and show it two black images, so that what does not fit fails before any work.
+
+    Returns:
+        Whether it draws random numbers while it trains, as dropout does.
 
     Raises:
         ConfigError: for an unknown name, or images that the network cannot take.
     """
     try:
+        model = build_model(arch, n_classes, image_size)
+        before = torch.get_rng_state()
         with torch.no_grad():
-            build_model(arch, n_classes, image_size)(torch.zeros(2, 3, image_size, image_size))
+            model(torch.zeros(2, 3, image_size, image_size))
+        return not torch.equal(torch.get_rng_state(), before)
     except (RuntimeError, ValueError, AssertionError) as error:
         why = " ".join(str(error).split())[:200]
         raise ConfigError(
