@@ -98,7 +98,8 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
             "config": {"seed": 0, "preset": "fast"},
             "data": {
                 "source": str(run.path / "simulated"), "root": str(run.path / "simulated"), "name": "simulated",
-                "fingerprint": "none", "label_column": "label", "image_column": None, "samples": n, "unreadable": 0, "class_names": names,
+                "fingerprint": "none", "label_column": "label", "image_column": None, "samples": n, "unreadable": 0,
+                "class_names": names,
             },
             "device": "none", "image_size": 32, "recipe": {"arch": "none", "epochs": epochs, "batch_size": 64},
             "judge": {"percentile": 99.0, "combine": "all", "first_epoch": 2, "rule": "percentile"},
