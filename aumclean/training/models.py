@@ -1,5 +1,6 @@
 """Networks: small residual nets for small images, and the zoos of torchvision and timm."""
 
+import threading
 from typing import cast
 
 import torch
@@ -13,6 +14,9 @@ SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big o
 TIMM_PREFIX = "timm:"
 RESNET32_BLOCKS = {"resnet8": 1, "resnet32": 5}  # per stage: the 6n + 2 family of He et al. 2016, section 4.2
 OWN_NETWORKS = ("resnet8-s2d", "resnet9", *RESNET32_BLOCKS)
+
+SEEDING = threading.RLock()
+"""Held while torch's generator is seeded or drawn from: all trainings of a process share it."""
 
 
 class Float32Linear(nn.Linear):
@@ -35,6 +39,11 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     Raises:
         ConfigError: for a name nobody knows.
     """
+    with SEEDING:
+        return _build(arch, n_classes, image_size)
+
+
+def _build(arch: str, n_classes: int, image_size: int) -> nn.Module:
     if arch == "resnet9":
         return ResNet9(n_classes)
     if arch == "resnet8-s2d":
@@ -46,24 +55,33 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     return _from_torchvision(arch, n_classes, image_size)
 
 
-def model_of(recipe: Recipe, n_classes: int, image_size: int) -> nn.Module:
+def model_of(recipe: Recipe, n_classes: int, image_size: int, *, seed: int | None = None) -> nn.Module:
     """The freshly initialised network that a recipe asks for, its switches set.
+
+    With a seed its weights follow from that, whatever other trainings of the process draw meanwhile.
 
     Raises:
         ConfigError: as `build_model` does.
     """
-    model = build_model(recipe.arch, n_classes, image_size)
+    with SEEDING:
+        if seed is not None:
+            torch.manual_seed(seed)
+        model = build_model(recipe.arch, n_classes, image_size)
+        if recipe.xavier:
+            _start_from_xavier(model)
     if not recipe.batch_norm:
         _replace_batch_norm(model)
     if recipe.dropout:
         _put_dropout_before_head(model, recipe.dropout)
-    if recipe.xavier:
-        for module in model.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
     return model
+
+
+def _start_from_xavier(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class Shift(nn.Module):
@@ -92,15 +110,21 @@ def _put_dropout_before_head(model: nn.Module, probability: float) -> None:
     head.register_forward_pre_hook(lambda layer, inputs: (F.dropout(inputs[0], probability, layer.training),))
 
 
-def check_model(arch: str, n_classes: int, image_size: int) -> None:
+def check_model(arch: str, n_classes: int, image_size: int) -> bool:
     """Build the network once and show it two black images, so that what does not fit fails before any work.
+
+    Returns:
+        Whether it draws random numbers while it trains, as dropout does.
 
     Raises:
         ConfigError: for an unknown name, or images that the network cannot take.
     """
     try:
+        model = build_model(arch, n_classes, image_size)
+        before = torch.get_rng_state()
         with torch.no_grad():
-            build_model(arch, n_classes, image_size)(torch.zeros(2, 3, image_size, image_size))
+            model(torch.zeros(2, 3, image_size, image_size))
+        return not torch.equal(torch.get_rng_state(), before)
     except (RuntimeError, ValueError, AssertionError) as error:
         why = " ".join(str(error).split())[:200]
         raise ConfigError(
