@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import logging
 import platform
 import sys
@@ -105,7 +106,7 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
         readable, images = _decode(samples, config, plan, track)
         if _fingerprint(readable, images) != record["data"]["fingerprint"]:
             raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
-        if asdict(plan.recipe) != record["recipe"] or plan.image_size != record["image_size"]:
+        if json.loads(json.dumps(asdict(plan.recipe))) != record["recipe"] or plan.image_size != record["image_size"]:
             raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
         indicators = _indicators(readable, config, plan.settings)
         return _train_and_judge(run, readable, images, indicators, plan, track)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with Nesterov momentum at a constant rate: margins are read before any drop."""
+    """Stochastic gradient descent with Nesterov momentum; at a constant rate where margins are to be read."""
 
     arch: str  # resnet9, resnet32, a torchvision classifier, or timm:NAME
     epochs: int
@@ -13,6 +13,7 @@ class Recipe:
     batch_size: int  # 64 in the paper, small on purpose: gradient noise delays memorisation
     weight_decay: float
     warmup_epochs: int = 0  # the rate rises linearly over these
+    drops: tuple[float, ...] = ()  # shares of the training after which the rate falls to a tenth; none in a scan
     momentum: float = 0.9
     crop: bool = True  # random shift by up to an eighth of the side: the usual 4 pixels at 32
     flip: bool = True  # mirror half of the images; off for digits and text
@@ -23,4 +24,5 @@ class Recipe:
     def rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""
         warmup = self.warmup_epochs * steps_per_epoch
-        return self.learning_rate * min(1.0, (step + 1) / warmup) if warmup else self.learning_rate
+        dropped = sum(step >= drop * self.epochs * steps_per_epoch for drop in self.drops)
+        return self.learning_rate * (min(1.0, (step + 1) / warmup) if warmup else 1.0) / 10.0**dropped
