@@ -27,9 +27,11 @@ MAY_IMPORT = {
     "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
+    "train": BASE | {"dataset", "training", "verdict", "reports", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
-    "cli": BASE | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo"},
+    "cli": BASE
+    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "train", "demo"},
     "__main__": {"cli"},
     "__init__": set(),
 }
