@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 RAW, ORACLE, RANDOM = "raw", "oracle", "random"
 CONFIDENT = 1.96  # standard errors on either side: 95 %
+LEARNED_NOTHING = 1.1  # times the share of the largest class
 
 Score = Literal["aum", "label_score"]
 Track = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
@@ -54,6 +55,7 @@ class Options:
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
     drops: tuple[float, ...] = (0.5, 0.75)  # epochs 150 and 225 of 300
+    warmup: int = 0  # epochs over which the rate rises; other networks than ResNet-32 may need one
     arch: str = "auto"
     image_size: int | None = None
     flip: bool = True
@@ -217,10 +219,9 @@ def removal_curve(
 
 def _settle(samples: Samples, options: Options) -> Plan:
     chosen = asdict(options)
-    drops = chosen.pop("drops")
-    del chosen["seeds"]
+    drops, warmup, _ = (chosen.pop(name) for name in ("drops", "warmup", "seeds"))
     plan = settle(samples, ScanConfig(preset="paper", **chosen))
-    return replace(plan, recipe=replace(plan.recipe, drops=drops))
+    return replace(plan, recipe=replace(plan.recipe, drops=drops, warmup_epochs=warmup))
 
 
 def _read(samples: Samples, plan: Plan, track: Track) -> _Images:
@@ -259,6 +260,7 @@ def _measure(subjects: list[_Subject], test: Samples, options: Options, plan: Pl
                 row, predicted = training.result(_tracked(track, what, done, len(subject.kept), epochs, total))
                 done += len(subject.kept) * epochs
                 trainings.append(row)
+                _warn_if_nothing_was_learned(row, subject)
                 wrong[subject.name].append(predicted != true)
                 if plan.accelerator.is_main_process:
                     atomic.write_text(out / "results.csv", csv.to_csv(csv.guarded(pa.Table.from_pylist(trainings))))
@@ -278,6 +280,17 @@ def _measure(subjects: list[_Subject], test: Samples, options: Options, plan: Pl
         if plan.accelerator.is_main_process:
             atomic.write_json(out / "results.json", summary)
     return Outcome(pa.Table.from_pylist(trainings), summary, out)
+
+
+def _warn_if_nothing_was_learned(row: dict[str, Any], subject: _Subject) -> None:
+    largest = np.bincount(subject.images.samples.labels[subject.kept]).max() / len(subject.kept)
+    if row["train_accuracy"] <= largest * LEARNED_NOTHING:
+        logger.warning(
+            "%s: the network is right on %.1f %% of the labels it was trained on, no more than by naming the largest "
+            "class; lower --learning-rate or give --warmup 1",
+            row["name"],
+            100 * row["train_accuracy"],
+        )
 
 
 def _tracked(track: Track, what: str, done: int, size: int, epochs: int, total: int) -> BatchTrack:
@@ -406,7 +419,11 @@ def _results(
         errors, own = [row["error"] for row in rows], wrong[subject.name].mean(0)
         fewer = first - own  # per test image, so that images that both get wrong do not blur the difference
         error = CONFIDENT * float(fewer.std(ddof=1)) / len(fewer) ** 0.5 if len(fewer) > 1 else 0.0
-        better = {"estimate": float(fewer.mean()), "low": fewer.mean() - error, "high": fewer.mean() + error}
+        better = {
+            "estimate": float(fewer.mean()),
+            "low": float(fewer.mean() - error),
+            "high": float(fewer.mean() + error),
+        }
         judged = gap > 0 and subject.name not in {subjects[0].name, ORACLE}
         results.append(
             {

@@ -1,5 +1,7 @@
 """`aumclean train`: plain training and a test set, to see whether cleaning helped."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -44,6 +46,7 @@ def command(
     drop: Annotated[
         list[float] | None, option("Part of the training after which the rate falls to a tenth. [default: 0.5, 0.75]")
     ] = None,
+    warmup: Annotated[int, typer.Option(help="Epochs over which the rate rises; resnet9 needs one.", min=0)] = 0,
     arch: Annotated[
         str, typer.Option(help="resnet9, resnet32, a torchvision name, or timm:NAME; auto: resnet32 up to 64 px.")
     ] = "auto",
@@ -108,7 +111,7 @@ def command(
         if train.ORACLE in trained:
             raise ConfigError("--oracle: there is a --compare oracle=... already; give one of them")
         trained[train.ORACLE] = train.oracle(trained[train.RAW], true_column)
-    with progress() as track:
+    with _resumable(), progress() as track:
         if removal_curve is not None:
             target = out or Path("runs") / f"{removal_curve.resolve().name}-removal"
             points = {"percentages": tuple(remove)} if remove else {}
@@ -119,6 +122,15 @@ def command(
     show_results(outcome.summary)
     say(f"every training: {outcome.path / 'results.csv'}, summary: {outcome.path / 'results.json'}")
     give(outcome.path)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("what has been trained is kept: the same command goes on")
+        raise
 
 
 def _refuse(
