@@ -28,10 +28,12 @@ MAY_IMPORT = {
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "train": BASE | {"dataset", "training", "verdict", "reports", "plan"},
+    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
     "cli": BASE
-    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "train", "demo"},
+    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "train", "demo"}
+    | {"diagnostics"},
     "__main__": {"cli"},
     "__init__": set(),
 }
