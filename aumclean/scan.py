@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import json
 import logging
 import platform
 import sys
@@ -48,7 +49,7 @@ T = TypeVar("T", bound=Sized)
 Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
 """Wraps a stream of batches of samples for a progress display: (stream, description, done before, total).
 
-Several streams may run at once; those with the same total add up to it, beyond what was done before this scan began.
+Several streams of the same total may run at once; they add up to it, beyond what was done before.
 """
 
 
@@ -125,7 +126,7 @@ def _require_same(run: Run, record: dict[str, Any], samples: Samples, images: De
     """
     if _fingerprint(samples, images) != record["data"]["fingerprint"]:
         raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
-    if asdict(plan.recipe) != record["recipe"] or plan.image_size != record["image_size"]:
+    if json.loads(json.dumps(asdict(plan.recipe))) != record["recipe"] or plan.image_size != record["image_size"]:
         raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
 
 
