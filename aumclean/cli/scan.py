@@ -176,6 +176,12 @@ def _resume(path: Path) -> None:
     give(finished.run.path)
 
 
+def expected(summary: dict[str, Any]) -> str:
+    """How good the flags should be."""
+    precision, recall = (summary["flags"][name]["estimate"] for name in ("precision", "recall"))
+    return f"{precision:.0%} of the flagged are wrong, {recall:.0%} of the wrong are flagged, if errors are random"
+
+
 def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
     if finished.verdict is None:
@@ -190,6 +196,7 @@ def show_summary(finished: "Scan") -> None:
         ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),
         ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
         ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
+        *([("expected", expected(summary))] if summary["flags"] else []),
     ]
     if summary["unreadable"]:
         facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))
