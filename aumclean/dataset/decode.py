@@ -64,6 +64,16 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
     return np.asarray(small), width, height
 
 
+def decode_whole(encoded: bytes) -> np.ndarray:
+    """Decode one image as its author would see it, in its own size: uint8 [height, width, 3].
+
+    Raises:
+        As `decode_image`.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.array(_to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)))
+
+
 def thumbnail(encoded: bytes, side: int, *, quality: int = 80) -> bytes:
     """The image as its author would see it, as a JPEG whose longer side is at most `side` pixels; never enlarged.
 
