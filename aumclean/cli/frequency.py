@@ -1,5 +1,6 @@
 """`aumclean frequency`: which part of the labels rests on low and which on high frequencies."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,7 +9,6 @@ import typer
 from aumclean.cli.console import progress, say, with_common_options
 from aumclean.cli.diagnostic import numbers, show_report, with_study_options
 from aumclean.cli.scan import option
-from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
     from aumclean.diagnostics.study import Options
@@ -94,3 +94,110 @@ def split(
             track=track,
         )
     show_report(report, store)
+
+
+def test(
+    options: "Options",
+    radii: Radii = None,
+    edge: Edge = "inside",
+    batch_norm: Annotated[
+        bool, typer.Option("--batch-norm/--no-batch-norm", help="Of a network that is trained here.")
+    ] = False,
+) -> None:
+    """Judge one network on original, low-pass and high-pass images; list those that need the high band.
+
+    DATA is a run, whose networks judge its own images or those of --test; a trainings/*.safetensors of a diagnostic; or
+    images to train on.
+
+    Example: `aumclean frequency test runs/photos-1`
+    """
+    from aumclean.diagnostics.frequency.test import test as judge
+
+    _study(judge, options, radii=_radii(radii), edge=edge, batch_norm=batch_norm)
+
+
+def curves(options: "Options", radii: Radii = None, edge: Edge = "inside") -> None:
+    """Train on natural and on shuffled labels; show when each band is picked up.
+
+    Example: `aumclean frequency curves photos/ --holdout 0.2`
+    """
+    from aumclean.diagnostics.frequency.curves import curves
+
+    _study(curves, options, radii=_radii(radii), edge=edge)
+
+
+def transfer(
+    options: "Options",
+    radii: Radii = None,
+    edge: Edge = "inside",
+    scaling: Annotated[
+        Literal["both", "image-max", "none"],
+        typer.Option(help="Of filtered training images: each by its own greatest value (the paper), or none."),
+    ] = "both",
+    batch_norm: Annotated[
+        bool, typer.Option("--batch-norm/--no-batch-norm", help="Also train on the low band with batch norm.")
+    ] = True,
+) -> None:
+    """Train on one band, test on whole images and on the same band.
+
+    Example: `aumclean frequency transfer photos/ --holdout 0.2`
+    """
+    from aumclean.diagnostics.frequency.transfer import SCALINGS, transfer
+
+    scalings = SCALINGS if scaling == "both" else (scaling,)
+    _study(transfer, options, radii=_radii(radii), edge=edge, scalings=scalings, batch_norm=batch_norm)
+
+
+def heuristics(
+    options: "Options",
+    variants: Annotated[
+        str | None,
+        option(
+            "Which, such as vanilla,mix-up: also batch-4 to -500, dropout, batch-norm, adversarial, sgd and others."
+        ),
+    ] = None,
+    radii: Radii = None,
+    edge: Edge = "inside",
+) -> None:
+    """Train in several ways; show what each changes in the use of low and high frequencies.
+
+    Example: `aumclean frequency heuristics photos/ --holdout 0.2 --variants vanilla,batch-norm`
+    """
+    from aumclean.diagnostics.frequency.heuristics import heuristics
+
+    chosen = None if variants is None else tuple(dict.fromkeys(variants.split(",")))
+    _study(heuristics, options, variants=chosen, radii=_radii(radii), edge=edge)
+
+
+def robustness(
+    options: "Options",
+    epsilons: Annotated[str, typer.Option(help="Largest changes of a pixel, in 0..1.")] = "0.03,0.06,0.09",
+    rhos: Annotated[str, typer.Option(help="Strengths of the smoothing of first-layer kernels.")] = "0,0.1,0.25,0.5,1",
+    gain: Annotated[
+        Literal["grow", "keep"], typer.Option(help="Smoothed kernels grow by 1 + 8 rho (the paper), or are divided.")
+    ] = "grow",
+) -> None:
+    """Attack a plain and an adversarially trained network, with first-layer kernels as they are and smoothed.
+
+    Example: `aumclean frequency robustness photos/ --holdout 0.2`
+    """
+    from aumclean.diagnostics.frequency.robustness import robustness
+
+    _study(
+        robustness,
+        options,
+        epsilons=numbers(epsilons, "--epsilons", float),
+        rhos=numbers(rhos, "--rhos", float),
+        keep_gain=gain == "keep",
+    )
+
+
+def _study(diagnostic: Callable[..., Any], options: "Options", **asked: Any) -> None:
+    with progress() as track:
+        report, store = diagnostic(options, track=track, **asked)
+    show_report(report, store)
+
+
+app.command("split", context_settings=CONTEXT)(with_common_options(split))
+for _command in (test, curves, transfer, heuristics, robustness):
+    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(with_study_options(_command)))

@@ -10,21 +10,29 @@ BATCH = 256
 
 
 def predict(
-    model: nn.Module, images: np.ndarray, mean: list[float], std: list[float], *, mirror: bool, device: torch.device
+    model: nn.Module,
+    images: np.ndarray,
+    mean: list[float],
+    std: list[float],
+    *,
+    mirror: bool,
+    device: torch.device,
+    bf16: bool = False,
 ) -> np.ndarray:
     """Logits in evaluation mode, float32 [n, outputs].
 
     Args:
         model: on any device; it is moved to `device`.
-        images: uint8 [n, height, width, 3].
+        images: uint8 or float16 [n, height, width, 3].
         mean, std: per channel, of the data the network was trained on.
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.
+        bf16: compute in bfloat16.
     """
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
     parts = []
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
             logits = model(augment.normalise(pixels, shift, scale)).float()
