@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aumclean.cli.console import progress, say, with_common_options
-from aumclean.cli.diagnostic import numbers, show_report, with_study_options
+from aumclean.cli.diagnostic import numbers, show_help_alone, show_report, with_study_options
 from aumclean.cli.scan import option
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     help="Which part of the labels rests on low and which on high frequencies of the images.",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    callback=show_help_alone,
     context_settings=CONTEXT,
     rich_markup_mode=None,
 )
@@ -192,12 +193,38 @@ def robustness(
     )
 
 
+def join(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    radius: Annotated[
+        float | None, option("Where to cut, in bins. [default: 8 at 32 pixels, in proportion at other sizes]")
+    ] = None,
+    edge: Edge = "inside",
+    bn_eval: Annotated[
+        Literal["running", "batch"], typer.Option(help="Statistics of batch norm: of the training, or of the batch.")
+    ] = "running",
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
+) -> None:
+    """Say for every sample of a scan which band carries its label, and which classes rest on high frequencies.
+
+    Adds the columns margin_original, margin_low, margin_high and reliance to the run's reports; changes no flag.
+
+    Example: `aumclean frequency join runs/photos-1`
+    """
+    from aumclean.diagnostics.frequency.join import join as join_bands
+    from aumclean.run import Run
+
+    with progress() as track:
+        report, store = join_bands(Run(run), radius=radius, edge=edge, bn_eval=bn_eval, device=device, track=track)
+    show_report(report, store)
+
+
 def _study(diagnostic: Callable[..., Any], options: "Options", **asked: Any) -> None:
     with progress() as track:
         report, store = diagnostic(options, track=track, **asked)
     show_report(report, store)
 
 
-app.command("split", context_settings=CONTEXT)(with_common_options(split))
-for _command in (test, curves, transfer, heuristics, robustness):
-    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(with_study_options(_command)))
+_on_data: tuple[Callable[..., None], ...] = (test, curves, transfer, heuristics, robustness)
+_commands: tuple[Callable[..., None], ...] = (split, *map(with_study_options, _on_data), join)
+for _command in _commands:
+    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(_command))

@@ -72,6 +72,7 @@ class _Judged:
     judged: np.ndarray  # False: its class is too small, or every draw had it as an indicator sample
     conflict: np.ndarray
     first_of_content: np.ndarray
+    bands: pa.Table | None  # margins on low-pass and high-pass images, where somebody asked for them
     confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
 
     @property
@@ -121,6 +122,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         judged=large_enough[labels] & ~area.is_indicator.all(0),
         conflict=conflict,
         first_of_content=first,
+        bands=pq.read_table(run.frequency) if run.frequency.is_file() else None,
         confirmed=_read_confirmed(run),
     )
     return Verdict(_report(judged, settings), _summary(judged, settings, record), settings, run)
@@ -173,6 +175,9 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
         "duplicate_of": paths.take(pa.array(judged.first_of_content, mask=judged.first_of_content == np.arange(n))),
         "conflict": pa.array(judged.conflict),
     }
+    if judged.bands is not None:
+        assert (judged.bands["sample_id"].to_numpy() == np.arange(n)).all(), "row i is sample i"
+        columns |= {name: judged.bands[name] for name in judged.bands.column_names if name != "sample_id"}
     columns |= _for_the_annotator(judged.confirmed, n)
     order = np.lexsort((np.arange(n), score, not_judged))
     ranked = pa.table(columns).take(pa.array(order))
