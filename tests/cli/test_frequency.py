@@ -70,7 +70,7 @@ def test_scan_with_frequency_ends_with_the_bands(planted, aumclean, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["split", "DATA", "--radius", "50"], "--radius 50: leaves nothing in the high band"),
+        (["split", "DATA/train", "--radius", "50"], "--radius 50: leaves nothing in the high band"),
         (["curves", "DATA/train"], "has no test part"),
         (["transfer", "DATA", "--radii", "50"], "--radius 50"),
         (["curves", "DATA", "--radii", "3,3"], "--radii: must be different numbers"),
