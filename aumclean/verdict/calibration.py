@@ -14,28 +14,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from aumclean.margins import margins
+from aumclean.verdict.held_out import HeldOut
 from aumclean.verdict.noise import mixture_share
 from aumclean.verdict.threshold import BOOTSTRAP, interval
 
-WRONG_LABELS = 20  # per indicator sample at most
 FALSE_ALARM_WEIGHT = 1.5
 LARGEST_RATE = 0.9  # of noise; beyond it next to nothing is known of right labels
 
 Share = TypeVar("Share", float, np.ndarray)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Margins of the indicator samples of one draw among the real classes.
-
-    Attributes:
-        given: float32 [m], for the label each sample has.
-        wrong: float32 [m, k], for k other labels.
-    """
-
-    given: np.ndarray
-    wrong: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,22 +44,6 @@ class Calibration:
     false_alarms_at_most: float
     detected_interval: tuple[float, float]
     false_alarms_interval: tuple[float, float]
-
-
-def held_out(logits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> HeldOut:
-    """Margins for the given and for wrong labels.
-
-    Args:
-        logits: float32 [m, classes], of the real classes only.
-        labels: int64 [m].
-        rng: chooses the wrong labels where there are more than 20 others.
-    """
-    m, n_classes = logits.shape
-    given, _ = margins(logits, labels)
-    count = min(n_classes - 1, WRONG_LABELS)
-    steps = rng.permuted(np.tile(np.arange(1, n_classes), (m, 1)), axis=1)[:, :count]
-    wrong = [margins(logits, (labels + steps[:, k]) % n_classes)[0] for k in range(count)]
-    return HeldOut(given.astype(np.float32), np.stack(wrong, axis=1).astype(np.float32))
 
 
 def calibrate(held: HeldOut, noise_rate: float, rng: np.random.Generator) -> Calibration:

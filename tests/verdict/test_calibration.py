@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from aumclean.verdict.calibration import HeldOut, best_cut, calibrate, held_out, wrong_share
+from aumclean.verdict.calibration import best_cut, calibrate, wrong_share
+from aumclean.verdict.held_out import HeldOut, held_out
 
 
 def test_margins_for_given_and_wrong_labels_agree_with_a_loop():
