@@ -37,6 +37,11 @@ class Disc:
     unit: Unit = "bins"
     edge: Edge = "inside"
 
+    @property
+    def at(self) -> float:
+        """The radius for tables, a whole number where it is one."""
+        return int(self.radius) if self.radius == int(self.radius) else self.radius
+
     def mask(self, height: int, width: int) -> np.ndarray:
         """Which coefficients are low, bool [height, width // 2 + 1], as `rfft2` lays them out."""
         return np.asarray(self._low(height, width)[:, : width // 2 + 1])

@@ -84,7 +84,7 @@ def curves(
                 )  # fmt: skip
                 runs[kind].append(done.rows)
         report = _report(options, study.name, runs, [disc.radius for disc in discs], len(study.train.class_names))
-        report.settings.update({**study.about(), "watched": len(watched), "recipe": asdict(natural)})
+        report.settings.update({**study.about(), "watched": len(watched), **asdict(natural)})
         write(store, report)
     return report, store
 

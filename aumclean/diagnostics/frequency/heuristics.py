@@ -124,7 +124,7 @@ def heuristics(
                 for way in ways:
                     judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(done.rows)
         report = _report(options, study.name, judged, [disc.radius for disc in discs], len(study.train.class_names))
-        report.settings.update({**study.about(), "watched": some, "recipe": asdict(plain)})
+        report.settings.update({**study.about(), "watched": some, **asdict(plain)})
         write(store, report)
     return report, store
 

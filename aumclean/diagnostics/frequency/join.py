@@ -20,7 +20,7 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
-from aumclean.errors import RunError
+from aumclean.errors import RunError, printable
 from aumclean.margins import margins
 from aumclean.networks import read_networks
 from aumclean.reports.parquet import to_parquet
@@ -36,6 +36,7 @@ RELIANCE = ("both", "low", "high", "neither")
 RIGHT_ENOUGH = 20  # samples of a class that are right as they are, below which nothing is said of it
 SHORTCUT_SHARE = 0.5  # of a class's samples that are right as they are: right on the high band alone
 LISTED = 1000
+MOST_CLASSES = 20  # of the figure
 
 
 @dataclass(frozen=True)
@@ -226,12 +227,10 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
 
 
 def _figure(classes: list[dict[str, Any]]) -> Figure:
-    places = list(range(1, len(classes) + 1))
-    lines = [Line(kind, places, [row[f"right_{kind}"] for row in classes]) for kind in RELIANCE]
-    caption = (
-        "Classes in the order of the table; of their samples that are right as they are, which band alone is right."
-    )
-    return Figure(
-        "classes", "Classes by the band that carries them", caption,
-        [Panel("Samples right as they are", "class, by share of the high band", "share", lines)],
-    )  # fmt: skip
+    shown = classes[:MOST_CLASSES]
+    places = list(range(len(shown)))
+    lines = [Line(kind, places, [row[f"right_{kind}"] for row in shown], points=True) for kind in RELIANCE]
+    ticks = [printable(row["class"]) for row in shown]
+    caption = "Of the samples that are right as they are, which band alone is right; the first classes of the table."
+    panel = Panel("Samples right as they are", "", "share", lines, ticks=ticks)
+    return Figure("classes", "Classes by the band that carries them", caption, [panel])

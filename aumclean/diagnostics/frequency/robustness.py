@@ -85,7 +85,7 @@ def robustness(
                     pictures += _pictures(network, name, rhos, keep_gain)
             per_seed.append(rows)
         report = _report(options, study.name, over_seeds(per_seed, ["model", "rho"]), epsilons, pictures, keep_gain)
-        report.settings.update({**study.about(), "recipe": asdict(natural), "attack in training": EPSILON})
+        report.settings.update({**study.about(), **asdict(natural), "attack in training": EPSILON})
         write(store, report)
     return report, store
 

@@ -6,14 +6,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
 
 from aumclean import atomic
-from aumclean.dataset.decode import CHUNK, decode_whole, read_encoded
-from aumclean.dataset.samples import Samples
+from aumclean.dataset.decode import (
+    CHUNK,
+    SERIAL_BELOW,
+    available_cpus,
+    decode_whole,
+    median_short_side,
+    read_encoded,
+    reason_of,
+)
+from aumclean.dataset.samples import Chunk, Samples
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
 from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, distances, imaginary_part, low_pass
 from aumclean.diagnostics.report import Report, Table
@@ -102,7 +111,7 @@ class _Energy:
         n = max(self.images, 1)
         return [
             {
-                "radius": radius,
+                "radius": Disc(radius).at,
                 "coefficients_kept": float(kept / n),
                 "energy_low": float(whole / n),
                 "energy_low_without_mean": float(around / n),
@@ -151,7 +160,7 @@ def split(
     asked = {"kind": "frequency split", "source": str(samples.source.absolute()), "samples": len(samples), **settings}
     with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store:
         unreadable: list[dict[str, str]] = []
-        parts = split_stream(samples, disc, accelerator.device, unreadable)
+        parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
         report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
         report.settings["device"] = describe(accelerator.device)
         write(store, report)
@@ -159,11 +168,11 @@ def split(
 
 
 def split_stream(
-    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]]
+    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, workers: int = 1
 ) -> Iterator[Part]:
     """Consecutive samples of one size, filtered; those that cannot be read are added to `unreadable` and left out."""
     checked: set[tuple[int, ...]] = set()
-    for positions, pixels in _decoded(samples, unreadable):
+    for positions, pixels in _decoded(samples, unreadable, workers):
         shape = pixels.shape[1:3]
         images = torch.from_numpy(pixels).to(device).float()
         if shape not in checked:
@@ -184,29 +193,49 @@ def _energy(images: torch.Tensor) -> np.ndarray:
     return np.asarray(squared.cpu().numpy())
 
 
-def _decoded(samples: Samples, unreadable: list[dict[str, str]]) -> Iterator[tuple[list[int], np.ndarray]]:
+def _decoded(
+    samples: Samples, unreadable: list[dict[str, str]], workers: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
     """Positions and uint8 images [batch, height, width, 3] of consecutive samples of one size."""
     positions: list[int] = []
     images: list[np.ndarray] = []
-    position = -1
-    for chunk in samples.images.chunks(samples.rows, CHUNK):
-        for item in chunk:
-            position += 1
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    warnings.simplefilter("error", Image.DecompressionBombWarning)
-                    image = decode_whole(read_encoded(item))
-            except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
-                unreadable.append({"path": samples.paths[position].as_py(), "reason": " ".join(str(error).split())})
-                continue
-            if images and (image.shape != images[0].shape or (len(images) + 1) * image.size > BATCH_VALUES):
-                yield positions, np.stack(images)
-                positions, images = [], []
-            positions.append(position)
-            images.append(image)
+    for position, (image, reason) in enumerate(_one_by_one(samples, workers)):
+        if image is None:
+            unreadable.append({"path": samples.paths[position].as_py(), "reason": reason})
+            continue
+        if images and (image.shape != images[0].shape or (len(images) + 1) * image.size > BATCH_VALUES):
+            yield positions, np.stack(images)
+            positions, images = [], []
+        positions.append(position)
+        images.append(image)
     if images:
         yield positions, np.stack(images)
+
+
+def _one_by_one(samples: Samples, workers: int) -> Iterator[tuple[np.ndarray | None, str]]:
+    """Every image in its own size, or the reason why it cannot be read; several processes decode many images."""
+    side = median_short_side(samples) or 1
+    chunks = samples.images.chunks(samples.rows, max(1, min(CHUNK, BATCH_VALUES // (4 * 3 * side * side))))
+    if workers == 1 or len(samples) < SERIAL_BELOW:
+        decoded: Iterable[list[tuple[np.ndarray | None, str]]] = map(_decode_chunk, chunks)
+    else:
+        parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
+        decoded = parallel(joblib.delayed(_decode_chunk)(chunk) for chunk in chunks)
+    for chunk in decoded:
+        yield from chunk
+
+
+def _decode_chunk(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
+    found: list[tuple[np.ndarray | None, str]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for item in chunk:
+            try:
+                found.append((decode_whole(read_encoded(item)), ""))
+            except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
+                found.append((None, reason_of(error)))
+    return found
 
 
 def _write_parts(
@@ -312,7 +341,7 @@ def _report(
     said = [
         f"The low band, up to {disc.radius:g} {unit}, keeps {at['coefficients_kept']:.1%} of the coefficients and "
         f"{at['energy_low_without_mean']:.1%} of the energy around the mean.",
-        "Energy is not meaning: how much of the labels rests on a band is for `frequency test` and its like to say.",
+        "Energy is not meaning: what the labels rest on is for aumclean frequency test and its like to say.",
         "PNGs are for looking: low-pass images are clipped to 0..255, high-pass images scaled by "
         f"'{settings['looks']['high']}'. The transform takes images as periodic, so that a step between opposite "
         "borders counts as high frequency.",

@@ -209,7 +209,7 @@ def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[s
             rows.append(
                 {
                     "batch_norm": way if len(ways) > 1 else "none",
-                    "radius": disc.radius,
+                    "radius": disc.at,
                     "original": right[ORIGINAL],
                     "low": right[low],
                     "high": right[high],
@@ -276,7 +276,7 @@ def _listed(
         for sample in order.tolist():
             rows.append(
                 {
-                    "radius": disc.radius,
+                    "radius": disc.at,
                     "path": judge.paths[sample].as_py(),
                     "label": str(names[labels[sample]]),
                     "low_says": str(names[low[sample].argmax()]),

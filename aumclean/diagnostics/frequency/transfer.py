@@ -82,7 +82,7 @@ def transfer(
     with opened(options.out, f"{study.name}-frequency-transfer", asked, overwrite=options.overwrite) as store:
         runs = {case: [_train(store, case, study, recipe, seed, track) for seed in options.seeds] for case in cases}
         report = _report(options, study.name, runs, len(study.train.class_names))
-        report.settings.update({**study.about(), "recipe": asdict(recipe)})
+        report.settings.update({**study.about(), **asdict(recipe)})
         write(store, report)
     return report, store
 
@@ -114,7 +114,7 @@ def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_c
             [
                 {
                     "trained_on": case.band,
-                    "radius": case.disc.radius,
+                    "radius": case.disc.at,
                     "scaling": case.scaling,
                     "batch_norm": case.batch_norm,
                     "train": history[-1]["accuracy"],
