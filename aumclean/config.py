@@ -204,8 +204,8 @@ def load(
     recorded, first_epoch = config.by_preset("epochs") - config.closing_epochs, config.first_epoch
     if first_epoch is not None and first_epoch >= recorded:
         raise ConfigError(
-            f"--first-epoch: {first_epoch} leaves nothing to average over {recorded} epochs; "
-            f"epochs count from 0, so give at most {recorded - 1}"
+            f"--first-epoch: {first_epoch} leaves nothing to average over {recorded} epochs, after which the training "
+            f"is closed; epochs count from 0, so give at most {recorded - 1}"
         )
     return config
 

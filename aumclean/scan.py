@@ -49,7 +49,7 @@ T = TypeVar("T", bound=Sized)
 Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
 """Wraps a stream of batches of samples for a progress display: (stream, description, done before, total).
 
-Several streams may run at once; those with the same total add up to it, beyond what was done before this scan began.
+Several streams of the same total may run at once; they add up to it, beyond what was done before.
 """
 
 

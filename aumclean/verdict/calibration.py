@@ -3,19 +3,18 @@
 A network never saw the labels of its own indicator samples: it was taught the indicator class instead. Among the real
 classes it therefore judges them as it judges new images. Their margins for any other label than theirs are those of
 wrong labels; their margins for the labels they have are those of given labels, most of them right. How many are wrong
-follows from the two distributions (`mixture_share`), and with it the distribution of right labels. The threshold is
-the cut where the share of wrong labels below it exceeds the share of right ones most, the latter counted one and a half
-times: right labels are many, and each false alarm takes a person's time. (Counted once, this is Youden's index.)
+follows from the two distributions (`aumclean.verdict.noise`), and with it the distribution of right labels. The
+threshold is the cut where the share of wrong labels below it exceeds the share of right ones most, the latter counted
+one and a half times: right labels are many, and each false alarm takes a person's time. (Counted once, this is Youden's
+index.)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from aumclean.verdict.held_out import HeldOut
-from aumclean.verdict.noise import mixture_share
 from aumclean.verdict.threshold import BOOTSTRAP, interval
 
 FALSE_ALARM_WEIGHT = 1.5
@@ -51,7 +50,7 @@ def calibrate(held: HeldOut, noise_rate: float, rng: np.random.Generator) -> Cal
 
     Args:
         held: margins of at least one indicator sample.
-        noise_rate: share of the given labels that are wrong, 0..1, see `wrong_share`.
+        noise_rate: share of the given labels that are wrong, 0..1, see `aumclean.verdict.noise`.
         rng: of the bootstrap, which resamples indicator samples.
     """
     threshold = best_cut(held.given, held.wrong.ravel(), noise_rate)
@@ -67,11 +66,6 @@ def calibrate(held: HeldOut, noise_rate: float, rng: np.random.Generator) -> Cal
         detected_interval=interval(wrong_low[resampled].mean(1)),
         false_alarms_interval=interval(is_low[resampled].mean(1)),
     )
-
-
-def wrong_share(held: Sequence[HeldOut]) -> float:
-    """Share of the given labels that are wrong, 0..1: the mean of what the draws' held-out margins tell."""
-    return float(np.mean([mixture_share(draw.given, draw.wrong.ravel()) for draw in held]))
 
 
 def best_cut(given: np.ndarray, wrong: np.ndarray, noise_rate: float) -> float:

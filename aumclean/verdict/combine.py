@@ -49,31 +49,6 @@ def combine_draws(
     return Combined(flagged & judges.any(0), distance, repeat_deviation(distances, judges))
 
 
-def combine_final(final: np.ndarray, is_indicator: np.ndarray, judged: np.ndarray, share: float) -> Combined:
-    """Flag the given share of samples, those with the lowest final margins.
-
-    A sample's margins under the draws' networks are averaged in units of the deviation of each draw's. That includes
-    the draw in which it is an indicator sample: its network was not taught the label, and judges it all the same.
-
-    Args:
-        final: float32 [draws, n], see `aumclean.margins.final`.
-        is_indicator: bool [draws, n]; these do not count towards mean and deviation.
-        judged: bool [n]; the others are never flagged.
-        share: of the judged samples, 0..1.
-    """
-    taught = [margin[~indicator].astype(np.float64) for margin, indicator in zip(final, is_indicator, strict=True)]
-    mean, scale = np.array([(margin.mean(), margin.std() or 1.0) for margin in taught]).T[..., None]
-    distances = (final - mean) / scale
-    score = distances.mean(0)
-    ascending, count = np.sort(score[judged]), round(share * int(judged.sum()))
-    if 0 < count < len(ascending):
-        cut = (ascending[count - 1] + ascending[count]) / 2
-    else:
-        cut = ascending[-1] if count else np.nextafter(ascending[0], -np.inf)
-    everywhere = np.ones_like(is_indicator)
-    return Combined((score <= cut) & judged, score - cut, repeat_deviation(distances, everywhere))
-
-
 def repeat_deviation(distances: np.ndarray, judges: np.ndarray) -> float:
     """By how much the mean distance of a sample differs between two scans of the same data, as a standard deviation.
 

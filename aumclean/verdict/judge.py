@@ -17,7 +17,8 @@ from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas, areas
-from aumclean.verdict.combine import Combine, Combined, combine_draws, combine_final, label_score
+from aumclean.verdict.combine import Combine, Combined, combine_draws, label_score
+from aumclean.verdict.cut import at_cut, combine_final
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
@@ -141,7 +142,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     if settings.threshold == "estimate":
         judged = large_enough
         final = np.stack([read_final(run.final_margins(draw), len(labels)) for draw in range(record["draws"])])
-        combined = combine_final(final, area.is_indicator, judged, rate.estimate)
+        combined = combine_final(final, area.is_indicator, judged, held, rate.estimate)
     else:
         judged = large_enough & ~area.is_indicator.all(0)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)
@@ -306,7 +307,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
 def _flags(judged: _Judged, rng: np.random.Generator) -> dict[str, noise.Estimate]:
     """Estimated precision and recall of the flags; none when nothing is flagged."""
     share = float(judged.suspect.sum() / max(judged.judged.sum(), 1))
-    return noise.at_cut(judged.held, share, judged.noise_rate.estimate, rng) if share else {}
+    return at_cut(judged.held, share, judged.noise_rate.estimate, rng) if share else {}
 
 
 def reason(row: Mapping[str, Any]) -> str:

@@ -35,58 +35,40 @@ def noise_rate(held: Sequence[HeldOut], rng: np.random.Generator) -> Estimate:
 
     If a share p of the given labels is wrong, then at every cut at least p times as many given labels lie below it as
     wrong ones do. So the smallest ratio of the two distribution functions bounds p, and estimates it where some cut has
-    hardly any right label below it (Blanchard, Lee, Scott 2010, mixture proportion estimation). Averaged over the
-    draws. Wrong labels that are the same mistake again and again lie higher than wrong labels drawn at random: of
-    such noise the estimate is too low.
+    hardly any right label below it (Blanchard, Lee, Scott 2010, mixture proportion estimation). Among many ratios the
+    smallest is small by chance too, most of all where few labels are counted; so that cut is taken whose ratio plus
+    two standard errors is smallest.
+
+    Wrong labels that are the same mistake again and again lie higher than wrong labels drawn at random: of such noise
+    the estimate is too low.
 
     Args:
         held: held-out margins of every draw.
         rng: of the bootstrap, which resamples indicator samples.
     """
-    parts = []
-    for draw in held:
-        cuts = np.quantile(draw.wrong, LEVELS)
-        counts = np.stack([_below(cuts, draw.given[:, None]), _below(cuts, draw.wrong)], axis=1)
-        parts.append(_means(counts, rng))
-    return Estimate.of(np.mean([_smallest_ratio(given, wrong) for given, wrong in parts], axis=0))
+    below = [resampled_means(_below_quantiles(draw), rng) for draw in held]
+    given, wrong = np.mean(below, axis=0)
+    return Estimate.of(_share(given, wrong, sum(len(draw.given) for draw in held)))
 
 
-def at_cut(held: Sequence[HeldOut], flagged: float, rate: float, rng: np.random.Generator) -> dict[str, Estimate]:
-    """Estimate how good the flags are when the given share of labels is flagged, most suspect first.
-
-    Below the held-out margin that cuts off that share of given labels lie so many of the wrong ones: the recall. The
-    precision follows from it and the noise rate. A network is surer of labels it was taught, and two know more than
-    one, so both are estimates of what a single draw would do on labels it has not seen.
-
-    Args:
-        held: held-out margins of every draw.
-        flagged: share of the labels that is flagged, above 0.
-        rate: share of the labels that is wrong, see `noise_rate`.
-        rng: of the bootstrap.
-
-    Returns:
-        `recall` and `precision`.
-    """
-    shares = [_means(_below(np.quantile(draw.given, [flagged]), draw.wrong), rng)[:, 0] for draw in held]
-    recall = np.mean(shares, axis=0)
-    return {"recall": Estimate.of(recall), "precision": Estimate.of(np.minimum(1, rate * recall / flagged))}
+def wrong_share(held: Sequence[HeldOut]) -> float:
+    """The estimate of `noise_rate` without its interval."""
+    given, wrong = np.mean([_below_quantiles(draw).mean(0) for draw in held], axis=0)
+    return float(_share(given, wrong, sum(len(draw.given) for draw in held)))
 
 
-def mixture_share(mixed: np.ndarray, known_wrong: np.ndarray) -> float:
-    """Which share of some values are of the kind of others, 0..1: the estimate of `noise_rate`, of any two samples."""
-    cuts = np.quantile(known_wrong, LEVELS)
-    below, wrong_below = (
-        np.searchsorted(np.sort(values.ravel()), cuts, "right") / values.size for values in (mixed, known_wrong)
-    )
-    return float(_smallest_ratio(below, wrong_below))
+def _below_quantiles(held: HeldOut) -> np.ndarray:
+    """Of each sample the share of given and of wrong labels below each quantile of wrong ones: [m, 2, cuts]."""
+    cuts = np.quantile(held.wrong, LEVELS)
+    return np.stack([below(cuts, held.given[:, None]), below(cuts, held.wrong)], axis=1)
 
 
-def _below(cuts: np.ndarray, margins: np.ndarray) -> np.ndarray:
+def below(cuts: np.ndarray, margins: np.ndarray) -> np.ndarray:
     """Share of each sample's margins [m, k] at or below each cut: float64 [m, cuts]."""
     return np.stack([(margins <= cut).mean(1) for cut in cuts], axis=1)
 
 
-def _means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The mean over the samples, after it that of each of the bootstrap's resamples: [..., 1 + replicates, cuts]."""
     m, flat = len(values), values.reshape(len(values), -1)
     weights = [np.bincount(rng.integers(0, m, m), minlength=m) for _ in range(REPLICATES)]
@@ -94,9 +76,11 @@ def _means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.moveaxis(means.reshape(-1, *values.shape[1:]), 0, -2)
 
 
-def _smallest_ratio(below: np.ndarray, wrong_below: np.ndarray) -> np.ndarray:
-    """The smallest ratio over the cuts, [..., cuts], of two distribution functions; at most 1."""
-    return np.asarray((below / np.maximum(wrong_below, 1e-12)).min(-1).clip(0, 1))
+def _share(given: np.ndarray, wrong: np.ndarray, m: int) -> np.ndarray:
+    """The ratio of two distribution functions [..., cuts], of m values the first, at the cut that says most; 0..1."""
+    error = np.sqrt(np.maximum(given, 1 / m) * (1 - given) / m)
+    best = ((given + 2 * error) / wrong).argmin(-1, keepdims=True)
+    return np.asarray(np.take_along_axis(given / wrong, best, -1)[..., 0].clip(0, 1))
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

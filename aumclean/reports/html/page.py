@@ -222,16 +222,16 @@ def trust(verdict: Verdict) -> list[str]:
         ]
     if flags := summary["flags"]:
         said.append(
-            "If wrong labels were drawn at random, about {precision:.0%} of the suspects would be mislabeled, and about "
-            "{recall:.0%} of all mislabeled images would be among them. Real mistakes between classes that look alike "
-            "are harder, so more of them are missed.".format(**{name: one["estimate"] for name, one in flags.items()})
+            f"If wrong labels were drawn at random, {flags['precision']['estimate']:.0%} of the suspects would be "
+            f"mislabeled, and {flags['recall']['estimate']:.0%} of all mislabeled images would be among them. Real "
+            "mistakes between classes that look alike are harder, so more of them are missed."
         )
     if summary["flagged"]:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
         "The noise rate is estimated from how the networks judge labels that they were not taught. Its interval holds "
-        "the error of sampling only: images that the networks have not learned count as noise too, and the same mistake "
-        "made again and again is not seen as one."
+        "the error of sampling only: images that the networks have not learned count as noise too, and a mistake that "
+        "is made again and again is not seen as one."
     )
     said.append(
         "A suspect is a question, not a proof: rare views and unusual pictures behave like wrong labels. Look before "
