@@ -172,8 +172,12 @@ def heuristics(
 
 def robustness(
     options: "Options",
-    epsilons: Annotated[str, typer.Option(help="Largest changes of a pixel, in 0..1.")] = "0.03,0.06,0.09",
-    rhos: Annotated[str, typer.Option(help="Strengths of the smoothing of first-layer kernels.")] = "0,0.1,0.25,0.5,1",
+    epsilons: Annotated[
+        str | None, option("Largest changes of a pixel, in 0..1, such as 0.03,0.06. [default: by preset]")
+    ] = None,
+    rhos: Annotated[
+        str | None, option("Strengths of the smoothing of first-layer kernels, such as 0,1. [default: by preset]")
+    ] = None,
     gain: Annotated[
         Literal["grow", "keep"], typer.Option(help="Smoothed kernels grow by 1 + 8 rho (the paper), or are divided.")
     ] = "grow",
@@ -187,8 +191,8 @@ def robustness(
     _study(
         robustness,
         options,
-        epsilons=numbers(epsilons, "--epsilons", float),
-        rhos=numbers(rhos, "--rhos", float),
+        epsilons=None if epsilons is None else numbers(epsilons, "--epsilons", float),
+        rhos=None if rhos is None else numbers(rhos, "--rhos", float),
         keep_gain=gain == "keep",
     )
 

@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 BY_PRESET: dict[Preset, tuple[str, ...]] = {
-    "quick": ("vanilla", "batch-20", "batch-500", "dropout", "mix-up", "batch-norm", "adversarial", "sgd"),
+    "quick": ("vanilla", "batch-250", "dropout", "mix-up", "batch-norm", "adversarial", "sgd"),
     "paper": tuple(VARIANTS),
 }
 QUICK_ATTACK_STEPS = 3

@@ -24,7 +24,7 @@ PAPER = Recipe(
     xavier=True,
     pixels="unit",
 )
-QUICK = replace(PAPER, arch="resnet8", learning_rate=2e-3)
+QUICK = replace(PAPER, arch="resnet8", learning_rate=2e-3, batch_size=25)  # small batches: more steps for the time
 
 RADII_AT_32 = (4, 8, 12, 16)
 
@@ -47,11 +47,11 @@ class Setting:
 
 SETTINGS: dict[Preset, dict[Command, Setting]] = {
     "quick": {
-        "test": Setting(replace(QUICK, epochs=10), 4000, 1000, 1000),
-        "curves": Setting(replace(QUICK, epochs=14), 1500, 500, 300),
-        "transfer": Setting(replace(QUICK, epochs=8), 1500, 500, 300),
-        "heuristics": Setting(replace(QUICK, epochs=6), 1000, 300, 200),
-        "robustness": Setting(replace(QUICK, epochs=8), 2000, 200, 200),
+        "test": Setting(replace(QUICK, epochs=8), 4000, 1000, 1000),
+        "curves": Setting(replace(QUICK, epochs=8), 1000, 500, 300),
+        "transfer": Setting(replace(QUICK, epochs=8), 1000, 500, 300),
+        "heuristics": Setting(replace(QUICK, epochs=8), 800, 300, 200),
+        "robustness": Setting(replace(QUICK, epochs=8), 1500, 100, 100),
     },
     "paper": {
         "test": Setting(PAPER, None, None, 10_000),

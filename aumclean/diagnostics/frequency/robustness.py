@@ -17,15 +17,15 @@ from aumclean.diagnostics.frequency.presets import SETTINGS, limits
 from aumclean.diagnostics.network import Network, on, read_network
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, open_study, question
+from aumclean.diagnostics.study import Options, Preset, open_study, question
 from aumclean.diagnostics.trainings import Track, trained, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.training import augment
 from aumclean.training.attack import fgsm, pgd
 
-EPSILONS = (0.03, 0.06, 0.09)
-RHOS = (0.0, 0.1, 0.25, 0.5, 1.0)
+EPSILONS: dict[Preset, tuple[float, ...]] = {"quick": (0.03,), "paper": (0.03, 0.06, 0.09)}
+RHOS: dict[Preset, tuple[float, ...]] = {"quick": (0.0, 0.25, 1.0), "paper": (0.0, 0.1, 0.25, 0.5, 1.0)}
 PGD_STEPS = 10  # of a tenth of epsilon each
 BETWEEN = 2  # for the smallest successful epsilon, so many values per epsilon asked for are tried
 BATCH = 100
@@ -34,8 +34,8 @@ BATCH = 100
 def robustness(
     options: Options,
     *,
-    epsilons: tuple[float, ...] = EPSILONS,
-    rhos: tuple[float, ...] = RHOS,
+    epsilons: tuple[float, ...] | None = None,
+    rhos: tuple[float, ...] | None = None,
     keep_gain: bool = False,
     track: Track = untracked,
 ) -> tuple[Report, Store]:
@@ -47,15 +47,16 @@ def robustness(
 
     Args:
         options: what to train on and how.
-        epsilons: largest change of a pixel, in 0..1.
-        rhos: strength of the smoothing; 0 is the network as trained.
+        epsilons: largest change of a pixel, in 0..1; by default by preset.
+        rhos: strength of the smoothing; 0 is the network as trained; by default by preset.
         keep_gain: divide smoothed kernels by 1 + 8 rho; the paper does not.
         track: for a progress display.
 
     Raises:
         AumcleanError: when anything stands in the way.
     """
-    if not epsilons or max(epsilons) > 1 or min(epsilons) <= 0:
+    epsilons, rhos = epsilons or EPSILONS[options.preset], rhos or RHOS[options.preset]
+    if max(epsilons) > 1 or min(epsilons) <= 0:
         raise ConfigError("--epsilons: must be above 0 and at most 1, such as 0.03,0.06")
     setting = SETTINGS[options.preset]["robustness"]
     study = open_study(options, limit=setting.limit, test_limit=options.test_limit or setting.watched, track=track)
