@@ -75,7 +75,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels side by side, at most three in a row; `caption` says in words what they show."""
+    """Panels side by side, at most three in a row, four in two rows; `caption` says in words what they show."""
 
     name: str
     title: str
@@ -98,7 +98,7 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
     import matplotlib as mpl  # takes half a second, and not every diagnostic draws
     from matplotlib.figure import Figure as Canvas
 
-    columns = min(3, len(figure.panels))
+    columns = 2 if len(figure.panels) == 4 else min(3, len(figure.panels))
     rows = -(-len(figure.panels) // columns)
     style: dict[Any, Any] = {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,

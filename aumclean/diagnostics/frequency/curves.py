@@ -139,8 +139,7 @@ def _report(
         f"The network fits {at['natural', ORIGINAL]['last_epoch']:.1%} of the natural and "
         f"{at['shuffled', ORIGINAL]['last_epoch']:.1%} of the shuffled labels in the end.",
         "A band counts as picked up in the first epoch that gets a quarter of the way from chance to 1.",
-        "Labels that the network can only fit with all frequencies are memorised, not learned; that is a statement "
-        "about the whole set of labels, not about one image.",
+        "These are statements about all labels together: no single image is judged.",
     ]
     if sentence := limits(options, ["shuffled labels fitted to the end"]):
         said.append(sentence)
