@@ -8,7 +8,7 @@ from functools import partial
 
 import typer
 
-from aumclean.cli import clean, corrupt, demo, env, evaluate, gate, report, review, scan, score, train
+from aumclean.cli import clean, corrupt, demo, env, evaluate, frequency, gate, report, review, scan, score, train
 from aumclean.cli.console import Interrupted, show_error, wanted, with_common_options
 from aumclean.errors import AumcleanError
 
@@ -35,6 +35,8 @@ def _root() -> None:
 for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
     app.command(_module.__name__.rpartition(".")[2], context_settings=CONTEXT)(with_common_options(_module.command))
 
+app.add_typer(frequency.app, name="frequency")
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 gate failed, 2 could not run, 130 interrupted.
@@ -47,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
         sys.exit((code or 0) if words else COULD_NOT_RUN)
     except (Interrupted, typer.Abort):
-        show_error("interrupted; a scan that had begun goes on with: aumclean scan --resume RUN")
+        show_error(
+            "interrupted; a scan that had begun goes on with: aumclean scan --resume RUN; a diagnostic: with --out DIR"
+        )
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 MOST_ROWS = 30  # of a table on the terminal
 
 
+def show_help_alone(context: typer.Context) -> None:
+    """The callback of a group of commands: without a command it is help that is wanted."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
 def _study_options(
     data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
     test: Annotated[Path | None, option("Image folder or manifest to test on.")] = None,
@@ -57,7 +64,7 @@ def _study_options(
 def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add DATA and the options of every diagnostic; the command gets them as its first argument, an `Options`."""
     shared = inspect.signature(_study_options, eval_str=True).parameters
-    own = inspect.signature(command, eval_str=True)
+    own = inspect.signature(command)  # the first annotation is a name that is only there for type checkers
     _, *rest = own.parameters.values()
 
     @functools.wraps(command)

@@ -12,10 +12,17 @@ BATCH = 256
 
 
 def predict(
-    model: nn.Module, images: np.ndarray, mean: list[float], std: list[float], *, mirror: bool, device: torch.device
+    model: nn.Module,
+    images: np.ndarray,
+    mean: list[float],
+    std: list[float],
+    *,
+    mirror: bool,
+    device: torch.device,
+    bf16: bool = False,
 ) -> np.ndarray:
     """All of `predictions` at once: logits, float32 [n, outputs]."""
-    return np.concatenate(list(predictions(model, images, mean, std, mirror=mirror, device=device)))
+    return np.concatenate(list(predictions(model, images, mean, std, mirror=mirror, device=device, bf16=bf16)))
 
 
 def predictions(
@@ -32,7 +39,7 @@ def predictions(
 
     Args:
         model: on any device; it is moved to `device`.
-        images: uint8 [n, height, width, 3].
+        images: uint8 or float16 [n, height, width, 3].
         mean, std: per channel, of the data the network was trained on.
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.
