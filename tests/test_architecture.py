@@ -28,8 +28,10 @@ MAY_IMPORT = {
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},
+    "diagnostics": BASE | {"dataset", "training"},
     "demo": BASE | {"dataset"},
-    "cli": BASE | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo"},
+    "cli": BASE
+    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo", "diagnostics"},
     "__main__": {"cli"},
     "__init__": set(),
 }
