@@ -11,7 +11,8 @@ class Dataset:
     """Images and labels as arrays.
 
     Attributes:
-        images: uint8 of shape [n, height, width, 3], often memory-mapped.
+        images: uint8 of shape [n, height, width, 3], often memory-mapped; float16 when a filter made them, in the same
+            units but not bound to 0..255.
         labels: int64 of shape [n], index into `class_names`.
         class_names: names of the classes; training is as wide as this is long.
     """
@@ -21,8 +22,9 @@ class Dataset:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
-            raise ValueError(f"images must be uint8 [n, height, width, 3], not {self.images.dtype} {self.images.shape}")
+        kind = self.images.dtype
+        if self.images.ndim != 4 or self.images.shape[3] != 3 or kind not in (np.uint8, np.float16):
+            raise ValueError(f"images must be uint8 or float16 [n, height, width, 3], not {kind} {self.images.shape}")
         if self.labels.shape != (len(self.images),):
             raise ValueError(f"{len(self.images)} images need as many labels, not shape {self.labels.shape}")
 
@@ -33,3 +35,11 @@ class Dataset:
         """The same images with other labels."""
         names = self.class_names if class_names is None else tuple(class_names)
         return replace(self, labels=labels.astype(np.int64), class_names=names)
+
+    def with_images(self, images: np.ndarray) -> "Dataset":
+        """The same labels with other images."""
+        return replace(self, images=images)
+
+    def take(self, keep: np.ndarray) -> "Dataset":
+        """The samples at `keep` (int64), with the same classes."""
+        return replace(self, images=self.images[keep], labels=self.labels[keep])

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from aumclean import atomic
@@ -19,7 +18,9 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
 from aumclean.margins import margins
 from aumclean.training import augment
-from aumclean.training.models import build_model
+from aumclean.training.models import model_of
+from aumclean.training.objective import logits_and_loss
+from aumclean.training.optimizer import make_optimizer
 from aumclean.training.recipe import Recipe
 
 NORMALISATION_SAMPLES = 10_000
@@ -68,6 +69,11 @@ def normalisation(dataset: Dataset) -> tuple[list[float], list[float]]:
     return mean.tolist(), std.tolist()
 
 
+def input_scale(dataset: Dataset, recipe: Recipe) -> tuple[list[float], list[float]]:
+    """What is taken from every pixel, and what it is then divided by, per channel, in 0..255."""
+    return normalisation(dataset) if recipe.pixels == "standard" else ([0.0] * 3, [255.0] * 3)
+
+
 def _never_tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
     return iter(batches)
 
@@ -101,10 +107,8 @@ def train(
     """
     device, size = accelerator.device, dataset.images.shape[1]
     torch.manual_seed(_derive(seed))
-    bare = build_model(recipe.arch, len(dataset.class_names), size).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        bare.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
-    )
+    bare = model_of(recipe, len(dataset.class_names), size).to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(recipe, bare)
     model, optimizer = accelerator.prepare(bare, optimizer)
     bare = accelerator.unwrap_model(model)
     running_average = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
@@ -113,7 +117,7 @@ def train(
 
     images = _resident(torch.from_numpy(dataset.images), device)
     labels = torch.from_numpy(dataset.labels).to(device)
-    mean, std = (torch.tensor(values, device=device) for values in normalisation(dataset))
+    mean, std = (torch.tensor(values, device=device) for values in input_scale(dataset, recipe))
     smallest = 2 * accelerator.num_processes  # batch norm needs two samples per process
     steps = max(1, min(-(-len(dataset) // recipe.batch_size), len(dataset) // smallest))
     padding = size // 8 if recipe.crop else 0
@@ -138,9 +142,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate_at(step, steps)
 
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-                logits = model(augment.normalise(pixels, mean, std)).float()
-            loss = F.cross_entropy(logits, labels[index])
+            logits, loss = logits_and_loss(model, pixels, labels[index], mean, std, recipe)
             optimizer.zero_grad()
             accelerator.backward(loss)
             optimizer.step()

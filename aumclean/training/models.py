@@ -1,4 +1,4 @@
-"""Networks: two small residual nets for small images, and the zoos of torchvision and timm."""
+"""Networks: small residual nets for small images, and the zoos of torchvision and timm."""
 
 from typing import cast
 
@@ -7,9 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.training.recipe import Recipe
 
 SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride
 TIMM_PREFIX = "timm:"
+RESNET32_BLOCKS = {"resnet8": 1, "resnet32": 5}  # per stage: the 6n + 2 family of He et al. 2016, section 4.2
 
 
 class Float32Linear(nn.Linear):
@@ -25,7 +27,7 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     """A freshly initialised network for RGB images.
 
     Args:
-        arch: `resnet9`, `resnet32`, a torchvision classifier's name, or `timm:NAME`.
+        arch: `resnet8`, `resnet9`, `resnet32`, a torchvision classifier's name, or `timm:NAME`.
         n_classes: width of the output.
         image_size: side of the images in pixels; ResNets get a stem for small images up to 64.
 
@@ -34,11 +36,57 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     """
     if arch == "resnet9":
         return ResNet9(n_classes)
-    if arch == "resnet32":
-        return ResNet32(n_classes)
+    if arch in RESNET32_BLOCKS:
+        return ResNet32(n_classes, RESNET32_BLOCKS[arch])
     if arch.startswith(TIMM_PREFIX):
         return _from_timm(arch.removeprefix(TIMM_PREFIX), n_classes)
     return _from_torchvision(arch, n_classes, image_size)
+
+
+def model_of(recipe: Recipe, n_classes: int, image_size: int) -> nn.Module:
+    """The freshly initialised network that a recipe asks for, its switches set.
+
+    Raises:
+        ConfigError: as `build_model` does.
+    """
+    model = build_model(recipe.arch, n_classes, image_size)
+    if not recipe.batch_norm:
+        _replace_batch_norm(model)
+    if recipe.dropout:
+        _put_dropout_before_head(model, recipe.dropout)
+    if recipe.xavier:
+        for module in model.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+    return model
+
+
+class Shift(nn.Module):
+    """What is left of a batch normalisation without the normalising: a learned number added to each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features [batch, channels, height, width], shifted."""
+        return features + self.bias.to(features.dtype)[:, None, None]
+
+
+def _replace_batch_norm(model: nn.Module) -> None:
+    for name, child in model.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(model, name, Shift(child.num_features))
+        else:
+            _replace_batch_norm(child)
+
+
+def _put_dropout_before_head(model: nn.Module, probability: float) -> None:
+    """Drop inputs of the last linear layer; its weights keep their names."""
+    head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    head.register_forward_pre_hook(lambda layer, inputs: (F.dropout(inputs[0], probability, layer.training),))
 
 
 def check_model(arch: str, n_classes: int, image_size: int) -> None:
@@ -152,8 +200,9 @@ def _from_torchvision(arch: str, n_classes: int, image_size: int) -> nn.Module:
         ) from None
     known = models.list_models(module=models)
     if arch not in known:
-        hint = did_you_mean(arch, ["resnet9", "resnet32", *known])
-        raise ConfigError(f"--arch {arch}: is neither resnet9, resnet32, a torchvision classifier nor timm:NAME{hint}")
+        own = ", ".join(("resnet9", *RESNET32_BLOCKS))
+        hint = did_you_mean(arch, ["resnet9", *RESNET32_BLOCKS, *known])
+        raise ConfigError(f"--arch {arch}: is neither {own}, a torchvision classifier nor timm:NAME{hint}")
     model = cast(nn.Module, models.get_model(arch, weights=None, num_classes=n_classes))
     if isinstance(model, models.ResNet) and image_size <= SMALL_IMAGE:
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)

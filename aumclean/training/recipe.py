@@ -1,13 +1,20 @@
 """How a network is trained: everything that is not data."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
+Pixels = Literal["standard", "unit"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with Nesterov momentum at a constant rate: margins are read before any drop."""
+    """Stochastic gradient descent with Nesterov momentum at a constant rate: margins are read before any drop.
 
-    arch: str  # resnet9, resnet32, a torchvision classifier, or timm:NAME
+    The fields from `optimizer` on are for the diagnostics; no scan changes them.
+    """
+
+    arch: str  # resnet8, resnet9, resnet32, a torchvision classifier, or timm:NAME
     epochs: int
     learning_rate: float  # per step, for the mean loss of a batch
     batch_size: int  # 64 in the paper, small on purpose: gradient noise delays memorisation
@@ -19,8 +26,18 @@ class Recipe:
     bf16: bool = False  # autocast; head, loss and margins are float32 in any case
     average_decay: float = 0.98  # of the weights kept for `score`: about the last 50 steps; no margin sees them
     round_logits: bool = False  # through float16 before the margin, as asappresearch/aum does
+    optimizer: Optimizer = "sgd"  # momentum goes with sgd alone
+    rate_decay: float = 1.0  # factor on the rate after every epoch
+    batch_norm: bool = True  # False: every batch normalisation becomes a learned shift per channel
+    dropout: float = 0.0  # probability, before the last layer
+    xavier: bool = False  # Glorot's uniform initialisation of all weights, biases zero
+    pixels: Pixels = "standard"  # to mean 0 and deviation 1 per channel of the data, or unit: just divided by 255
+    mixup: float = 0.0  # alpha of Zhang et al. 2018, 0 for none; margins are then of mixed images
+    adversarial: float = 0.0  # largest change per pixel, in 0..1, of the attack that is trained against; 0 for none
+    adversarial_steps: int = 10  # of a tenth of that each, as Wang et al. 2020 do, without random start
 
     def rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""
         warmup = self.warmup_epochs * steps_per_epoch
-        return self.learning_rate * min(1.0, (step + 1) / warmup) if warmup else self.learning_rate
+        rate = self.learning_rate * self.rate_decay ** (step // steps_per_epoch)
+        return rate * min(1.0, (step + 1) / warmup) if warmup else rate
