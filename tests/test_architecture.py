@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
+    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "review": BASE | {"dataset", "verdict", "reports"},
-    "diagnostics": BASE | {"dataset", "training"},
     "demo": BASE | {"dataset"},
     "cli": BASE
-    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo", "diagnostics"},
+    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo"}
+    | {"diagnostics"},
     "__main__": {"cli"},
     "__init__": set(),
 }

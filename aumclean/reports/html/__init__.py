@@ -4,19 +4,13 @@ Names come from strangers: the template escapes every one, and a content securit
 the page's own script and style, known by their hashes.
 """
 
-import base64
-import hashlib
-import shlex
 from importlib import resources
-from pathlib import PurePath
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from aumclean import __version__
-from aumclean.errors import printable
 from aumclean.reports.html import charts, page
+from aumclean.reports.html.safety import command_line, environment, policy
 from aumclean.verdict.judge import Verdict
 
 TOP = 1000
@@ -42,15 +36,15 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
     style, script = _own("page.css"), _own("page.js")
     present = {state for suspect in suspects for state in suspect.states}
     text = (
-        _environment()
+        environment()
         .from_string(_own("page.html"))
         .render(
             version=__version__,
-            policy=_policy(style, script),
+            policy=policy(style, script),
             style=Markup(style),
             script=Markup(script),
             record=record,
-            command=_command(record["argv"]),
+            command=command_line(record["argv"]),
             summary=summary,
             trust=page.trust(verdict),
             histograms=[
@@ -73,36 +67,3 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
 
 def _own(name: str) -> str:
     return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    sources = ("'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'" for text in
-               (style, script))  # fmt: skip
-    style_source, script_source = sources
-    return (
-        f"default-src 'none'; img-src data:; style-src {style_source}; script-src {script_source}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _command(argv: list[str]) -> str:
-    """The command line as it can be typed again."""
-    program = "aumclean" if PurePath(argv[0]).stem in {"aumclean", "__main__"} else argv[0]
-    return shlex.join([program, *argv[1:]])
-
-
-def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "name": lambda text: printable(str(text)),
-        "count": lambda number: f"{number:,}",
-        "percent": lambda share: f"{100 * share:.1f} %",
-        "number": _number,
-        "heat": lambda count, highest: 0 if not count else 1 + min(7, int(8 * count / (highest + 1))),
-    }
-    return environment
-
-
-def _number(value: Any) -> str:
-    """Two decimals, with a true minus sign."""
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,171 @@
+"""Figures as data, drawn by Matplotlib: lines in panels; and pictures, which are pixels already."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+COLOURS = ("#2f6f8f", "#b4451f", "#b97a00", "#4b7f52", "#7a5195", "#5a6670", "#c2588b", "#1b9e9e")
+PANEL_WIDTH, PANEL_HEIGHT = 4.4, 3.2  # inches
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve, or points when there is one of them.
+
+    Attributes:
+        label: in the legend.
+        x, y: numbers; a y of None or not finite leaves a gap.
+        low, high: of a band around it, such as the least and the greatest over seeds.
+        dashed: to tell two kinds of lines apart.
+        colour: index of a colour; by default the next one.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    low: Sequence[float | None] | None = None
+    high: Sequence[float | None] | None = None
+    dashed: bool = False
+    colour: int | None = None
+
+    @staticmethod
+    def over_seeds(label: str, x: Sequence[float], runs: Sequence[Sequence[float | None]], **style: Any) -> "Line":
+        """The mean over seeds, with a band from the least to the greatest when there are several.
+
+        Args:
+            label: in the legend.
+            x: positions.
+            runs: per seed a y for every x.
+            style: further fields.
+        """
+        values = np.array(runs, float)
+        band = {"low": values.min(0).tolist(), "high": values.max(0).tolist()} if len(values) > 1 else {}
+        return Line(label, x, values.mean(0).tolist(), **band, **style)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+        title: above it.
+        x, y: what the axes show.
+        lines: drawn in order.
+        y_range: limits of y; by default as the lines need it.
+        log: which axes are logarithmic.
+        level: a dotted horizontal line, such as chance.
+    """
+
+    title: str
+    x: str
+    y: str
+    lines: Sequence[Line]
+    y_range: tuple[float, float] | None = (0.0, 1.0)
+    log: Literal["", "x", "y", "xy"] = ""
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels side by side, at most three in a row; `caption` says in words what they show."""
+
+    name: str
+    title: str
+    caption: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels, uint8 [height, width, 3]; `caption` says in words what they show."""
+
+    name: str
+    title: str
+    caption: str
+    pixels: np.ndarray
+
+
+def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
+    """The figure as a file; the same data give the same bytes."""
+    import matplotlib as mpl  # takes half a second, and not every diagnostic draws
+    from matplotlib.figure import Figure as Canvas
+
+    columns = min(3, len(figure.panels))
+    rows = -(-len(figure.panels) // columns)
+    style: dict[Any, Any] = {
+        "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+        "svg.hashsalt": figure.name, "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8,
+        "text.parse_math": False,  # class names may hold dollar signs
+    }  # fmt: skip
+    with mpl.rc_context(style):
+        canvas = Canvas(figsize=(PANEL_WIDTH * columns, PANEL_HEIGHT * rows), layout="constrained")
+        axes = np.atleast_1d(np.asarray(canvas.subplots(rows, columns))).ravel()
+        for axis, panel in zip(axes, figure.panels, strict=False):
+            _draw_panel(axis, panel)
+        for axis in axes[len(figure.panels) :]:
+            axis.remove()
+        sink = io.BytesIO()
+        metadata: dict[str, Any] = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
+        canvas.savefig(sink, format=suffix, dpi=150, metadata=metadata)
+    return sink.getvalue()
+
+
+def _draw_panel(axis: Any, panel: Panel) -> None:
+    for number, line in enumerate(panel.lines):
+        colour = COLOURS[(number if line.colour is None else line.colour) % len(COLOURS)]
+        y = np.array(line.y, float)
+        marker = "o" if len(line.x) < 12 else None
+        axis.plot(line.x, y, color=colour, ls="--" if line.dashed else "-", lw=1.5, marker=marker, ms=3.5,
+                  label=line.label)  # fmt: skip
+        if line.low is not None and line.high is not None:
+            axis.fill_between(line.x, np.array(line.low, float), np.array(line.high, float), color=colour, alpha=0.15,
+                              lw=0)  # fmt: skip
+    if panel.level is not None:
+        axis.axhline(panel.level, color="#5a6670", lw=0.8, ls=":")
+    if panel.y_range is not None:
+        axis.set_ylim(*panel.y_range)
+    if "x" in panel.log:
+        axis.set_xscale("log")
+    if "y" in panel.log:
+        axis.set_yscale("log")
+    axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
+    if any(line.label for line in panel.lines):
+        axis.legend(ncols=2 if len(panel.lines) > 5 else 1)
+
+
+def to_png(pixels: np.ndarray) -> bytes:
+    """uint8 [height, width, 3] as PNG."""
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "PNG")
+    return sink.getvalue()
+
+
+def enlarged(pixels: np.ndarray, least: int) -> np.ndarray:
+    """Every pixel as a square, so that the shorter side is at least `least`.
+
+    Args:
+        pixels: uint8 [height, width, 3].
+        least: in pixels.
+    """
+    factor = -(-least // min(pixels.shape[:2]))
+    return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]], *, gap: int = 2) -> np.ndarray:
+    """A contact sheet of equally large uint8 images [height, width, 3], white between them.
+
+    Args:
+        rows: of images, all rows of the same length.
+        gap: in pixels.
+    """
+    height, width, _ = rows[0][0].shape
+    page = np.full((len(rows) * (height + gap) + gap, len(rows[0]) * (width + gap) + gap, 3), 255, np.uint8)
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
+            top, left = gap + row * (height + gap), gap + column * (width + gap)
+            page[top : top + height, left : left + width] = image
+    return page

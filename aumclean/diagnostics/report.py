@@ -1,0 +1,113 @@
+"""What a diagnostic found, as data: tables, figures, pictures and sentences."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aumclean.diagnostics.figures import Figure, Picture
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values with the same keys.
+
+    Attributes:
+        name: of its file.
+        title: for people.
+        rows: values are text, numbers, truth values or None; a number that is not finite counts as None.
+        note: what to know when reading it.
+    """
+
+    name: str
+    title: str
+    rows: Sequence[dict[str, Any]]
+    note: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    def plain(self) -> list[dict[str, Any]]:
+        """The rows for JSON."""
+        return [{name: _plain(value) for name, value in row.items()} for row in self.rows]
+
+    def cells(self) -> Iterator[list[str]]:
+        """The rows for people."""
+        for row in self.rows:
+            yield [shown(value) for value in row.values()]
+
+    def is_number(self, column: str) -> bool:
+        """Whether a column holds numbers."""
+        values = [row[column] for row in self.rows if row[column] is not None]
+        return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a diagnostic found.
+
+    Attributes:
+        kind: the command, such as `frequency curves`.
+        title: of the page.
+        lead: what was asked, of what, in a sentence.
+        said: what it shows, and what it cannot show, as sentences; shown first.
+        tables: of these the first ones are also printed.
+        figures: drawn as SVG and PNG.
+        pictures: PNG.
+        settings: shown at the end of the page.
+        facts: further values for programs.
+    """
+
+    kind: str
+    title: str
+    lead: str
+    said: Sequence[str]
+    tables: Sequence[Table]
+    figures: Sequence[Figure] = ()
+    pictures: Sequence[Picture] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def over_seeds(rows: Sequence[Sequence[dict[str, Any]]], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Mean over seeds, and of several seeds also the least and the greatest.
+
+    Args:
+        rows: per seed the same rows in the same order.
+        keys: columns that say what a row is of; taken from the first seed. All others are averaged, None counting as
+            absent.
+    """
+    merged = []
+    for same in zip(*rows, strict=True):
+        row = {key: same[0][key] for key in keys}
+        for name in (name for name in same[0] if name not in keys):
+            values = [each[name] for each in same if each[name] is not None]
+            row[name] = float(np.mean(values)) if values else None
+            if len(rows) > 1:
+                row[f"{name}_low"], row[f"{name}_high"] = (min(values), max(values)) if values else (None, None)
+        merged.append(row)
+    return merged
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def shown(value: Any) -> str:
+    """A value as a cell for people: numbers with three decimals where that says something."""
+    value = _plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
+    return str(value)

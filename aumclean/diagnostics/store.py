@@ -1,0 +1,141 @@
+"""The directory of a diagnostic: what lies where, who may write, and going on where a stopped command was."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from aumclean import __version__, atomic
+from aumclean.errors import RunError
+from aumclean.run import new_run
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Store:
+    """The directory of one diagnostic; every path in it has its name here."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What was asked, what came of it and every table, for programs."""
+        return self.path / "diagnostic.json"
+
+    @property
+    def page(self) -> Path:
+        """The page for people, self-contained."""
+        return self.path / "page.html"
+
+    def table(self, name: str) -> Path:
+        """A table for spreadsheets."""
+        return self.path / f"{name}.csv"
+
+    def figure(self, name: str, suffix: str) -> Path:
+        """A figure; `suffix` is svg or png. Pictures made of pixels are png alone."""
+        return self.path / f"{name}.{suffix}"
+
+    def training(self, name: str) -> Path:
+        """What was measured after each epoch of a training."""
+        return self.path / "trainings" / f"{name}.json"
+
+    def checkpoint(self, name: str) -> Path:
+        """The loop's state of a training that has not ended; deleted when it does."""
+        return self.path / "trainings" / f"{name}.pt"
+
+    def weights(self, name: str) -> Path:
+        """The network at the end of a training, where a diagnostic keeps it."""
+        return self.path / "trainings" / f"{name}.safetensors"
+
+    def read(self) -> dict[str, Any]:
+        """`diagnostic.json` as a dictionary.
+
+        Raises:
+            RunError: when this is no directory of a diagnostic, or one of a newer version.
+        """
+        try:
+            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            version, _ = record["schema_version"], record["question"]
+        except FileNotFoundError:
+            raise RunError(f"{self.path}: holds no {self.record.name}") from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{self.record}: cannot be read ({error})") from None
+        if version > SCHEMA_VERSION:
+            raise RunError(
+                f"{self.record}: has schema version {version}, this aumclean reads {SCHEMA_VERSION}; upgrade"
+            )
+        return record
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Replace `diagnostic.json`."""
+        atomic.write_json(self.record, {"schema_version": SCHEMA_VERSION, **record})
+
+
+@contextmanager
+def opened(out: Path | None, name: str, question: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Store]:
+    """Hold the directory of a diagnostic for writing: a new one, or the one where the same question was begun.
+
+    Asking the same question again with the same `out` goes on where it was stopped; what had ended is read, not
+    repeated.
+
+    Args:
+        out: the directory; by default `runs/<name>-<n>` with the first free n.
+        name: of the data and the diagnostic.
+        question: everything that decides the result, as JSON: the diagnostic, its options, the data's fingerprint.
+        overwrite: whether to throw away what another question left there.
+
+    Raises:
+        RunError: when another question was asked there, or another process is writing.
+    """
+    question = json.loads(json.dumps(question))  # as it will be read
+    store = Store(out if out is not None else new_run(None, name, overwrite=False).path)
+    try:
+        store.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(store.path / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"{store.path}: another aumclean is writing to it; wait for it to end") from None
+    except OSError as error:
+        raise RunError(f"{store.path}: cannot be made ({atomic.reason(error)}); choose another --out") from None
+    try:
+        _begin(store, question, overwrite)
+        yield store
+    finally:
+        lock.release()
+
+
+def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
+    if store.record.is_file():
+        asked = store.read()["question"]
+        if asked == question:
+            atomic.remove_leftovers(store.path)
+            return
+        if not overwrite:
+            different = sorted(key for key in {*asked, *question} if asked.get(key) != question.get(key))
+            raise RunError(
+                f"{store.path}: holds the answer to another question ({', '.join(different)} differ); choose another "
+                "--out, or --overwrite"
+            )
+        _clear(store)
+    elif any(entry.name != ".lock" for entry in store.path.iterdir()):
+        raise RunError(f"{store.path}: exists and holds no diagnostic; choose another --out")
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"aumclean": __version__, "argv": sys.argv, "started": started, "state": "running"}
+    store.write({**about, "question": question})
+
+
+def _clear(store: Store) -> None:
+    """Delete what a diagnostic wrote and nothing else; its record last, so that it stays one until it is none."""
+    written = store.read().get("files", [])
+    for name in written:
+        (store.path / Path(name).name).unlink(missing_ok=True)
+    shutil.rmtree(store.training("").parent, ignore_errors=True)
+    store.record.unlink()

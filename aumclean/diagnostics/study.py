@@ -1,0 +1,216 @@
+"""What a diagnostic trains and tests on: DATA and its test part, decoded, and where to compute."""
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from accelerate import Accelerator
+
+from aumclean.config import ClassFolder
+from aumclean.dataset.cache import decoded, default_cache_dir
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.decode import available_cpus, median_short_side
+from aumclean.dataset.read import read_samples
+from aumclean.dataset.samples import Samples
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.errors import ConfigError, DataError
+from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
+from aumclean.training.recipe import Recipe
+
+Preset = Literal["quick", "paper"]
+
+LARGEST_IMAGE = 32  # the papers' size; --image-size asks for another
+CACHE_GIB = 50.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every diagnostic that trains can be asked; None means: by the preset, or found from data and machine."""
+
+    data: Path
+    test: Path | None = None
+    test_split: str | None = None
+    holdout: float | None = None
+    out: Path | None = None
+    overwrite: bool = False
+    preset: Preset = "quick"
+    seeds: tuple[int, ...] = (0,)
+    limit: int | None = None
+    test_limit: int | None = None
+    image_size: int | None = None
+    arch: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    device: Device = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    path_column: str | None = None
+    label_column: str | None = None
+    root: Path | None = None
+    split: str | None = None
+    class_folder: ClassFolder | None = None
+    cache_dir: Path | None = None
+
+    def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
+        """A preset's recipe with what was asked for in its place."""
+        asked = {name: getattr(self, name) for name in ("arch", "epochs", "batch_size", "learning_rate")}
+        bf16 = self.precision == "bf16" or (self.precision == "auto" and has_fast_bf16(accelerator.device))
+        return replace(base, bf16=bf16, **{name: value for name, value in asked.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Study:
+    """Images and labels to train on and to test on, of the same classes.
+
+    Attributes:
+        name: of the data.
+        train, test: as arrays.
+        train_paths, test_paths: string arrays, a path per sample.
+        fingerprint: what the data are, wherever they lie.
+        accelerator: where to compute.
+        notes: what was decided on the user's behalf, as sentences.
+    """
+
+    name: str
+    train: Dataset
+    test: Dataset
+    train_paths: pa.Array
+    test_paths: pa.Array
+    fingerprint: str
+    accelerator: Accelerator
+    notes: tuple[str, ...]
+
+    def about(self) -> dict[str, Any]:
+        """What to show of it."""
+        return {
+            "training images": len(self.train),
+            "test images": len(self.test),
+            "classes": len(self.train.class_names),
+            "image size": self.train.images.shape[1],
+            "device": describe(self.accelerator.device),
+        }
+
+
+def open_study(options: Options, *, limit: int | None, test_limit: int | None, track: Track = untracked) -> Study:
+    """Read and decode DATA and its test part.
+
+    The test part is `options.test` if given, else the split `options.test_split` of DATA, else a share of DATA held
+    out at random, else the split `test` of DATA.
+
+    Args:
+        options: what was asked.
+        limit, test_limit: how many images the preset takes at most, evenly spaced; what was asked goes before.
+        track: for a progress display.
+
+    Raises:
+        DataError: when there is no test part, it has classes that the training part lacks, or images cannot be read.
+        ConfigError: for options that do not go together.
+    """
+    if sum(value is not None for value in (options.test, options.test_split, options.holdout)) > 1:
+        raise ConfigError("--test, --test-split, --holdout: give one of them")
+    if options.holdout is not None and not 0 < options.holdout < 1:
+        raise ConfigError(f"--holdout: {options.holdout:g} is not between 0 and 1")
+    accelerator = make_accelerator(options.device)
+    whole = _read(options, options.data, options.split)
+    if options.holdout is not None:
+        train, test = _held_out(whole, options.holdout, options.seeds[0])
+    else:
+        train, test = whole, _test_part(options, whole)
+    train = train if (most := options.limit or limit) is None else train.evenly(most)
+    test = test if (most := options.test_limit or test_limit) is None else test.evenly(most)
+    size = options.image_size
+    if size is None:
+        short_side = median_short_side(train)
+        if short_side is None:
+            raise DataError(f"{options.data}: no image can be read, such as {train.paths[0]}")
+        size = max(8, min(short_side, LARGEST_IMAGE))
+    train_data, train_paths, train_content = _decode(train, size, options, track)
+    test_data, test_paths, test_content = _decode(test, size, options, track)
+    test_data = _with_classes_of(train_data, test_data, options)
+    return Study(
+        name=whole.name,
+        train=train_data,
+        test=test_data,
+        train_paths=train_paths,
+        test_paths=test_paths,
+        fingerprint=hashlib.sha256(f"{size} {train_content} {test_content}".encode()).hexdigest(),
+        accelerator=accelerator,
+        notes=whole.notes,
+    )
+
+
+def question(kind: str, options: Options, study: Study, **settings: Any) -> dict[str, Any]:
+    """Everything that decides the result: a stopped diagnostic goes on when this is the same."""
+    asked = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(options).items()
+        if name not in {"out", "overwrite", "cache_dir", "data", "test", "root"}
+    }
+    return {"kind": kind, "data": study.fingerprint, "device": study.accelerator.device.type, **asked, **settings}
+
+
+def _read(options: Options, data: Path, split: str | None) -> Samples:
+    return read_samples(
+        data,
+        path_column=options.path_column,
+        label_column=options.label_column,
+        root=options.root,
+        split=split,
+        class_folder=options.class_folder,
+    )
+
+
+def _test_part(options: Options, whole: Samples) -> Samples:
+    remedy = "name one with --test PATH or --test-split NAME, or hold out a share with --holdout 0.2"
+    if options.test is not None:
+        return _read(options, options.test, None)
+    wanted = options.test_split or "test"
+    try:
+        return _read(options, options.data, wanted)
+    except DataError as error:
+        if options.test_split is not None:
+            raise
+        raise DataError(f"{options.data}: has no test part ({error}); {remedy}") from None
+
+
+def _held_out(whole: Samples, share: float, seed: int) -> tuple[Samples, Samples]:
+    order = np.random.default_rng([seed, len(whole)]).permutation(len(whole))
+    count = round(share * len(whole))
+    if not 0 < count < len(whole):
+        raise DataError(f"{whole.source}: {share:g} of {len(whole)} images leaves a part without any; change --holdout")
+    return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
+
+
+def _decode(samples: Samples, size: int, options: Options, track: Track) -> tuple[Dataset, pa.Array, str]:
+    """The readable samples as arrays, their paths, and a digest of their content and labels."""
+    images = decoded(
+        samples,
+        size,
+        workers=available_cpus(),
+        cache_dir=options.cache_dir or default_cache_dir(),
+        limit_gib=CACHE_GIB,
+        track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
+    )
+    readable = samples.take(images.readable)
+    if len(readable.class_names) < 2:
+        raise DataError(f"{samples.source}: its readable images have fewer than two classes")
+    hashes = images.files["content_hash"].combine_chunks().take(pa.array(images.readable)).to_pylist()
+    digest = hashlib.sha256()
+    for content, label in zip(hashes, readable.label_names().to_pylist(), strict=True):
+        digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
+    dataset = Dataset(images.images, readable.labels.astype(np.int64), readable.class_names)
+    return dataset, readable.paths, digest.hexdigest()
+
+
+def _with_classes_of(train: Dataset, test: Dataset, options: Options) -> Dataset:
+    """The test part with labels that count as the training part's do."""
+    place = {name: index for index, name in enumerate(train.class_names)}
+    strange = [name for name in test.class_names if name not in place]
+    if strange:
+        where = options.test or options.data
+        raise DataError(f"{where}: the test part has the class '{strange[0]}', which the training part lacks")
+    translated = np.array([place[name] for name in test.class_names])[test.labels]
+    return test.with_labels(translated, train.class_names)

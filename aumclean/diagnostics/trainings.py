@@ -1,0 +1,159 @@
+"""One training of a diagnostic: what is measured after each epoch is on disk, and a stopped training goes on."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from accelerate import Accelerator
+
+from aumclean import atomic
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.store import Store
+from aumclean.errors import RunError
+from aumclean.training.loop import Epoch, input_scale, load_checkpoint, train
+from aumclean.training.recipe import Recipe
+
+SCHEMA_VERSION = 1
+
+Row = dict[str, Any]
+Measure = Callable[[Epoch], Mapping[str, Any]]
+Enough = Callable[[Row], bool]
+Track = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
+"""Wraps a stream of batches of samples for a progress display: (stream, description, done before, total)."""
+
+
+def untracked(stream: Iterable[Any], description: str, done: int, total: int) -> Iterator[Any]:
+    """No progress display."""
+    return iter(stream)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that has ended.
+
+    Attributes:
+        rows: one per epoch: `epoch` (how many are behind it, from 1), `loss` and `accuracy` (of the training pass),
+            `learning_rate`, `seconds`, and what was measured.
+        enough: whether it ended before its last epoch because it was enough.
+    """
+
+    rows: list[Row]
+    enough: bool
+
+    @property
+    def last(self) -> Row:
+        """After its last epoch."""
+        return self.rows[-1]
+
+    def column(self, name: str) -> list[float]:
+        """One measure over the epochs."""
+        return [row[name] for row in self.rows]
+
+
+def nothing_more(epoch: Epoch) -> Mapping[str, Any]:
+    """Measure nothing beside what the training pass gives."""
+    return {}
+
+
+def never(row: Row) -> bool:
+    """Train to the last epoch."""
+    return False
+
+
+def trained(
+    store: Store,
+    name: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    accelerator: Accelerator,
+    measure: Measure = nothing_more,
+    enough: Enough = never,
+    keep_weights: bool = False,
+    track: Track = untracked,
+) -> Training:
+    """Train, or read what an earlier call with the same arguments trained.
+
+    Args:
+        store: where what was measured lies, as `trainings/<name>.json`.
+        name: of this training, unique in the store, fit for a file.
+        dataset, recipe, seed, accelerator: as for `aumclean.training.loop.train`.
+        measure: called after every epoch, with the live network; returns plain values, a column each.
+        enough: given the epoch's row, whether to stop here.
+        keep_weights: also keep the last epoch's live network, as `trainings/<name>.safetensors`.
+        track: for a progress display.
+
+    Raises:
+        RunError: when the stored training was of another recipe or seed.
+        TrainingError: as the loop does.
+    """
+    about = {"schema_version": SCHEMA_VERSION, "name": name, "recipe": asdict(recipe), "seed": seed}
+    rows, ended = _stored(store, name, about)
+    if ended is not None:
+        return Training(rows, ended)
+    checkpoint, n = store.checkpoint(name), len(dataset)
+    behind = load_checkpoint(checkpoint, torch.device("cpu"))["epochs"] if checkpoint.is_file() else 0
+    rows = rows[:behind]
+
+    def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
+        return track(batches, f"{name}, epoch {epoch + 1}/{recipe.epochs}", epoch * n, recipe.epochs * n)
+
+    stopped = False
+    epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=tracked)
+    for epoch in epochs:
+        rows.append(
+            {
+                "epoch": epoch.number + 1,
+                "loss": epoch.loss,
+                "accuracy": epoch.accuracy,
+                "learning_rate": epoch.learning_rate,
+                "seconds": epoch.seconds,
+                **measure(epoch),
+            }
+        )
+        stopped = enough(rows[-1])
+        is_last = stopped or epoch.number + 1 == recipe.epochs
+        if is_last and keep_weights:
+            keep(store, name, epoch.model.state_dict(), dataset, recipe)
+        atomic.write_json(store.training(name), {**about, "ended": is_last, "enough": stopped, "rows": rows})
+        if is_last:
+            break
+    epochs.close()  # type: ignore[attr-defined]
+    checkpoint.unlink(missing_ok=True)
+    return Training(rows, stopped)
+
+
+def _stored(store: Store, name: str, about: Mapping[str, Any]) -> tuple[list[Row], bool | None]:
+    """The rows that are on disk; and of a training that has ended, whether it was enough."""
+    file = store.training(name)
+    if not file.is_file():
+        return [], None
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        same = all(stored[key] == value for key, value in json.loads(json.dumps(about)).items())
+        rows, ended, enough = stored["rows"], stored["ended"], stored["enough"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: is damaged ({error}); delete it to repeat this training") from None
+    if not same:
+        raise RunError(f"{file}: is of another recipe or seed; choose another --out")
+    return rows, enough if ended else None
+
+
+def keep(store: Store, name: str, weights: Mapping[str, torch.Tensor], dataset: Dataset, recipe: Recipe) -> None:
+    """Store a network in one file with all that is needed to use it, see `aumclean.diagnostics.network`."""
+    mean, std = input_scale(dataset, recipe)
+    about = {
+        "schema_version": SCHEMA_VERSION,
+        "recipe": asdict(recipe),
+        "image_size": dataset.images.shape[1],
+        "mean": mean,
+        "std": std,
+        "class_names": list(dataset.class_names),
+    }
+    whole = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
+    stored = safetensors.torch.save(whole, metadata={"aumclean": json.dumps(about)})
+    atomic.write_bytes(store.weights(name), stored)

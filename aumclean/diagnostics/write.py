@@ -1,0 +1,42 @@
+"""A report into its directory: CSV, JSON, SVG, PNG and one page, each file whole or not at all."""
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from aumclean import atomic
+from aumclean.diagnostics import figures, page
+from aumclean.diagnostics.report import Report
+from aumclean.diagnostics.store import Store
+from aumclean.reports import csv
+
+
+def write(store: Store, report: Report) -> None:
+    """Write every file that follows from a report; the record last, with the state `done`."""
+    files = []
+    for table in report.tables:
+        arrow = pa.Table.from_pylist(table.plain())
+        atomic.write_text(store.table(table.name), csv.to_csv(csv.guarded(arrow)))
+        files.append(store.table(table.name))
+    drawn: dict[str, bytes] = {}
+    for figure in report.figures:
+        drawn[figure.name] = figures.draw(figure, "svg")
+        atomic.write_bytes(store.figure(figure.name, "svg"), drawn[figure.name])
+        atomic.write_bytes(store.figure(figure.name, "png"), figures.draw(figure, "png"))
+        files += [store.figure(figure.name, suffix) for suffix in ("svg", "png")]
+    for picture in report.pictures:
+        drawn[picture.name] = figures.to_png(picture.pixels)
+        atomic.write_bytes(store.figure(picture.name, "png"), drawn[picture.name])
+        files.append(store.figure(picture.name, "png"))
+    record = store.read()
+    atomic.write_text(store.page, page.render(report, drawn, record))
+    record |= {
+        "state": "done",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "kind": report.kind,
+        "said": list(report.said),
+        "files": sorted(file.name for file in (*files, store.page)),
+        "facts": report.facts,
+        "tables": {table.name: table.plain() for table in report.tables},
+    }
+    store.write(record)

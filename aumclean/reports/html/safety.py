@@ -1,0 +1,47 @@
+"""What every page rests on: a policy that lets nothing foreign run or load, and templates that escape every name."""
+
+import base64
+import hashlib
+import shlex
+from pathlib import PurePath
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from aumclean.errors import printable
+
+
+def policy(style: str, script: str | None = None) -> str:
+    """The content security policy of a page with this style and this script and, as images, data alone."""
+    scripts = "" if script is None else f"script-src {_source(script)}; "
+    return (
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; {scripts}base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+
+def command_line(argv: list[str]) -> str:
+    """The command line as it can be typed again."""
+    program = "aumclean" if PurePath(argv[0]).stem in {"aumclean", "__main__"} else argv[0]
+    return shlex.join([program, *argv[1:]])
+
+
+def environment() -> Environment:
+    """Templates with the filters of the pages; what is not there is an error."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "name": lambda text: printable(str(text)),
+        "count": lambda number: f"{number:,}",
+        "percent": lambda share: f"{100 * share:.1f} %",
+        "number": _number,
+        "heat": lambda count, highest: 0 if not count else 1 + min(7, int(8 * count / (highest + 1))),
+    }
+    return environment
+
+
+def _number(value: Any) -> str:
+    """Two decimals, with a true minus sign."""
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")

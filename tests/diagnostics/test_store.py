@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from aumclean.diagnostics.store import opened
+from aumclean.errors import RunError
+
+QUESTION = {"kind": "frequency test", "seeds": (0, 1)}
+
+
+def ask(path, question, **options):
+    with opened(path, "x", question, **options):
+        pass
+
+
+def test_the_same_question_goes_on_and_another_is_refused_by_name(tmp_path):
+    with opened(tmp_path / "out", "x", QUESTION) as store:
+        store.training("a").parent.mkdir()
+        store.training("a").write_text("{}")
+    with opened(tmp_path / "out", "x", QUESTION) as store:
+        assert store.training("a").is_file()
+    with pytest.raises(RunError, match=r"another question \(seeds differ\).*--overwrite"):
+        ask(tmp_path / "out", {**QUESTION, "seeds": (0,)})
+
+
+def test_overwrite_deletes_what_a_diagnostic_wrote_and_nothing_else(tmp_path):
+    with opened(tmp_path, "x", QUESTION) as store:
+        store.training("a").parent.mkdir()
+        store.training("a").write_text("{}")
+        store.table("accuracy").write_text("")
+        (tmp_path / "mine.txt").write_text("")
+        store.write(store.read() | {"files": ["accuracy.csv", "../escape.txt"]})
+    (tmp_path.parent / "escape.txt").write_text("")
+    with opened(tmp_path, "x", {"kind": "other"}, overwrite=True) as store:
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "mine.txt", "diagnostic.json"}
+    assert (tmp_path.parent / "escape.txt").is_file()
+
+
+def test_one_process_writes_at_a_time(tmp_path):
+    with opened(tmp_path, "x", QUESTION), pytest.raises(RunError, match="another aumclean is writing"):
+        ask(tmp_path, QUESTION)
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+    (tmp_path / "photo.jpg").write_text("")
+    with pytest.raises(RunError, match="holds no diagnostic; choose another --out"):
+        ask(tmp_path, QUESTION, overwrite=True)
+
+
+def test_without_a_place_the_next_free_number_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        with opened(None, "photos-frequency-test", QUESTION) as store:
+            assert str(store.path) == f"runs/photos-frequency-test-{number}"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"question": 1}', json.dumps({"schema_version": 99, "question": 1})])
+def test_a_damaged_record_is_one_clear_line(tmp_path, content):
+    (tmp_path / "diagnostic.json").write_text(content)
+    with pytest.raises(RunError, match=r"diagnostic\.json"):
+        ask(tmp_path, QUESTION)

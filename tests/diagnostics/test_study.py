@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from aumclean.diagnostics.study import Options, open_study
+from aumclean.errors import ConfigError, DataError
+from tests.conftest import write_folder
+from tests.diagnostics.conftest import write_bands
+
+
+def options(data, **asked):
+    return Options(data, device="cpu", **asked)
+
+
+def test_the_test_split_of_the_data_is_found(study):
+    assert (len(study.train), len(study.test)) == (160, 80)
+    assert study.train.class_names == study.test.class_names == ("class-0", "class-1", "class-2", "class-3")
+    assert study.train.images.shape[1:] == (16, 16, 3)
+    assert study.test_paths[0].as_py().startswith("test/class-0/")
+
+
+def test_without_a_test_part_the_remedies_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"has no test part .*--test PATH.*--holdout 0.2"):
+        open_study(options(write_folder(tmp_path / "photos")), limit=None, test_limit=None)
+
+
+def test_a_share_is_held_out_at_random_and_disjoint(bands):
+    held = open_study(options(bands, holdout=0.25), limit=None, test_limit=None)
+    assert (len(held.train), len(held.test)) == (120, 40)
+    assert not set(held.train_paths.to_pylist()) & set(held.test_paths.to_pylist())
+    other = open_study(options(bands, holdout=0.25, seeds=(1,)), limit=None, test_limit=None)
+    assert other.test_paths != held.test_paths
+
+
+def test_limits_keep_the_shares_of_the_classes_and_what_was_asked_goes_before_the_preset(bands):
+    small = open_study(options(bands, limit=40), limit=8, test_limit=20)
+    assert np.bincount(small.train.labels).tolist() == [10] * 4
+    assert np.bincount(small.test.labels).tolist() == [5] * 4
+
+
+def test_test_labels_count_as_the_training_labels_do(bands, tmp_path):
+    write_bands(tmp_path, {"only": 3})
+    for label in (0, 2):
+        for file in (tmp_path / "only" / f"class-{label}").iterdir():
+            file.unlink()
+        (tmp_path / "only" / f"class-{label}").rmdir()
+    found = open_study(options(bands, test=tmp_path / "only"), limit=None, test_limit=None)
+    assert found.test.labels.tolist() == [1] * 3 + [3] * 3
+    with pytest.raises(DataError, match="has the class 'class-0', which the training part lacks"):
+        open_study(options(tmp_path / "only", test=bands), limit=None, test_limit=None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [({"holdout": 1.5}, "--holdout"), ({"holdout": 0.5, "test_split": "test"}, "give one")]
+)
+def test_options_that_make_no_sense_are_named(bands, asked, message):
+    with pytest.raises(ConfigError, match=message):
+        open_study(replace(options(bands), **asked), limit=None, test_limit=None)

@@ -1,0 +1,108 @@
+import csv
+import json
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, draw, enlarged, sheet
+from aumclean.diagnostics.report import Report, Table, over_seeds, shown
+from aumclean.diagnostics.store import opened
+from aumclean.diagnostics.write import write
+
+NASTY = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def report():
+    rows = [
+        {"class": NASTY, "radius": 4, "accuracy": 0.5, "gap": float("nan"), "right": True},
+        {"class": "=1+1", "radius": 8, "accuracy": np.float32(0.25), "gap": None, "right": False},
+    ]
+    line = Line.over_seeds("$low$", [1, 2, 3], [[0.1, 0.2, None], [0.3, 0.4, 0.5]])
+    panels = [Panel("one", "epoch", "accuracy", [line], level=0.1), Panel("two", "x", "y", [line], None, "xy")]
+    return Report(
+        kind="frequency test",
+        title=f"Bands of {NASTY}",
+        lead="What was asked.",
+        said=["It shows this.", NASTY],
+        tables=[Table("accuracy", "Accuracy", rows, note="Read it so."), Table("empty", "Nothing", [])],
+        figures=[Figure("curves", "Curves", "In words.", panels)],
+        pictures=[Picture("sheet", "Sheet", "Pixels.", np.zeros((4, 6, 3), np.uint8))],
+        settings={"seeds": (0, 1)},
+        facts={"count": 3},
+    )
+
+
+@pytest.fixture
+def written(report, tmp_path):
+    with opened(tmp_path, "x", {"kind": "frequency test"}) as store:
+        write(store, report)
+    return store
+
+
+def test_every_form_holds_the_same_table(written):
+    record = json.loads(written.record.read_text())
+    assert record["state"] == "done" and record["facts"] == {"count": 3}
+    assert record["tables"]["accuracy"] == [
+        {"class": NASTY, "radius": 4, "accuracy": 0.5, "gap": None, "right": True},
+        {"class": "=1+1", "radius": 8, "accuracy": 0.25, "gap": None, "right": False},
+    ]
+    with written.table("accuracy").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == [NASTY, "'=1+1"]
+    assert [row["accuracy"] for row in rows] == ["0.5", "0.25"]
+    assert set(record["files"]) == {
+        "accuracy.csv", "empty.csv", "curves.svg", "curves.png", "sheet.png", "page.html",
+    }  # fmt: skip
+    for name in record["files"]:
+        assert (written.path / name).is_file()
+
+
+def test_the_page_escapes_names_loads_nothing_and_shows_every_figure(written):
+    text = written.page.read_text()
+    assert "<script" not in text and "&lt;script&gt;" in text
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text).group(1)
+    assert policy.startswith("default-src &#39;none&#39;; img-src data:;") and "script-src" not in policy
+    assert not re.search(r"""(src|href)=["'](?!data:)""", text)
+    assert text.count("<img ") == 2
+    assert "Read it so." in text and "No rows." in text
+
+
+def test_figures_are_whole_files_and_the_same_each_time(report):
+    figure = report.figures[0]
+    svg = draw(figure, "svg")
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert svg == draw(figure, "svg")
+    assert draw(figure, "png").startswith(b"\x89PNG")
+
+
+def test_a_picture_is_stored_pixel_by_pixel(written):
+    with Image.open(written.figure("sheet", "png")) as image:
+        assert image.size == (6, 4)
+
+
+def test_contact_sheets_keep_their_images_whole():
+    images = [[np.full((2, 3, 3), 10 * row + column, np.uint8) for column in range(2)] for row in range(3)]
+    page = sheet(images, gap=1)
+    assert page.shape == (3 * 3 + 1, 2 * 4 + 1, 3)
+    assert (page[4:6, 5:8] == 11).all() and (page[0] == 255).all()
+    assert enlarged(page, 20).shape == (30, 27, 3)
+
+
+def test_over_seeds_takes_the_mean_and_the_range():
+    rows = [[{"radius": 4, "accuracy": 0.2, "gap": None}], [{"radius": 4, "accuracy": 0.4, "gap": 1.0}]]
+    assert over_seeds(rows[:1], ["radius"]) == [{"radius": 4, "accuracy": 0.2, "gap": None}]
+    (merged,) = over_seeds(rows, ["radius"])
+    assert merged == pytest.approx(
+        {"radius": 4, "accuracy": 0.3, "accuracy_low": 0.2, "accuracy_high": 0.4, "gap": 1, "gap_low": 1, "gap_high": 1}
+    )
+
+
+def test_cells_are_short():
+    cells = [None, True, 12345, 0.12345, 0.0, 1e-5, 123456.0, np.float64(2), "x", float("inf")]
+    assert [shown(cell) for cell in cells] == [
+        "-", "yes", "12,345", "0.123", "0.000", "1.00e-05", "1.23e+05", "2.000", "x", "-",
+    ]  # fmt: skip
