@@ -10,7 +10,14 @@ BATCH = 256
 
 
 def predict(
-    model: nn.Module, images: np.ndarray, mean: list[float], std: list[float], *, mirror: bool, device: torch.device
+    model: nn.Module,
+    images: np.ndarray,
+    mean: list[float],
+    std: list[float],
+    *,
+    mirror: bool,
+    device: torch.device,
+    own_scale: bool = False,
 ) -> np.ndarray:
     """Logits in evaluation mode, float32 [n, outputs].
 
@@ -20,6 +27,7 @@ def predict(
         mean, std: per channel, of the data the network was trained on.
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.
+        own_scale: scale each image by its own moments instead, as a recipe with `pixels` `image` does.
     """
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
@@ -27,6 +35,8 @@ def predict(
     with torch.inference_mode():
         for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
             pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
+            if own_scale:
+                shift, scale = augment.own_scale(pixels)
             logits = model(augment.normalise(pixels, shift, scale)).float()
             if mirror:
                 logits = (logits + model(augment.normalise(pixels.flip(2), shift, scale)).float()) / 2
