@@ -36,6 +36,7 @@ from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
 from aumclean.training.loop import load_checkpoint, train
+from aumclean.verdict.horizon import read_horizon, recorded_warnings
 from aumclean.verdict.judge import Settings, Verdict, judge
 from aumclean.verdict.warnings import label_warnings
 
@@ -71,6 +72,7 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
     """
     plan = settle(samples, config)
+    horizon = None if config.horizon is None else asdict(read_horizon(config.horizon))
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     readable, images = _decode(samples, config, plan, track)
@@ -79,7 +81,7 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
     logger.info("writing to %s", run.path)
     with _writing(run, plan.accelerator):
         if plan.accelerator.is_main_process:
-            run.write(_record(readable, images, config, plan))
+            run.write({**_record(readable, images, config, plan), "horizon": horizon})
         return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
@@ -251,7 +253,8 @@ def _train_and_judge(
     plan.accelerator.wait_for_everyone()
     record = run.read()
     dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
-    for warning in label_warnings(dataset.labels, dataset.class_names):
+    foreseen = [*label_warnings(dataset.labels, dataset.class_names), *recorded_warnings(record, len(dataset))]
+    for warning in foreseen:
         logger.warning("%s", warning.message)
     for draw in range(record["draws"]):
         _train_draw(run, record, dataset, indicators[draw], draw, plan, track)
@@ -259,7 +262,7 @@ def _train_and_judge(
     verdict = judge(run)
     if not plan.accelerator.is_main_process:
         return Scan(run, verdict)
-    known = {warning.message for warning in label_warnings(dataset.labels, dataset.class_names)}
+    known = {warning.message for warning in foreseen}
     for message in (warning["message"] for warning in verdict.summary["warnings"]):
         if message not in known:
             logger.warning("%s", message)

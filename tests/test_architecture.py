@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
-    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks"},
+    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
     "cli": BASE

@@ -57,7 +57,7 @@ def _study_options(
 def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add DATA and the options of every diagnostic; the command gets them as its first argument, an `Options`."""
     shared = inspect.signature(_study_options, eval_str=True).parameters
-    own = inspect.signature(command, eval_str=True)
+    own = inspect.signature(command)  # the first annotation is a name that is only there for type checkers
     _, *rest = own.parameters.values()
 
     @functools.wraps(command)

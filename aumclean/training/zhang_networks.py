@@ -10,6 +10,7 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from aumclean.training.heads import Float32Linear
 
@@ -75,6 +76,26 @@ class SmallInception(nn.Module):
         return cast(torch.Tensor, self.head(self.features(images)))
 
 
+class ResponseNorm(nn.Module):
+    """Local response normalisation over 9 channels, with the constants of TensorFlow's CIFAR-10 tutorial.
+
+    What `nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)` computes, as a product with a band matrix: three
+    times as fast on a CPU.
+    """
+
+    band: torch.Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        distance = (torch.arange(channels)[:, None] - torch.arange(channels)).abs()
+        self.register_buffer("band", (distance <= 4).float()[:, :, None, None], persistent=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features [batch, channels, height, width], each divided by those of its neighbours in channel."""
+        around = F.conv2d(features.square(), self.band.to(features.dtype))
+        return features / (1 + 1e-3 / 9 * around).pow(0.75)
+
+
 class SmallAlexNet(nn.Module):
     """Two convolutions of 5 pixels, each pooled and normalised over channels, and three full layers."""
 
@@ -83,12 +104,11 @@ class SmallAlexNet(nn.Module):
         layers: list[nn.Module] = []
         side = image_size
         for inputs in (3, 64):
-            # the constants of TensorFlow's CIFAR-10 tutorial, which the paper's network resembles
             layers += [
                 nn.Conv2d(inputs, 64, 5, padding=2),
                 nn.ReLU(inplace=True),
                 nn.MaxPool2d(3, 2, padding=1),
-                nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0),
+                ResponseNorm(64),
             ]
             side = -(-side // 2)
         self.features = nn.Sequential(

@@ -17,6 +17,7 @@ from aumclean.verdict.aum import Areas, areas
 from aumclean.verdict.combine import Combine, Combined, combine_draws, label_score
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.histogram import histogram
+from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
 
 SCHEMA_VERSION = 1
@@ -212,6 +213,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dic
         *warnings.label_warnings(labels, names),
         *warnings.indicator_warnings(int(area.is_indicator[0].sum())),
         *warnings.flag_warnings(share),
+        *recorded_warnings(record, len(labels)),
     ]
     return {
         "schema_version": SCHEMA_VERSION,

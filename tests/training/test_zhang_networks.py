@@ -5,7 +5,7 @@ from torch import nn
 from aumclean.training.heads import Float32Linear
 from aumclean.training.models import build_model, model_of
 from aumclean.training.recipe import Recipe
-from aumclean.training.zhang_networks import ZHANG_NETWORKS, CentredBatchNorm
+from aumclean.training.zhang_networks import ZHANG_NETWORKS, CentredBatchNorm, ResponseNorm
 
 PUBLISHED = {  # Zhang et al. 2017, table 1
     "small_inception": 1_649_402,
@@ -72,3 +72,9 @@ def test_centred_batch_normalisation_is_batch_normalisation_without_its_scale():
         reference.bias.copy_(torch.arange(5.0))
     for training in (True, False):
         torch.testing.assert_close(own.train(training)(features), reference.train(training)(features))
+
+
+def test_response_normalisation_is_that_of_torch():
+    features = torch.randn(4, 64, 5, 5)
+    reference = nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)
+    torch.testing.assert_close(ResponseNorm(64)(features * 30), reference(features * 30))

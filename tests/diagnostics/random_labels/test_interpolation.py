@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels import gram as gram_module
 from aumclean.diagnostics.random_labels.gram import Gram, bandwidth
-from aumclean.diagnostics.random_labels.kernel import GIB, conjugate_gradients, kernel, plan
+from aumclean.diagnostics.random_labels.interpolation import GIB, conjugate_gradients, interpolate, plan
 from aumclean.errors import ConfigError, DataError
 
 
@@ -37,7 +37,7 @@ def flat(dataset):
 
 def test_the_gaussian_kernel_interpolates_and_beats_a_linear_classifier_on_digits(digits):
     train, test = digits
-    fits = {(fit.labels, fit.ridge): fit for fit in kernel(train, test, "gaussian")}
+    fits = {(fit.labels, fit.ridge): fit for fit in interpolate(train, test, "gaussian")}
     true, random = fits["true", 0.0], fits["random", 0.0]
     linear = LogisticRegression(max_iter=2000).fit(flat(train), train.labels)
     assert true.train_error == random.train_error == 0
@@ -51,7 +51,7 @@ def test_the_gaussian_kernel_interpolates_and_beats_a_linear_classifier_on_digit
 def test_outputs_are_those_of_scikit_learns_kernel_ridge(digits):
     train, test = few(digits[0], 300), few(digits[1], 200)
     gamma = 0.05
-    fit = next(fit for fit in kernel(train, test, "gaussian", gamma=gamma, ridges=(0.1,)) if fit.ridge)
+    fit = next(fit for fit in interpolate(train, test, "gaussian", gamma=gamma, ridges=(0.1,)) if fit.ridge)
     reference = KernelRidge(alpha=0.1, kernel="rbf", gamma=gamma).fit(flat(train), np.eye(10)[train.labels])
     assert fit.test_error == pytest.approx((reference.predict(flat(test)).argmax(1) != test.labels).mean())
     assert fit.train_error == pytest.approx((reference.predict(flat(train)).argmax(1) != train.labels).mean())
@@ -81,8 +81,8 @@ def test_conjugate_gradients_reach_the_solution_of_a_direct_solver():
 
 def test_beyond_memory_conjugate_gradients_give_what_cholesky_gives(digits):
     train, test = few(digits[0], 200), digits[1]
-    direct = kernel(train, test, "gaussian", solver="cholesky")
-    stepped = kernel(train, test, "gaussian", solver="cg")
+    direct = interpolate(train, test, "gaussian", solver="cholesky")
+    stepped = interpolate(train, test, "gaussian", solver="cg")
     for one, other in zip(direct, stepped, strict=True):
         assert (other.solver, other.labels, other.ridge) == ("cg", one.labels, one.ridge)
         assert other.train_error == one.train_error
@@ -96,8 +96,8 @@ def test_the_linear_kernel_interpolates_up_to_its_dimensions_and_is_least_square
     images = rng.integers(0, 256, (150, 4, 4, 3), dtype=np.uint8)
     noise = Dataset(images, rng.integers(0, 3, 150), ("a", "b", "c"))
     within, beyond = few(noise, 40), noise
-    assert all(fit.train_error == 0 and fit.residual < 1e-6 for fit in kernel(within, noise, "linear", ridges=()))
-    fits = kernel(beyond, noise, "linear", ridges=())
+    assert all(fit.train_error == 0 and fit.residual < 1e-6 for fit in interpolate(within, noise, "linear", ridges=()))
+    fits = interpolate(beyond, noise, "linear", ridges=())
     assert {fit.solver for fit in fits} == {"primal"}
     weights = np.linalg.lstsq(flat(beyond), np.eye(3)[beyond.labels], rcond=None)[0]
     assert fits[0].norm == pytest.approx(np.linalg.norm(weights), rel=1e-4)
@@ -108,21 +108,21 @@ def test_the_solution_has_the_least_norm_of_all_that_fit():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
     train = Dataset(images, rng.integers(0, 3, 20), ("a", "b", "c"))
-    fit = kernel(train, train, "linear", ridges=())[0]
+    fit = interpolate(train, train, "linear", ridges=())[0]
     weights = np.linalg.pinv(flat(train)) @ np.eye(3)[train.labels]
     assert fit.norm == pytest.approx(np.linalg.norm(weights), rel=1e-5)
 
 
 def test_random_convolution_features_help_on_digits(digits):
     train, test = digits
-    fits = kernel(train, test, "convolution", filters=400, ridges=())
+    fits = interpolate(train, test, "convolution", filters=400, ridges=())
     assert [fit.train_error for fit in fits] == [0, 0]
     assert fits[0].test_error < 0.03
     assert fits[1].norm > 2 * fits[0].norm
 
 
 def test_a_kernel_to_which_images_look_alike_is_seen_by_its_jitter_and_residual(digits):
-    fits = kernel(few(digits[0], 200), few(digits[1], 100), "gaussian", gamma=1e-7, ridges=())
+    fits = interpolate(few(digits[0], 200), few(digits[1], 100), "gaussian", gamma=1e-7, ridges=())
     assert all(fit.jitter > 0 and fit.residual > 0.1 for fit in fits)
     assert fits[1].train_error > 0
 
@@ -130,14 +130,14 @@ def test_a_kernel_to_which_images_look_alike_is_seen_by_its_jitter_and_residual(
 def test_equal_images_are_taken_once(digits):
     train, test = few(digits[0], 100), few(digits[1], 100)
     doubled = Dataset(np.repeat(train.images, 2, axis=0), np.repeat(train.labels, 2), train.class_names)
-    fits = kernel(doubled, test, "gaussian", ridges=())
+    fits = interpolate(doubled, test, "gaussian", ridges=())
     assert {fit.samples for fit in fits} == {100}
     assert {fit.train_error for fit in fits} == {0}
 
 
 def test_what_it_takes_is_said_before_it_starts(digits, caplog):
     with caplog.at_level("INFO", logger="aumclean"):
-        kernel(few(digits[0], 50), few(digits[1], 20), "gaussian", ridges=())
+        interpolate(few(digits[0], 50), few(digits[1], 20), "gaussian", ridges=())
     assert "gaussian kernel of 50 images: 0.01 GiB of memory, by cholesky" in caplog.text
 
 
@@ -157,7 +157,7 @@ def test_the_solver_follows_the_memory():
 def test_the_plan_covers_what_is_taken(digits):
     train, test = few(digits[0], 1200), few(digits[1], 50)
     tracemalloc.start()
-    kernel(train, test, "gaussian", ridges=())
+    interpolate(train, test, "gaussian", ridges=())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < plan("gaussian", 1200, 50, 192, 10).bytes < peak + GIB / 8
@@ -172,12 +172,12 @@ def test_the_plan_covers_what_is_taken(digits):
 )
 def test_what_makes_no_sense_is_refused(digits, options, error, message):
     with pytest.raises(error, match=message):
-        kernel(few(digits[0], 20), few(digits[1], 20), "gaussian", **options)
+        interpolate(few(digits[0], 20), few(digits[1], 20), "gaussian", **options)
 
 
 def test_an_empty_test_part_is_refused(digits):
     with pytest.raises(DataError, match="the test part has no images"):
-        kernel(few(digits[0], 20), few(digits[1], 0), "gaussian")
+        interpolate(few(digits[0], 20), few(digits[1], 0), "gaussian")
 
 
 def test_the_bandwidth_is_that_of_the_authors_on_digits_as_large_as_mnists():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aumclean.dataset.dataset import Dataset
-from aumclean.diagnostics.random_labels.expressivity import TOLERANCE, construct, distinct_images, expressivity
+from aumclean.diagnostics.random_labels.theorem import TOLERANCE, construct, distinct_images, fit_exactly
 from aumclean.errors import ConfigError
 
 
@@ -67,7 +67,7 @@ def test_twenty_thousand_random_labels_are_fitted_within_seconds_and_bounded_mem
     dataset = noise(20_000, 32)
     tracemalloc.start()
     started = time.process_time()
-    (found,) = expressivity(dataset, seed=1)
+    (found,) = fit_exactly(dataset, seed=1)
     seconds = time.process_time() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -84,7 +84,7 @@ def test_equal_images_are_left_out_since_no_function_fits_both_labels():
     images = np.concatenate([dataset.images, dataset.images[5:15]])
     doubled = Dataset(images, np.zeros(50, np.int64), dataset.class_names)
     assert distinct_images(images).tolist() == list(range(40))
-    (found,) = expressivity(doubled)
+    (found,) = fit_exactly(doubled)
     assert (found.samples, found.duplicates) == (40, 10)
     assert found.fitted == 1
     with pytest.raises(ValueError, match="two images are equal"):
@@ -93,4 +93,4 @@ def test_equal_images_are_left_out_since_no_function_fits_both_labels():
 
 def test_a_depth_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="--depth: 41 is not between 1 and the number of different images, 40"):
-        expressivity(noise(40, 3), depths=(1, 41))
+        fit_exactly(noise(40, 3), depths=(1, 41))
