@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write bytes that come in pieces, because all of them would take too much memory."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(pieces)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from aumclean.errors import ConfigError, did_you_mean
 Preset = Literal["fast", "paper", "asapp"]
 Combine = Literal["all", "any", "mean"]
 Rule = Literal["percentile", "asapp"]
+Parallel = Literal["auto", "draws", "data"]
 ClassFolder = Literal["first", "last"]
 
 ENVIRONMENT_PREFIX = "AUMCLEAN_"
@@ -79,6 +80,9 @@ class ScanConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: int | None = Field(default=None, ge=1)
+    jobs: int | None = Field(default=None, ge=1)
+    parallel: Parallel = "auto"
+    only_draw: int | None = Field(default=None, ge=0)
 
     path_column: str | None = None
     label_column: str | None = None
@@ -168,6 +172,7 @@ def load(
     """
     own = {name: value for name, value in environment.items() if not name.startswith(GATE_PREFIX)}
     config = _merged(ScanConfig, "scan", given, file, _from_environment(own, ENVIRONMENT_PREFIX, ScanConfig), folder)
+    _require_shareable(config)
     epochs, first_epoch = config.by_preset("epochs"), config.first_epoch
     if first_epoch is not None and first_epoch >= epochs:
         raise ConfigError(
@@ -175,6 +180,18 @@ def load(
             f"epochs count from 0, so give at most {epochs - 1}"
         )
     return config
+
+
+def _require_shareable(config: ScanConfig) -> None:
+    """Refuse a single draw of a run that others could not join, or would lose."""
+    if config.only_draw is None:
+        return
+    if config.only_draw >= config.draws:
+        raise ConfigError(f"--only-draw: {config.only_draw} is not among the draws, 0 to {config.draws - 1}")
+    if config.out is None:
+        raise ConfigError("--only-draw: name the run directory that the draws share with --out")
+    if config.overwrite:
+        raise ConfigError("--only-draw: goes into a run that others may be writing to; leave out --overwrite")
 
 
 def load_gate(

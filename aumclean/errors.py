@@ -44,4 +44,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def printable(text: str) -> str:
     """Names come from strangers: what a terminal, a page or a build log (`##[`) would obey is shown as text."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text).replace("##[", "## [")
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return text.replace("##[", "## [")

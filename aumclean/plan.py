@@ -2,10 +2,13 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
+from psutil import virtual_memory
 
 from aumclean.config import ScanConfig
 from aumclean.dataset.cache import default_cache_dir
@@ -17,6 +20,7 @@ from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 from aumclean.training.loop import train
 from aumclean.training.models import SMALL_IMAGE, check_model
 from aumclean.training.recipe import Recipe
+from aumclean.training.side_by_side import side_by_side
 from aumclean.verdict.judge import Settings
 from aumclean.verdict.warnings import label_warnings
 
@@ -27,7 +31,11 @@ LARGE_ARCH = "resnet18"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a configuration comes to for these data on this machine."""
+    """What a configuration comes to for these data on this machine.
+
+    `own_draws` are those that this process trains, `jobs` at a time; `together` says whether all processes share the
+    samples of every draw, else each has draws of its own.
+    """
 
     draws: int
     recipe: Recipe
@@ -36,6 +44,14 @@ class Plan:
     workers: int
     cache_dir: Path
     accelerator: Accelerator
+    together: bool
+    own_draws: tuple[int, ...]
+    jobs: int
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes what belongs to its draws as a whole, such as their state and network."""
+        return not self.together or bool(self.accelerator.is_main_process)
 
 
 def settle(samples: Samples, config: ScanConfig) -> Plan:
@@ -55,7 +71,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     arch = config.arch
     if arch == "auto":
         arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
-    check_model(arch, len(samples.class_names) + 1, image_size)
+    draws_chance = check_model(arch, len(samples.class_names) + 1, image_size)
     epochs = config.by_preset("epochs")
     rule = config.by_preset("rule")
     if config.draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
@@ -80,6 +96,8 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         first_epoch=min(config.by_preset("first_epoch"), epochs - 1),
         rule=rule,
     )
+    together = _together(len(samples) * image_size * image_size * 3, config, accelerator)
+    own_draws = _own_draws(config, accelerator, together)
     return Plan(
         draws=config.draws,
         recipe=recipe,
@@ -88,7 +106,42 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         workers=config.workers or available_cpus(),
         cache_dir=config.cache_dir or default_cache_dir(),
         accelerator=accelerator,
+        together=together,
+        own_draws=own_draws,
+        jobs=1 if together or draws_chance else _jobs(config, accelerator.device, len(own_draws)),
     )
+
+
+def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) -> bool:
+    """Whether the processes that a launcher started share each draw's samples, or each have draws of their own.
+
+    Draws of their own need no communication, so that is the choice when there is one for each and when the images,
+    of which every process then reads all, fit half of the memory.
+    """
+    processes = accelerator.num_processes
+    enough = config.only_draw is None and config.draws >= processes
+    if config.parallel == "draws" and not enough:
+        raise ConfigError(
+            f"--parallel draws: {processes} processes have {1 if config.only_draw is not None else config.draws} draws "
+            "to train; start no more processes than draws, or choose --parallel data"
+        )
+    if processes == 1 or config.parallel == "draws":
+        return False
+    return config.parallel == "data" or not (enough and 2 * image_bytes <= virtual_memory().total)
+
+
+def _own_draws(config: ScanConfig, accelerator: Accelerator, together: bool) -> tuple[int, ...]:
+    if config.only_draw is not None:
+        return (config.only_draw,)
+    if together:
+        return tuple(range(config.draws))
+    return tuple(range(accelerator.process_index, config.draws, accelerator.num_processes))
+
+
+def _jobs(config: ScanConfig, device: torch.device, draws: int) -> int:
+    """How many draws are trained side by side in this process: as asked, else as many as there are threads."""
+    most = {"cpu": torch.get_num_threads(), "cuda": draws}.get(device.type, 1)
+    return max(1, min(config.jobs or most, draws))
 
 
 def estimate(samples: Samples, plan: Plan) -> dict[str, Any]:
@@ -98,8 +151,14 @@ def estimate(samples: Samples, plan: Plan) -> dict[str, Any]:
     noise = np.random.default_rng(0).integers(0, 256, (trial_size, size, size, 3), dtype=np.uint8)
     trial = Dataset(noise, np.arange(trial_size) % len(samples.class_names), (*samples.class_names, "indicator"))
     twice = replace(recipe, epochs=2)  # the first pass warms up
-    *_, last = train(trial, twice, seed=0, accelerator=plan.accelerator)
-    rate = trial_size / last.seconds
+    seconds: list[float] = []
+
+    def timed(stop: Event) -> None:
+        *_, last = train(trial, twice, seed=0, accelerator=plan.accelerator, together=plan.together)
+        seconds.append(last.seconds)
+
+    side_by_side([timed] * plan.jobs, plan.jobs, plan.accelerator.device)
+    rate = trial_size * plan.jobs / max(seconds)
     passes = recipe.epochs * plan.draws
     return {
         "images": len(samples),
@@ -107,10 +166,11 @@ def estimate(samples: Samples, plan: Plan) -> dict[str, Any]:
         "image_size": size,
         "device": describe(plan.accelerator.device),
         "draws": plan.draws,
+        "jobs": plan.jobs,
         "epochs": recipe.epochs,
         "recipe": asdict(recipe),
         "images_per_second": round(rate, 1),
-        "training_seconds": round(len(samples) * passes / rate, 1),
+        "training_seconds": round(len(samples) * recipe.epochs * len(plan.own_draws) / rate, 1),
         "cache_bytes": len(samples) * size * size * 3,
         "margin_log_bytes": len(samples) * passes * 6,
         "warnings": [warning.message for warning in label_warnings(samples.labels, samples.class_names)],

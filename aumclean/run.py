@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +111,39 @@ class Run:
         """Latest training state of one draw, for `--resume`; deleted when the draw is done."""
         return self.path / "checkpoints" / f"draw={draw}.pt"
 
+    def progress(self, draw: int) -> Path:
+        """How far a draw is; written by whoever trains it, and taken into `run.json` when the run is judged."""
+        return self.path / "checkpoints" / f"draw={draw}.json"
+
     def read(self) -> dict[str, Any]:
-        """`run.json` as a dictionary.
+        """`run.json` as a dictionary, with the progress of draws that are being trained.
 
         Raises:
             RunError: when this is no run directory, or one written by a newer aumclean.
         """
-        return self._record(self.run_json, REQUIRED)
+        record = self._record(self.run_json, REQUIRED)
+        for draw in range(record["draws"]):
+            with suppress(FileNotFoundError):
+                progress = json.loads(self.progress(draw).read_text(encoding="utf-8"))
+                for name in ("epochs_done", "training_seconds"):
+                    record[name][draw] = progress[name]
+        return record
+
+    def write_progress(self, draw: int, epochs_done: int, training_seconds: float) -> None:
+        """Note how far a draw is, apart from `run.json`: other draws may be trained elsewhere at the same time."""
+        atomic.write_json(self.progress(draw), {"epochs_done": epochs_done, "training_seconds": training_seconds})
+
+    def finish(self, **changed: Any) -> None:
+        """Note in `run.json` that all is done, together with the progress of every draw and what else changed."""
+        record = self.read()
+        finished = record.get("finished") or datetime.now(UTC).isoformat(timespec="seconds")
+        self.write({**record, **changed, "state": "done", "finished": finished})
+        for draw in range(record["draws"]):
+            self.progress(draw).unlink(missing_ok=True)
+
+    def untrained(self) -> list[int]:
+        """The draws whose network is not there yet."""
+        return [draw for draw in range(self.read()["draws"]) if not self.model(draw).is_file()]
 
     def read_scores(self) -> dict[str, Any]:
         """`scores.json` as a dictionary.
@@ -157,7 +184,8 @@ class Run:
     def is_empty(self) -> bool:
         """Whether there is nothing in the directory but what a killed writer may have left before its first file."""
         return all(
-            entry.name == ".lock" or (entry.name.startswith(".") and entry.name.endswith(atomic.TEMPORARY_SUFFIX))
+            (entry.name.startswith(".") and entry.name.endswith(".lock"))
+            or (entry.name.startswith(".") and entry.name.endswith(atomic.TEMPORARY_SUFFIX))
             for entry in self.path.iterdir()
         )
 
@@ -198,20 +226,50 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing; the operating system lets go when the process ends, however it ends.
+        """Hold the run for writing, alone; the operating system lets go when the process ends, however it ends.
 
         Raises:
-            RunError: when another process holds it.
+            RunError: when another process holds it, or trains one of its draws.
         """
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(f"{self.path}: another aumclean is writing to this run; wait for it to end") from None
-        try:
+        with self.lock_briefly(patience=0):
+            for file in self.path.glob(".draw=*.lock"):
+                with _held(file, f"{self.path}: another aumclean trains one of its draws; wait for it to end"):
+                    pass  # and nobody begins with another as long as this one holds the run
             yield
-        finally:
-            lock.release()
+
+    @contextmanager
+    def lock_briefly(self, *, patience: float = 60) -> Iterator[None]:
+        """Hold the run to enter it or to judge it, while others may train its draws.
+
+        Raises:
+            RunError: when another process still holds it after `patience` seconds.
+        """
+        busy = f"{self.path}: another aumclean is writing to this run; wait for it to end"
+        with _held(self.path / ".lock", busy, patience):
+            yield
+
+    @contextmanager
+    def lock_draw(self, draw: int) -> Iterator[None]:
+        """Hold a draw while it is trained.
+
+        Raises:
+            RunError: when another process, perhaps on another machine, trains it.
+        """
+        busy = f"{self.path}: another aumclean trains draw {draw} of this run; wait for it to end"
+        with _held(self.path / f".draw={draw}.lock", busy):
+            yield
+
+
+@contextmanager
+def _held(file: Path, busy: str, patience: float = 0) -> Iterator[None]:
+    try:
+        lock = FileLock(file).acquire(timeout=patience)
+    except Timeout:
+        raise RunError(busy) from None
+    except NotImplementedError:
+        raise RunError(f"{file.parent}: its file system knows no locks; choose another --out") from None
+    with lock:
+        yield
 
 
 def new_run(out: Path | None, name: str, *, overwrite: bool) -> Run:

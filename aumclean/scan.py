@@ -2,13 +2,16 @@
 
 import hashlib
 import importlib.metadata
+import json
 import logging
 import platform
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +30,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Embedded, Samples
-from aumclean.errors import DataError, RunError
+from aumclean.errors import DataError, RunError, TrainingError
 from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
 from aumclean.networks import keep_network
 from aumclean.plan import Plan, settle
@@ -36,6 +39,7 @@ from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
 from aumclean.training.loop import load_checkpoint, train
+from aumclean.training.side_by_side import Stopped, side_by_side
 from aumclean.verdict.horizon import read_horizon, recorded_warnings
 from aumclean.verdict.judge import Settings, Verdict, judge
 from aumclean.verdict.warnings import label_warnings
@@ -44,7 +48,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Sized)
 Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
-"""Wraps a stream of batches of samples for a progress display: (stream, description, done before, total)."""
+"""Wraps a stream of batches of samples for a progress display: (stream, description, done before, total).
+
+Several streams may run at once; those with the same total add up to it, beyond what was done before this scan began.
+"""
 
 
 def untracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
@@ -54,10 +61,10 @@ def untracked(stream: Iterable[T], description: str, done: int, total: int) -> I
 
 @dataclass(frozen=True)
 class Scan:
-    """A finished scan."""
+    """What came of a scan; the verdict is None in the processes that do not judge, and before all draws are done."""
 
     run: Run
-    verdict: Verdict
+    verdict: Verdict | None
 
 
 def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked) -> Scan:
@@ -72,17 +79,21 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
     """
     plan = settle(samples, config)
-    horizon = None if config.horizon is None else asdict(read_horizon(config.horizon))
+    if config.horizon is not None:
+        read_horizon(config.horizon)  # so that a wrong one fails before anything is decoded
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
-    readable, images = _decode(samples, config, plan, track)
-    indicators = _indicators(readable, config, plan.settings)
-    run = _new_shared_run(readable, config, plan.accelerator)
-    logger.info("writing to %s", run.path)
-    with _writing(run, plan.accelerator):
-        if plan.accelerator.is_main_process:
-            run.write({**_record(readable, images, config, plan), "horizon": horizon})
-        return _train_and_judge(run, readable, images, indicators, plan, track)
+    with _noticing_lost_processes(plan.accelerator):
+        readable, images = _decode(samples, config, plan, track)
+        indicators = _indicators(readable, config, plan.settings)
+        if config.only_draw is not None:
+            return _scan_only_draw(config.only_draw, readable, images, indicators, config, plan, track)
+        run = _new_shared_run(readable, config, plan.accelerator)
+        logger.info("writing to %s", run.path)
+        with _writing(run, plan.accelerator):
+            if plan.accelerator.is_main_process:
+                run.write(_record(readable, images, config, plan))
+            return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
 def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
@@ -99,18 +110,78 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
         unknown = error.errors()[0]["loc"]
         raise RunError(f"{run.run_json}: holds options this version does not know ({unknown})") from None
     accelerator = make_accelerator(config.device)
-    with _writing(run, accelerator):
+    with _noticing_lost_processes(accelerator), _writing(run, accelerator):
         if accelerator.is_main_process:
             atomic.remove_leftovers(run.path)
         samples = read_samples(Path(record["data"]["source"]), **config.reading())
         plan = settle(samples, config)
         readable, images = _decode(samples, config, plan, track)
-        if _fingerprint(readable, images) != record["data"]["fingerprint"]:
-            raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
-        if asdict(plan.recipe) != record["recipe"] or plan.image_size != record["image_size"]:
-            raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
+        _require_same(run, record, readable, images, plan)
         indicators = _indicators(readable, config, plan.settings)
         return _train_and_judge(run, readable, images, indicators, plan, track)
+
+
+def _require_same(run: Run, record: dict[str, Any], samples: Samples, images: Decoded, plan: Plan) -> None:
+    """Refuse to go on in a run with what it was not begun with.
+
+    Raises:
+        RunError: when data or recipe are others.
+    """
+    if _fingerprint(samples, images) != record["data"]["fingerprint"]:
+        raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
+    if json.loads(json.dumps(asdict(plan.recipe))) != record["recipe"] or plan.image_size != record["image_size"]:
+        raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
+
+
+def _scan_only_draw(
+    draw: int,
+    samples: Samples,
+    images: Decoded,
+    indicators: np.ndarray,
+    config: ScanConfig,
+    plan: Plan,
+    track: Track[Any],
+) -> Scan:
+    """Train one draw of a run that others, on other machines perhaps, train the other draws of; the last one judges.
+
+    Raises:
+        RunError: when the run is of other data or options, or somebody trains this draw already.
+    """
+    accelerator = plan.accelerator
+    assert config.out is not None, "settled by the configuration"
+    run, dataset = Run(config.out), _dataset(samples, images)
+    if accelerator.is_main_process:
+        config.out.mkdir(parents=True, exist_ok=True)
+        with run.lock_briefly():
+            _enter(run, samples, images, config, plan)
+    accelerator.wait_for_everyone()
+    logger.info("draw %d goes to %s", draw, run.path)
+    _train_draws(run, dataset, indicators, plan, track)
+    if not accelerator.is_main_process:
+        return Scan(run, None)
+    with run.lock_briefly():
+        if (missing := run.untrained()) or run.read()["state"] == "done":
+            logger.info("draws still to be trained: %s", ", ".join(map(str, missing)) or "none, the run is judged")
+            return Scan(run, None)
+        return Scan(run, _judge(run, dataset))
+
+
+def _enter(run: Run, samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -> None:
+    """Begin a shared run, or make sure that this scan is one of its draws."""
+    if run.is_empty():
+        run.write(_record(samples, images, config.model_copy(update={"only_draw": None}), plan))
+    elif not run.run_json.is_file():
+        raise RunError(f"{run.path}: exists and is not a run directory; choose another --out")
+    record = run.read()
+    _require_same(run, record, samples, images, plan)
+    mine = _with_absolute_paths(config).model_dump(mode="json")
+    for name, given in {"draws": config.draws, "judge": asdict(plan.settings)}.items():
+        if record[name] != given:
+            raise RunError(f"{run.path}: was begun with other options ({name}: {record[name]}); give the same ones")
+    for name in ("seed", "ledger"):
+        if record["config"][name] != mine[name]:
+            raise RunError(f"{run.path}: was begun with --{name} {record['config'][name]}; give the same to every draw")
+    _write_begin(run, samples, images)
 
 
 def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerator) -> Run:
@@ -120,6 +191,20 @@ def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerat
     made = [new_run(config.out, samples.name, overwrite=config.overwrite).path if accelerator.is_main_process else None]
     (path,) = broadcast_object_list(made)
     return Run(path)
+
+
+@contextmanager
+def _noticing_lost_processes(accelerator: Accelerator) -> Iterator[None]:
+    """Say in words that another process of this scan is gone, which the library under it reports in its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if accelerator.num_processes == 1 or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise TrainingError(
+            f"lost another process of this scan ({' '.join(str(error).split())[:200]}); see what it says, then go on "
+            "with: aumclean scan --resume RUN"
+        ) from error
 
 
 @contextmanager
@@ -183,6 +268,7 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
         "recipe": asdict(plan.recipe),
         "judge": asdict(plan.settings),
         "draws": config.draws,
+        "horizon": None if config.horizon is None else asdict(read_horizon(config.horizon)),
         "epochs_done": [0] * config.draws,
         "training_seconds": [0.0] * config.draws,
     }
@@ -243,32 +329,59 @@ def _indicators(samples: Samples, config: ScanConfig, settings: Settings) -> np.
         ) from None
 
 
+def _dataset(samples: Samples, images: Decoded) -> Dataset:
+    return Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
+
+
+def _write_begin(run: Run, samples: Samples, images: Decoded) -> None:
+    _write_samples(run, samples, images)
+    if (confirmed := run.read()["config"].get("ledger")) is not None:
+        ledger.write_silenced(run, Path(confirmed))
+
+
 def _train_and_judge(
     run: Run, samples: Samples, images: Decoded, indicators: np.ndarray, plan: Plan, track: Track[Any]
 ) -> Scan:
     if plan.accelerator.is_main_process:
-        _write_samples(run, samples, images)
-        if (confirmed := run.read()["config"].get("ledger")) is not None:
-            ledger.write_silenced(run, Path(confirmed))
+        _write_begin(run, samples, images)
     plan.accelerator.wait_for_everyone()
-    record = run.read()
-    dataset = Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
-    foreseen = [*label_warnings(dataset.labels, dataset.class_names), *recorded_warnings(record, len(dataset))]
-    for warning in foreseen:
-        logger.warning("%s", warning.message)
-    for draw in range(record["draws"]):
-        _train_draw(run, record, dataset, indicators[draw], draw, plan, track)
-        plan.accelerator.wait_for_everyone()
+    dataset = _dataset(samples, images)
+    for message in _foreseen(run, dataset):
+        logger.warning("%s", message)
+    _train_draws(run, dataset, indicators, plan, track)
+    return Scan(run, _judge(run, dataset) if plan.accelerator.is_main_process else None)
+
+
+def _foreseen(run: Run, dataset: Dataset) -> list[str]:
+    """The warnings that need no verdict."""
+    found = [*label_warnings(dataset.labels, dataset.class_names), *recorded_warnings(run.read(), len(dataset))]
+    return [warning.message for warning in found]
+
+
+def _judge(run: Run, dataset: Dataset) -> Verdict:
     verdict = judge(run)
-    if not plan.accelerator.is_main_process:
-        return Scan(run, verdict)
-    known = {warning.message for warning in foreseen}
+    known = _foreseen(run, dataset)
     for message in (warning["message"] for warning in verdict.summary["warnings"]):
         if message not in known:
             logger.warning("%s", message)
     write_reports(run, verdict)
-    run.write({**run.read(), "state": "done", "finished": datetime.now(UTC).isoformat(timespec="seconds")})
-    return Scan(run, verdict)
+    return verdict
+
+
+def _train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track[Any]) -> None:
+    """Train this process's draws; when it returns, those of all processes are done."""
+    record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
+    done = n * sum(record["epochs_done"][draw] for draw in plan.own_draws)
+    total = n * epochs * len(plan.own_draws)
+
+    def tracked(batches: Iterable[torch.Tensor], description: str) -> Iterator[torch.Tensor]:
+        return track(batches, description, done, total)
+
+    trainings = [
+        partial(_train_draw, run, record, dataset, indicators[draw], draw, plan, tracked) for draw in plan.own_draws
+    ]
+    side_by_side(trainings, plan.jobs, plan.accelerator.device)
+    plan.accelerator.wait_for_everyone()
 
 
 def _train_draw(
@@ -278,27 +391,53 @@ def _train_draw(
     indicators: np.ndarray,
     draw: int,
     plan: Plan,
-    track: Track[Any],
+    track: Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]],
+    stop: threading.Event,
 ) -> None:
     """Train on one draw of indicator samples; its margins, state and weights are on disk when this returns."""
-    checkpoint = run.checkpoint(draw)
-    if run.model(draw).is_file():
-        checkpoint.unlink(missing_ok=True)
-        return
-    recipe, draws, n, accelerator = plan.recipe, record["draws"], len(dataset), plan.accelerator
-    is_indicator = np.zeros(n, bool)
+    with run.lock_draw(draw) if plan.writes else nullcontext():
+        checkpoint = run.checkpoint(draw)
+        if run.model(draw).is_file():
+            if plan.writes:
+                checkpoint.unlink(missing_ok=True)
+            return
+        _record_draw(run, record, dataset, indicators, draw, plan, track, stop)
+        if plan.writes:
+            weights, seed = load_checkpoint(checkpoint, torch.device("cpu"))["average"], record["config"]["seed"]
+            device = plan.accelerator.device
+            keep_network(run, draw, weights, dataset, indicators, plan.recipe, seed=seed, device=device)
+            checkpoint.unlink()
+
+
+def _record_draw(
+    run: Run,
+    record: dict[str, Any],
+    dataset: Dataset,
+    indicators: np.ndarray,
+    draw: int,
+    plan: Plan,
+    track: Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]],
+    stop: threading.Event,
+) -> None:
+    """Train a draw and record the margins of every epoch."""
+    recipe, accelerator, seconds = plan.recipe, plan.accelerator, record["training_seconds"][draw]
+    rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
+    is_indicator = np.zeros(len(dataset), bool)
     is_indicator[indicators] = True
 
     def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-        description = f"draw {draw + 1}/{draws}, epoch {epoch + 1}/{recipe.epochs}"
-        return track(batches, description, (draw * recipe.epochs + epoch) * n, draws * recipe.epochs * n)
+        for batch in track(batches, f"draw {draw + 1}/{plan.draws}, epoch {epoch + 1}/{recipe.epochs}"):
+            if stop.is_set():
+                raise Stopped
+            yield batch
 
     epochs = train(
         with_indicators(dataset, indicators),
         recipe,
         seed=int(np.random.SeedSequence([record["config"]["seed"], 1 + draw]).generate_state(1)[0]),
         accelerator=accelerator,
-        checkpoint=checkpoint,
+        together=plan.together,
+        checkpoint=run.checkpoint(draw),
         track=tracked,
     )
     for epoch in epochs:
@@ -306,20 +445,16 @@ def _train_draw(
         recorded = EpochMargins(
             epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]
         )
-        write_epoch(run.margins, draw, epoch.number, recorded, schedule, rank=accelerator.process_index)
-        accelerator.wait_for_everyone()  # the epoch counts as done when every part of it is on disk
-        if not accelerator.is_main_process:
+        write_epoch(run.margins, draw, epoch.number, recorded, schedule, rank=rank)
+        if plan.together:
+            accelerator.wait_for_everyone()  # the epoch counts as done when every part of it is on disk
+        if not plan.writes:
             continue
-        remove_other_parts(run.margins, draw, epoch.number, accelerator.num_processes)
-        record["epochs_done"][draw] = epoch.number + 1
-        record["training_seconds"][draw] += epoch.seconds
-        run.write(record)
+        remove_other_parts(run.margins, draw, epoch.number, ranks)
+        seconds += epoch.seconds
+        run.write_progress(draw, epoch.number + 1, seconds)
         logger.debug(
             "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
-            draw + 1, draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy, n / epoch.seconds,
+            draw + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
+            len(dataset) / epoch.seconds,
         )  # fmt: skip
-    if not accelerator.is_main_process:
-        return
-    weights, seed = load_checkpoint(checkpoint, torch.device("cpu"))["average"], record["config"]["seed"]
-    keep_network(run, draw, weights, dataset, indicators, recipe, seed=seed, device=accelerator.device)
-    checkpoint.unlink()

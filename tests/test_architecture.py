@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
+    "train": BASE | {"dataset", "training", "verdict", "reports", "plan"},
     "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
     "cli": BASE
-    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "demo"}
+    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "train", "demo"}
     | {"diagnostics"},
     "__main__": {"cli"},
     "__init__": set(),

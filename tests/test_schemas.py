@@ -53,7 +53,18 @@ def scored(finished, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def documents(finished, scored, tmp_path_factory):
+def trained(finished, tmp_path_factory):
+    """A short training on some images and, called the oracle, on more."""
+    from aumclean.dataset.read import read_samples
+    from aumclean.train import Options, compare
+
+    manifests = {"raw": read_samples(finished.root, limit=30), "oracle": read_samples(finished.root, limit=60)}
+    options = Options(2, 16, 0.02, arch="resnet9", device="cpu")
+    return compare(manifests, read_samples(finished.root), options, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def documents(finished, scored, trained, tmp_path_factory):
     """One real document for every schema, with as many of its lists filled as can be."""
     folder = tmp_path_factory.mktemp("schemas")
     run = Path(shutil.copytree(finished.run.path, folder / "run"))
@@ -78,6 +89,7 @@ def documents(finished, scored, tmp_path_factory):
         "baseline": json.loads(render(Baseline(less, baseline.seen))),
         "scores": scored.run.read_scores(),
         "score-summary": json.loads(scored.run.summary.read_text()),
+        "trainings": json.loads((trained.path / "results.json").read_text()),
     }
 
 
@@ -145,6 +157,16 @@ def test_the_files_page_names_every_column_and_file_of_scores(scored):
         assert f"`{column}`" in (section if "margin" in column else text)
     for file in scored.run.path.iterdir():
         assert file.name.startswith(".") or f"`{file.name}`" in section
+
+
+@pytest.mark.skipif(not FILES_PAGE.exists(), reason="runs in a checkout, not in an installed package")
+def test_the_files_page_names_every_column_and_file_of_trainings(trained):
+    text = FILES_PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## What `train` writes") :]
+    for column in trained.trainings.column_names:
+        assert f"`{column}`" in section
+    for file in trained.path.iterdir():
+        assert file.name.startswith(".") or f"`{file.name}" in section
 
 
 def described(schema, above=""):

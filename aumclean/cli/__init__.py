@@ -8,7 +8,7 @@ from functools import partial
 
 import typer
 
-from aumclean.cli import clean, corrupt, demo, env, evaluate, gate, random_labels, report, review, scan, score
+from aumclean.cli import clean, corrupt, demo, env, evaluate, gate, random_labels, report, review, scan, score, train
 from aumclean.cli.console import Interrupted, show_error, wanted, with_common_options
 from aumclean.errors import AumcleanError
 
@@ -32,7 +32,7 @@ def _root() -> None:
     pass
 
 
-for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, demo, env):
+for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
     app.command(_module.__name__.rpartition(".")[2], context_settings=CONTEXT)(with_common_options(_module.command))
 app.add_typer(random_labels.app, name="random-labels")
 

@@ -5,9 +5,12 @@ import inspect
 import logging
 import os
 import sys
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -161,9 +164,9 @@ def progress() -> Iterator[Tracker]:
     if not logging.getLogger("aumclean").isEnabledFor(logging.INFO):
         yield lambda stream, description, done, total: iter(stream)
         return
-    screen = console()
+    screen, seen = console(), _Seen()
     if not screen.is_terminal:
-        yield _lines
+        yield partial(_lines, seen)
         return
 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -176,31 +179,46 @@ def progress() -> Iterator[Tracker]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as bars:
-        tasks: dict[int, Any] = {}
+        tasks: dict[str, Any] = {}
 
         def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-            task = tasks.setdefault(total, None)
-            if task is None:
-                task = tasks[total] = bars.add_task(description, total=total, completed=done, rate="")
-            bars.update(task, description=description, completed=done)
-            started, seen = time.perf_counter(), 0
-            for item in stream:
+            kind = description.split()[0]
+            if kind not in tasks:
+                tasks[kind] = bars.add_task(description, total=total, completed=done, rate="")
+            bars.update(tasks[kind], description=description)
+            rate = seen.rate_from_now(kind)
+            for item in seen.counted(stream, kind):
                 yield item
-                seen += len(item)
-                rate = seen / (time.perf_counter() - started)
-                bars.update(task, advance=len(item), rate=f"{rate:,.0f} images/s")
+                bars.update(tasks[kind], completed=done + seen.count[kind], rate=f"{rate():,.0f} images/s")
 
         yield bar
 
 
-def _lines(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-    started, seen = time.perf_counter(), 0
-    for item in stream:
-        yield item
-        seen += len(item)
-    rate = seen / max(time.perf_counter() - started, 1e-9)
-    left = (total - done - seen) / max(rate, 1e-9)
-    say(f"{description}: {rate:,.0f} images/s, {duration(left)} left")
+class _Seen:
+    """How many samples went by, of each kind of work; several streams of a kind may run at once, in threads."""
+
+    def __init__(self) -> None:
+        self.count: dict[str, int] = defaultdict(int)
+        self.lock = threading.Lock()
+
+    def counted(self, stream: Iterable[T], kind: str) -> Iterator[T]:
+        for item in stream:
+            yield item
+            with self.lock:
+                self.count[kind] += len(item)
+
+    def rate_from_now(self, kind: str) -> Callable[[], float]:
+        """What gives the samples per second that all streams of a kind together had since."""
+        started, before = time.perf_counter(), self.count[kind]
+        return lambda: (self.count[kind] - before) / max(time.perf_counter() - started, 1e-9)
+
+
+def _lines(seen: _Seen, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+    kind = description.split()[0]
+    rate = seen.rate_from_now(kind)
+    yield from seen.counted(stream, kind)
+    left = max(0, total - done - seen.count[kind]) / max(rate(), 1e-9)
+    say(f"{description}: {rate():,.0f} images/s, {duration(left)} left")
 
 
 def duration(seconds: float) -> str:

@@ -13,11 +13,17 @@ def command(
     data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Manifest to write: .csv or .parquet.", show_default=False)],
     noise: Annotated[
-        Literal["uniform", "flip", "pairs"],
-        typer.Option(help="uniform: any other class; flip: the next class; pairs: as --pair says."),
+        Literal["uniform", "flip", "pairs", "instance"],
+        typer.Option(
+            help="uniform: any other class; flip: the next class; pairs: as --pair says; "
+            "instance: by what the picture shows."
+        ),
     ] = "uniform",
     rate: Annotated[float, typer.Option(help="Probability of a wrong label.")] = 0.2,
     pair: Annotated[list[str] | None, option("FROM=TO, for --noise pairs; repeatable.")] = None,
+    imbalance: Annotated[
+        float, typer.Option(help="Keep so few images that the first class is so many times as large as the last.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the choice.", min=0)] = 0,
     limit: Annotated[int | None, typer.Option(help="At most so many images, evenly spaced.", min=1)] = None,
     path_column: Annotated[str | None, option("Manifest column with the paths.")] = None,
@@ -27,6 +33,9 @@ def command(
     class_folder: Annotated[
         Literal["first", "last"] | None,
         option("Which of nested folders names the class."),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, option("Folder of decoded images, for --noise instance. [default: the system's]")
     ] = None,
 ) -> None:
     """Write a manifest with known label noise, the true labels beside it.
@@ -47,7 +56,16 @@ def command(
         class_folder=class_folder,
         limit=limit,
     )
-    made = corrupt(samples, out, noise=noise, rate=rate, seed=seed, pairs=pair or ())
+    made = corrupt(
+        samples,
+        out,
+        noise=noise,
+        rate=rate,
+        seed=seed,
+        pairs=pair or (),
+        imbalance=imbalance,
+        cache_dir=cache_dir,
+    )
     say(f"{made.wrong:,} of {made.samples:,} labels are wrong now: realised rate {made.wrong / made.samples:.4f}")
     say(f"scan it with: aumclean scan {made.file}" + (f" --root {made.root}" if made.root else ""))
     give(made.file)

@@ -24,6 +24,7 @@ def command(
     from aumclean.dataset.manifest import read_manifest
     from aumclean.dataset.read import read_samples
     from aumclean.verdict.evaluate import evaluate
+    from aumclean.verdict.judge import judge
 
     images, truth = demo.make_digits(out, seed=seed)
     say(f"wrote {images}, with the true labels in {truth}")
@@ -32,8 +33,9 @@ def command(
         finished = scan.scan(read_samples(images), settled, track=track)
     show_summary(finished)
     known = read_manifest(truth, label_column="true_label")
-    measured = evaluate(finished.verdict.report, known.paths, known.label_names())
-    show_measures({**measured, "estimated_noise_rate": finished.verdict.summary["noise_rate"]})
+    verdict = finished.verdict or judge(finished.run)
+    measured = evaluate(verdict.report, known.paths, known.label_names())
+    show_measures({**measured, "estimated_noise_rate": verdict.summary["noise_rate"]})
     if measured["precision"] is not None and measured["recall"] is not None:
         say(f"found {measured['recall']:.1%} of the planted errors at a precision of {measured['precision']:.1%}")
     give(finished.run.path)

@@ -1,7 +1,7 @@
 """`aumclean report`: render a finished run, also under other settings of the verdict."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -106,22 +106,26 @@ def _write_file(verdict: "Verdict", format: str, top: int | None, out: Path | No
     from aumclean import atomic
     from aumclean.reports import cleanlab, csv, html, json, markdown, parquet
 
-    renderers: dict[str, Callable[[Verdict], str | bytes]] = {
-        "csv": csv.render,
-        "parquet": parquet.render,
+    renderers: dict[str, Callable[[Verdict], str]] = {
         "json": json.render,
-        "jsonl": json.render_lines,
         "markdown": markdown.render,
         "html": partial(html.render, top=top or html.TOP),
         "cleanlab": cleanlab.render,
     }
-    rendered = renderers[format](verdict)
-    content = rendered if isinstance(rendered, bytes) else rendered.encode(errors="surrogateescape")
+    pieces: Iterable[bytes]
+    if format == "parquet":
+        pieces = [parquet.render(verdict)]
+    elif format == "csv":
+        pieces = csv.pieces(verdict.report, guard=True)
+    elif format == "jsonl":
+        pieces = (line.encode(errors="surrogateescape") for line in json.lines(verdict.report))
+    else:
+        pieces = [renderers[format](verdict).encode(errors="surrogateescape")]
     if out is not None:
-        atomic.write_bytes(out, content)
+        atomic.write_pieces(out, pieces)
         say(f"wrote {out}")
     else:
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.writelines(pieces)
         sys.stdout.buffer.flush()
 
 

@@ -1,13 +1,17 @@
 """`aumclean scan`: find the mislabeled images of a data set."""
 
 import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aumclean.cli.console import give, progress, say, show, table
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from aumclean.scan import Scan
@@ -51,6 +55,16 @@ def command(
         Literal["auto", "fp32", "bf16"] | None, option("Number format; auto: bf16 where it is fast.")
     ] = None,
     workers: Annotated[int | None, option("Decoding processes. [default: all processors]")] = None,
+    jobs: Annotated[
+        int | None, option("Draws trained side by side. [default: as many as processors; all on a GPU]")
+    ] = None,
+    parallel: Annotated[
+        Literal["auto", "draws", "data"] | None,
+        option("Processes of torchrun: each its own draws, or its share of the data. [default: auto]"),
+    ] = None,
+    only_draw: Annotated[
+        int | None, option("Train this draw only, from 0, in the run at --out that other machines share.")
+    ] = None,
     percentile: Annotated[float | None, option("Of the indicator samples' AUMs. [default: 99]")] = None,
     draws: Annotated[int | None, option("Trainings with different indicator samples. [default: 2]")] = None,
     combine: Annotated[
@@ -116,10 +130,31 @@ def command(
         return
     from aumclean import scan
 
-    with progress() as track:
+    with resumable_when_told_to_stop(), progress() as track:
         finished = scan.scan(samples, settled, track=track)
     show_summary(finished)
     give(finished.run.path)
+
+
+class _ToldToStop(BaseException):  # like KeyboardInterrupt, so that nothing on the way takes it for a broken image
+    pass
+
+
+@contextmanager
+def resumable_when_told_to_stop() -> Iterator[None]:
+    """End in an orderly way on SIGTERM, as a batch system and a launcher that lost another process send it."""
+
+    def stop(*_: object) -> None:
+        raise _ToldToStop
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _ToldToStop:
+        why = " (as when another of its processes has ended)" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+        raise TrainingError(f"the scan was told to stop{why}; go on with: aumclean scan --resume RUN") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _resume(path: Path) -> None:
@@ -128,7 +163,7 @@ def _resume(path: Path) -> None:
 
     run = Run(path)
     run.read()
-    with progress() as track:
+    with resumable_when_told_to_stop(), progress() as track:
         finished = scan.resume(run, track=track)
     show_summary(finished)
     give(finished.run.path)
@@ -136,6 +171,8 @@ def _resume(path: Path) -> None:
 
 def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
+    if finished.verdict is None:
+        return
     run, summary = finished.run, finished.verdict.summary
     record, rate = run.read(), summary["noise_rate"]
     settings = summary["settings"]

@@ -12,13 +12,17 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aumclean import atomic
-from aumclean.dataset.noise import flip_noise, pair_noise, uniform_noise
+from aumclean.config import ScanConfig
+from aumclean.dataset.cache import decoded, default_cache_dir
+from aumclean.dataset.decode import available_cpus
+from aumclean.dataset.noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import ConfigError, DataError, did_you_mean
 
-Noise = Literal["uniform", "flip", "pairs"]
+Noise = Literal["uniform", "flip", "pairs", "instance"]
 TRUE_LABEL = "true_label"
 STREAMED_ROWS = 1024
+PICTURE = 32  # side in pixels at which instance-dependent noise sees the images
 
 
 @dataclass(frozen=True)
@@ -32,43 +36,49 @@ class Corrupted:
 
 
 def corrupt(
-    samples: Samples, out: Path, *, noise: Noise, rate: float, seed: int = 0, pairs: Sequence[str] = ()
+    samples: Samples,
+    out: Path,
+    *,
+    noise: Noise,
+    rate: float,
+    seed: int = 0,
+    pairs: Sequence[str] = (),
+    imbalance: float = 1.0,
+    cache_dir: Path | None = None,
 ) -> Corrupted:
     """Plant label noise and write the manifest; the images and the source are not touched.
 
     Args:
         samples: whose labels to corrupt.
         out: `.csv` or `.parquet`; `.parquet` where the images are in the table.
-        noise: `uniform` over the other classes, `flip` to the next class, or `pairs` as listed.
+        noise: `uniform` over the other classes, `flip` to the next class, `pairs` as listed, or `instance`: by what
+            the picture shows.
         rate: probability of a wrong label, 0..1.
         seed: of the choice.
         pairs: for `pairs`, entries `FROM=TO`; classes that are not named keep their labels.
+        imbalance: keep so few samples that the first class is so many times as large as the last.
+        cache_dir: for `instance`, where decoded images are kept; the system's by default.
 
     Raises:
-        ConfigError: for a rate or a pair that makes no sense, or an ending that does not fit.
+        ConfigError: for a rate, a pair or an imbalance that makes no sense, or an ending that does not fit.
     """
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"--rate: {rate:g} is not between 0 and 1")
-    if (noise == "pairs") != bool(pairs):
-        raise ConfigError("--pair FROM=TO goes with --noise pairs, at least once")
-    embedded = isinstance(samples.images, Embedded)
-    endings = (".parquet",) if embedded else (".csv", ".parquet")
-    if out.suffix not in endings:
-        raise ConfigError(f"--out {out}: must end in {' or '.join(endings)}")
-    if out.exists():
-        raise ConfigError(f"--out {out}: exists; choose another")
-    if samples.manifest is not None and TRUE_LABEL in samples.manifest.column_names:
-        raise DataError(f"{samples.name}: has a column '{TRUE_LABEL}' already; corrupt the original instead")
-
-    rng, n_classes = np.random.default_rng(seed), len(samples.class_names)
-    if noise == "pairs":
-        noisy = pair_noise(samples.labels, _targets(samples.class_names, pairs), rate, rng)
-    else:
-        noisy = (uniform_noise if noise == "uniform" else flip_noise)(samples.labels, n_classes, rate, rng)
+    _refuse(samples, out, noise, rate, pairs, imbalance)
+    if imbalance > 1:
+        samples = samples.take(imbalanced(samples.labels, imbalance, np.random.default_rng([seed, 1])))
+    labels, n_classes, rng = samples.labels, len(samples.class_names), np.random.default_rng(seed)
+    match noise:
+        case "uniform":
+            noisy = uniform_noise(labels, n_classes, rate, rng)
+        case "flip":
+            noisy = flip_noise(labels, n_classes, rate, rng)
+        case "pairs":
+            noisy = pair_noise(labels, _targets(samples.class_names, pairs), rate, rng)
+        case "instance":
+            noisy = instance_noise(labels, _pictures(samples, cache_dir), n_classes, rate, rng)
     given = pa.array(samples.class_names).take(pa.array(noisy))
 
     root = None
-    if embedded:
+    if isinstance(samples.images, Embedded):
         _write_embedded(samples, given, out)
     else:
         table, root = _relocated(samples, given, out)
@@ -78,6 +88,42 @@ def corrupt(
             else:
                 pq.write_table(table, temporary, compression="zstd")
     return Corrupted(out, len(samples), int((noisy != samples.labels).sum()), root)
+
+
+def _refuse(samples: Samples, out: Path, noise: Noise, rate: float, pairs: Sequence[str], imbalance: float) -> None:
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"--rate: {rate:g} is not between 0 and 1")
+    if not 1 <= imbalance < np.inf:
+        raise ConfigError(f"--imbalance: {imbalance:g} is no ratio of 1 (all images stay) or more")
+    if (noise == "pairs") != bool(pairs):
+        raise ConfigError("--pair FROM=TO goes with --noise pairs, at least once")
+    endings = (".parquet",) if isinstance(samples.images, Embedded) else (".csv", ".parquet")
+    if out.suffix not in endings:
+        raise ConfigError(f"--out {out}: must end in {' or '.join(endings)}")
+    if out.exists():
+        raise ConfigError(f"--out {out}: exists; choose another")
+    if samples.manifest is not None and TRUE_LABEL in samples.manifest.column_names:
+        raise DataError(f"{samples.name}: has a column '{TRUE_LABEL}' already; corrupt the original instead")
+
+
+def _pictures(samples: Samples, cache_dir: Path | None) -> np.ndarray:
+    """Small images of all samples, uint8 [n, 32, 32, 3].
+
+    Raises:
+        DataError: when one cannot be read: without its picture nobody can say what it is mistaken for.
+    """
+    limit = ScanConfig().cache_limit
+    found = decoded(
+        samples, PICTURE, workers=available_cpus(), cache_dir=cache_dir or default_cache_dir(), limit_gib=limit
+    )
+    unreadable = found.files["reason"].is_valid()
+    if len(found.readable) < len(samples):
+        first = unreadable.index(True).as_py()
+        raise DataError(
+            f"{samples.paths[first]}: {found.files['reason'][first]}; --noise instance must see every image, "
+            f"and {len(samples) - len(found.readable)} cannot be read: mend or remove them"
+        )
+    return found.images
 
 
 def _targets(class_names: tuple[str, ...], pairs: Sequence[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,11 +104,11 @@ class _Masks:
     known: np.ndarray  # suspects that the baseline accepts
     drifted: np.ndarray  # suspects it has seen unflagged, within the hysteresis
 
-    @property
+    @cached_property
     def suspect(self) -> np.ndarray:
         return np.asarray(self.flagged | self.conflict)
 
-    @property
+    @cached_property
     def new(self) -> np.ndarray:
         return np.asarray(self.suspect & ~self.known & ~self.drifted)
 

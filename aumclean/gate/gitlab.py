@@ -18,7 +18,7 @@ def render(outcome: Outcome) -> str:
         }
         for finding, fingerprint in zip(outcome.findings, fingerprints(outcome.findings), strict=True)
     ]
-    return json.dumps(entries, indent=1) + "\n"
+    return json.dumps(entries) + "\n"
 
 
 def _severity(finding: Finding) -> str:

@@ -1,7 +1,6 @@
 """JSON for programs: the whole outcome, or one line per finding. Its schema is `schemas/gate.schema.json`."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from aumclean import __version__
@@ -20,14 +19,14 @@ def render(outcome: Outcome) -> str:
         "samples": outcome.samples,
         "flagged": outcome.flagged,
         "new": outcome.new,
-        "checks": [asdict(check) for check in outcome.checks],
-        "findings": [asdict(finding) for finding in outcome.findings],
+        "checks": [vars(check) for check in outcome.checks],
+        "findings": [vars(finding) for finding in outcome.findings],
         "fixed": list(outcome.fixed),
         "notes": list(outcome.notes),
     }
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return json.dumps(document, allow_nan=False) + "\n"
 
 
 def render_lines(outcome: Outcome) -> str:
     """JSON Lines: the findings."""
-    return "".join(json.dumps(asdict(finding), allow_nan=False) + "\n" for finding in outcome.findings)
+    return "".join(json.dumps(vars(finding), allow_nan=False) + "\n" for finding in outcome.findings)

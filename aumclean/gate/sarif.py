@@ -64,7 +64,7 @@ def render(outcome: Outcome) -> str:
     if left := len(outcome.findings) - len(shown):
         message = {"text": f"{left:,} less suspect findings are left out: a SARIF upload holds {MOST:,}."}
         run["invocations"][0]["toolExecutionNotifications"] = [{"level": "note", "message": message}]
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
 
 
 def _rule(name: str) -> dict[str, Any]:

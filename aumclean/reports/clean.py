@@ -22,6 +22,7 @@ from aumclean.reports import csv
 Policy = Literal["drop", "relabel", "weight"]
 
 WEIGHT = "weight"
+ROWS = 1 << 14  # that are Python objects at a time
 CHANGES = pa.schema(
     [
         ("sample_id", pa.int32()),
@@ -99,11 +100,14 @@ def clean(report: pa.Table, decided: pa.Table, policy: Policy, run: str) -> Clea
     concerned = report.filter(
         pc.or_(pc.fill_null(report["flagged"], False), pc.is_in(report["sample_id"], value_set=ids))
     ).sort_by("sample_id")
-    changes = [change for row in concerned.to_pylist() if (change := _change(row, by_sample, policy))]
     about = {"run": run, "original": None}
-    return Cleaning(
-        pa.Table.from_pylist([{**change, **about} for change in changes], CHANGES), policy == "weight", len(report)
-    )
+    batches = [
+        pa.RecordBatch.from_pylist(
+            [{**change, **about} for row in batch.to_pylist() if (change := _change(row, by_sample, policy))], CHANGES
+        )
+        for batch in concerned.to_batches(max_chunksize=ROWS)
+    ]
+    return Cleaning(pa.Table.from_batches(batches, CHANGES), policy == "weight", len(report))
 
 
 def _change(row: Row, by_sample: dict[int, Row], policy: Policy) -> Row | None:
@@ -144,16 +148,20 @@ def cleaned_table(table: pa.Table, cleaning: Cleaning, label_column: str) -> tup
         DataError: when there is a column `weight` already that holds no numbers.
     """
     changes = cleaning.changes
-    removed = {
-        int(sample): json.dumps(table.slice(sample, 1).to_pylist()[0], default=csv.as_text)
-        for sample in cleaning._ids("remove")
-    }
-    originals = [removed.get(sample) for sample in changes["sample_id"].to_pylist()]
+    is_removed = pc.equal(changes["action"], "remove").to_numpy()
+    originals = np.full(len(changes), None, object)
+    originals[is_removed] = list(_as_json(table, cleaning._ids("remove")))
     changes = changes.set_column(changes.column_names.index("original"), "original", pa.array(originals, pa.string()))
     table = _with_labels(table, cleaning.new_labels, label_column)
     if cleaning.weighs:
         table, changes = _with_weights(table, cleaning, changes)
     return table.take(pa.array(cleaning.kept)), changes
+
+
+def _as_json(table: pa.Table, rows: np.ndarray) -> Iterator[str]:
+    for start in range(0, len(rows), ROWS):
+        for row in table.take(pa.array(rows[start : start + ROWS])).to_pylist():
+            yield json.dumps(row, default=csv.as_text)
 
 
 def _with_labels(table: pa.Table, new_labels: dict[int, str], column: str, first: int = 0) -> pa.Table:

@@ -17,12 +17,20 @@ from aumclean.verdict.judge import Verdict
 
 GUARD = "'"
 FORMULA_START = rf"^{GUARD}*[=+\-@\t\r]"  # with apostrophes of its own before it, so that taking one away is exact
+PIECE = 1 << 17  # rows
 DELIMITERS = (",", ";", "\t")
 
 
 def render(verdict: Verdict) -> str:
     """The report, one row per sample; text that starts like a formula gets an apostrophe in front."""
-    return to_csv(guarded(verdict.report))
+    return b"".join(pieces(verdict.report, guard=True)).decode()
+
+
+def pieces(table: pa.Table, *, guard: bool = False) -> Iterator[bytes]:
+    """What `to_csv` makes of the table, or of the `guarded` table, some rows at a time."""
+    for start in range(0, max(1, len(table)), PIECE):
+        piece = table.slice(start, PIECE)
+        yield _encoded(guarded(piece) if guard else piece, header=start == 0)
 
 
 def guarded(table: pa.Table) -> pa.Table:
@@ -90,14 +98,18 @@ def _header(text: str, delimiter: str) -> list[str]:
 
 def to_csv(table: pa.Table) -> str:
     """Any table as CSV: UTF-8, LF, quotes where needed, nulls empty; nested columns as JSON, binary as base64."""
+    return b"".join(pieces(table)).decode()
+
+
+def _encoded(table: pa.Table, *, header: bool) -> bytes:
     for index, field in enumerate(table.schema):
         if pa.types.is_nested(field.type) or "binary" in str(field.type):
             values = [None if value is None else as_text(value) for value in table.column(index).to_pylist()]
             table = table.set_column(index, field.name, pa.array(values, pa.string()))
     buffer = io.BytesIO()
-    options = pa.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
+    options = pa.csv.WriteOptions(include_header=header, quoting_style="needed", quoting_header="needed")
     pa.csv.write_csv(table, buffer, options)
-    return buffer.getvalue().decode()
+    return buffer.getvalue()
 
 
 def as_text(value: Any) -> str:

@@ -175,13 +175,14 @@ def join(tables: Sequence[pa.Table], run: Run) -> Decisions:
     A row whose sample_id is another sample's, as after a new scan, still finds its sample when the content is there
     once, or once under its path.
     """
-    samples = pq.read_table(run.samples, columns=["sample_id", "path", "label", "content_hash"])
     classes = run.read()["data"]["class_names"]
     rows = [row for table in tables for row in _rows(table)]
     wanted = pa.array({row["content_hash"] for row in rows} - {None}, pa.string())
     by_content = defaultdict(list)
-    for sample in samples.filter(pc.is_in(samples["content_hash"], wanted)).to_pylist():
-        by_content[sample["content_hash"]].append(sample)
+    columns = ["sample_id", "path", "label", "content_hash"]
+    for batch in pq.ParquetFile(run.samples).iter_batches(columns=columns) if len(wanted) else ():
+        for sample in batch.filter(pc.is_in(batch["content_hash"], wanted)).to_pylist():
+            by_content[sample["content_hash"]].append(sample)
 
     problems: list[str] = []
     by_sample: dict[int, list[Row]] = defaultdict(list)

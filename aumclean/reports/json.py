@@ -1,12 +1,15 @@
 """JSON for programs: the summary with every flagged sample, or one line per sample."""
 
 import json
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean import __version__
 from aumclean.verdict.judge import SCHEMA_VERSION, Verdict
+
+ROWS = 1 << 14  # that are Python objects at a time
 
 
 def render(verdict: Verdict) -> str:
@@ -24,12 +27,11 @@ def render(verdict: Verdict) -> str:
 
 def render_lines(verdict: Verdict) -> str:
     """JSON Lines: every sample, most suspect first."""
-    return "".join(_lines(verdict.report))
+    return "".join(lines(verdict.report))
 
 
-def _lines(table: pa.Table) -> list[str]:
-    return [
-        json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-        for batch in table.to_batches()
-        for row in batch.to_pylist()
-    ]
+def lines(table: pa.Table) -> Iterator[str]:
+    """A line for each row."""
+    for batch in table.to_batches(max_chunksize=ROWS):
+        for row in batch.to_pylist():
+            yield json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,5 +1,7 @@
 """Parquet: the report with its types, for DuckDB, pandas, polars and everything else."""
 
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,5 +16,10 @@ def render(verdict: Verdict) -> bytes:
 def to_parquet(table: pa.Table) -> bytes:
     """Any table as zstd-compressed Parquet."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    write(table, sink)
     return bytes(sink.getvalue())
+
+
+def write(table: pa.Table, sink: Any) -> None:
+    """The same into a path or an open file, a row group at a time."""
+    pq.write_table(table, sink, compression="zstd")

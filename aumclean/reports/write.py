@@ -36,12 +36,13 @@ def write_reports(run: Run, verdict: Verdict) -> None:
     write_cleaned(run, cleaning, default_targets(run), run.changes)  # first: it may need a source that has changed
     _keep_filled_in(run)
     shown = decisions.with_decisions(verdict, run)
-    atomic.write_bytes(run.report("parquet"), parquet.render(shown))
-    atomic.write_text(run.report("csv"), csv.render(shown))
-    atomic.write_text(run.removed, csv.to_csv(csv.guarded(manifest.removed(verdict, cleaning.kept))))
+    with atomic.replacing(run.report("parquet")) as temporary:
+        parquet.write(shown.report, temporary)
+    atomic.write_pieces(run.report("csv"), csv.pieces(shown.report, guard=True))
+    atomic.write_pieces(run.removed, csv.pieces(manifest.removed(verdict, cleaning.kept), guard=True))
     atomic.write_json(run.summary, verdict.summary)
     atomic.write_text(run.html, html.render(shown))
-    run.write({**run.read(), "judge": asdict(verdict.settings)})
+    run.finish(judge=asdict(verdict.settings))
 
 
 def _keep_filled_in(run: Run) -> None:
@@ -90,10 +91,11 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         cleaned, changed = cleaned_table(input_table(run), cleaning, label_column)
         for target in targets:
             if target.suffix.lower() == ".parquet":
-                atomic.write_bytes(target, parquet.to_parquet(cleaned))
+                with atomic.replacing(target) as temporary:
+                    parquet.write(cleaned, temporary)
             else:
-                atomic.write_text(target, csv.to_csv(cleaned))
-    atomic.write_text(changes, csv.to_csv(csv.guarded(changed)))
+                atomic.write_pieces(target, csv.pieces(cleaned))
+    atomic.write_pieces(changes, csv.pieces(changed, guard=True))
 
 
 def input_table(run: Run) -> pa.Table:

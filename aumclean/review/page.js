@@ -15,6 +15,7 @@ let last = null;  // the position that was decided last
 const items = new Map();  // position -> promise of an item, fetched ahead
 const images = new Map(); // sample_id -> promise of a decoded <img>, or of null
 const marks = new Map();  // position -> decision made since the page was opened
+let film = new Map();     // position -> button: what stays in sight is not made, loaded and drawn again
 
 function make(tag, className, text) {
   const element = document.createElement(tag);
@@ -59,7 +60,11 @@ function imageOf(sampleId) {
 
 async function fetchAhead(positions) {
   for (const at of positions) {
-    try { await imageOf((await itemAt(at)).sample_id); } catch { return; }
+    try {
+      const { sample_id: sampleId, around, alike = [] } = await itemAt(at);
+      await imageOf(sampleId);
+      for (const one of [...around, ...alike]) new Image().src = `small/${one.sample_id}`; // once: browsers keep it
+    } catch { return; }
   }
 }
 
@@ -101,7 +106,7 @@ function show(found, image) {
   if (found.curve) $("curve").replaceChildren(curve(found.curve));
   fill("copies", (found.copies ?? []).map((copy) => thumb(copy.sample_id, copy.label)));
   fill("alike", (found.alike ?? []).map(small));
-  $("film").replaceChildren(...found.around.map(small));
+  showFilm(found.around);
   $("note").value = found.mine?.note ?? "";
   $("note-line").hidden = !$("note").value;
   $("live").textContent = `Image ${found.at + 1} of ${session.length}, labelled ${found.label}` + (suggested === null ? "" : `, maybe ${suggested}`);
@@ -126,8 +131,9 @@ function showSaid(found) {
 
 function showExamples(which, label) {
   const examples = (label !== null && session.examples[label]) || [];
-  $(`${which}-title`).textContent = label ?? "";
   if (which === "suggested") $("suggested-section").hidden = label === null;
+  if ($(`${which}-title`).textContent === (label ?? "")) return;
+  $(`${which}-title`).textContent = label ?? "";
   $(`${which}-examples`).replaceChildren(...examples.map((sampleId) => thumb(sampleId, label)));
 }
 
@@ -136,21 +142,31 @@ function thumb(sampleId, label, tag = "span") {
   const image = make("img");
   image.alt = label;
   image.title = label;
-  image.loading = "lazy";
   image.onload = () => { if (Math.max(image.naturalWidth, image.naturalHeight) < 48) image.className = "tiny"; };
   image.src = `small/${sampleId}`;
   holder.append(image);
   return holder;
 }
 
+function showFilm(around) {
+  film = new Map(around.map((one) => [one.at, marked(film.get(one.at) ?? small(one), one)]));
+  $("film").replaceChildren(...film.values());
+}
+
 function small(one) {
   const button = thumb(one.sample_id, one.label, "button");
+  button.tabIndex = -1; // arrow keys walk the queue
+  button.onclick = () => go(one.at);
+  return marked(button, one);
+}
+
+function marked(button, one) {
   const decision = marks.has(one.at) ? marks.get(one.at) : one.decision;
+  button.querySelector(".mark")?.remove();
   if (decision) button.append(make("span", `mark ${decision}`, LETTERS[decision]));
   button.setAttribute("aria-label", `Image ${one.at + 1}, labelled ${one.label}, ${decision ?? "undecided"}`);
   if (one.at === item.at) button.setAttribute("aria-current", "true");
-  button.tabIndex = -1; // arrow keys walk the queue
-  button.onclick = () => go(one.at);
+  else button.removeAttribute("aria-current");
   return button;
 }
 

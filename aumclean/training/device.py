@@ -1,14 +1,18 @@
 """Where training runs: device, number format and processes, through Accelerate."""
 
 import platform
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from aumclean.errors import TrainingError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+PATIENCE = timedelta(days=1)  # with processes that decode or train longer; those that die are noticed otherwise
 
 
 def make_accelerator(device: Device) -> Accelerator:
@@ -23,7 +27,17 @@ def make_accelerator(device: Device) -> Accelerator:
         raise TrainingError(f"--device {device}: not available here; this torch can use: {usable}")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    return Accelerator(cpu=device == "cpu" or not (available["cuda"] or available["mps"]))
+    return Accelerator(
+        cpu=device == "cpu" or not (available["cuda"] or available["mps"]),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
+
+
+def own_stream(device: torch.device) -> AbstractContextManager[object]:
+    """What a thread enters so that its work on a GPU does not wait for that of other threads."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
 
 def has_fast_bf16(device: torch.device) -> bool:

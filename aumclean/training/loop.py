@@ -18,7 +18,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
 from aumclean.margins import margins
 from aumclean.training import augment
-from aumclean.training.models import model_of
+from aumclean.training.models import SEEDING, model_of
 from aumclean.training.objective import logits_and_loss
 from aumclean.training.optimizer import make_optimizer
 from aumclean.training.recipe import Recipe
@@ -91,6 +91,7 @@ def train(
     *,
     seed: int,
     accelerator: Accelerator,
+    together: bool = True,
     checkpoint: Path | None = None,
     track: BatchTrack = _never_tracked,
 ) -> Iterator[Epoch]:
@@ -105,18 +106,20 @@ def train(
         recipe: how to train.
         seed: of initialisation, order and augmentation.
         accelerator: device and processes.
+        together: whether all its processes share each epoch; if not, this one trains alone and sends nothing.
         checkpoint: where the state is kept after every epoch, once the caller has taken that epoch; training
             goes on from it when it exists, and then yields what an uninterrupted training would have yielded.
-        track: wraps the stream of batches of an epoch, for a progress display.
+        track: wraps the stream of batches of an epoch, those of all processes, for a progress display.
 
     Raises:
         TrainingError: when logits are not finite.
     """
+    ranks, rank = (accelerator.num_processes, accelerator.process_index) if together else (1, 0)
     device, size = accelerator.device, dataset.images.shape[1]
-    torch.manual_seed(_derive(seed))
-    bare = model_of(recipe, len(dataset.class_names), size).to(memory_format=torch.channels_last)
+    bare = model_of(recipe, len(dataset.class_names), size, seed=_derive(seed)).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(recipe, bare)
-    model, optimizer = accelerator.prepare(bare, optimizer)
+    model = accelerator.prepare_model(bare, evaluation_mode=not together)  # which leaves out what sends gradients
+    optimizer = accelerator.prepare_optimizer(optimizer)
     bare = accelerator.unwrap_model(model)
     running_average = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(bare, multi_avg_fn=running_average, use_buffers=True)
@@ -125,21 +128,22 @@ def train(
     images = _resident(torch.from_numpy(dataset.images), device)
     labels = torch.from_numpy(dataset.labels).to(device)
     mean, std = (torch.tensor(values, device=device) for values in input_scale(dataset, recipe))
-    smallest = 2 * accelerator.num_processes  # batch norm needs two samples per process
+    smallest = 2 * ranks  # batch norm needs two samples per process
     steps = max(1, min(-(-len(dataset) // recipe.batch_size), len(dataset) // smallest))
     padding = size // 8 if recipe.crop else 0
 
     for number in range(first, recipe.epochs):
         started = time.perf_counter()
-        torch.manual_seed(_derive(seed, number))  # for dropout and its like
+        with SEEDING:
+            torch.manual_seed(_derive(seed, number))  # for dropout and its like
         generator = torch.Generator().manual_seed(_derive(seed, number))
         shares = torch.randperm(len(dataset), generator=generator).tensor_split(steps)
-        batches = [share[accelerator.process_index :: accelerator.num_processes] for share in shares]
+        batches = [share[rank::ranks] for share in shares]
         shift, mirrored = (numbers.to(device) for numbers in augment.draw(len(dataset), padding, generator))
         recorder = _Recorder(torch.cat(batches), device)
 
         model.train()
-        for step, batch in enumerate(track(batches, number), start=number * steps):
+        for step, (_, batch) in enumerate(zip(track(shares, number), batches, strict=True), start=number * steps):
             index = batch.to(device, non_blocking=True)
             pixels = images[index] if images.device == device else images[batch].to(device)
             if recipe.crop:
@@ -163,9 +167,10 @@ def train(
                 f"epoch {number}: logits are not finite, so no margin can be read; lower --learning-rate "
                 f"(now {recipe.learning_rate:g})" + (" or pass --precision fp32" if recipe.bf16 else "")
             )
+        _require_each_once(recorder.order, len(dataset), accelerator if ranks > 1 else None)
         rate = recipe.rate_at((number + 1) * steps - 1, steps)
         yield recorder.epoch(number, rate, started, bare, average.module)
-        if checkpoint is not None and accelerator.is_main_process:
+        if checkpoint is not None and rank == 0:
             _save(checkpoint, bare, average, optimizer, number + 1)
 
 
@@ -212,6 +217,14 @@ class _Recorder:
             model=model,
             average=average,
         )
+
+
+def _require_each_once(order: torch.Tensor, n: int, accelerator: Accelerator | None) -> None:
+    """Count, over the processes of an accelerator if given, that an epoch had each of `n` samples exactly once."""
+    count = torch.bincount(order, minlength=n).to(torch.uint8)
+    if accelerator is not None:
+        count = accelerator.reduce(count.to(accelerator.device), "sum")
+    assert bool((count == 1).all()), "every sample of the epoch exactly once: no padding, no tail left out"
 
 
 def _derive(*numbers: int) -> int:

@@ -1,5 +1,7 @@
 """Logits of a trained network for images as they are: no augmentation, no update."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
@@ -17,9 +19,26 @@ def predict(
     *,
     mirror: bool,
     device: torch.device,
+    bf16: bool = False,
     own_scale: bool = False,
 ) -> np.ndarray:
-    """Logits in evaluation mode, float32 [n, outputs].
+    """All of `predictions` at once: logits, float32 [n, outputs]."""
+    options = {"mirror": mirror, "bf16": bf16, "own_scale": own_scale}
+    return np.concatenate(list(predictions(model, images, mean, std, device=device, **options)))
+
+
+def predictions(
+    model: nn.Module,
+    images: np.ndarray,
+    mean: list[float],
+    std: list[float],
+    *,
+    mirror: bool,
+    device: torch.device,
+    bf16: bool = False,
+    own_scale: bool = False,
+) -> Iterator[np.ndarray]:
+    """Logits in evaluation mode, batch after batch: float32 [batch, outputs].
 
     Args:
         model: on any device; it is moved to `device`.
@@ -27,18 +46,17 @@ def predict(
         mean, std: per channel, of the data the network was trained on.
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.
+        bf16: by autocast, as training may have done.
         own_scale: scale each image by its own moments instead, as a recipe with `pixels` `image` does.
     """
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
-            pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
-            if own_scale:
-                shift, scale = augment.own_scale(pixels)
+    for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
+        pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
+        if own_scale:
+            shift, scale = augment.own_scale(pixels)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(augment.normalise(pixels, shift, scale)).float()
             if mirror:
                 logits = (logits + model(augment.normalise(pixels.flip(2), shift, scale)).float()) / 2
-            parts.append(logits.cpu().numpy())
-    return np.concatenate(parts)
+        yield logits.cpu().numpy()

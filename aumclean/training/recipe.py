@@ -9,7 +9,7 @@ Pixels = Literal["standard", "unit", "image"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with Nesterov momentum at a constant rate: margins are read before any drop.
+    """Stochastic gradient descent with Nesterov momentum; at a constant rate where margins are to be read.
 
     The fields from `optimizer` on are for the diagnostics; no scan changes them.
     """
@@ -20,6 +20,8 @@ class Recipe:
     batch_size: int  # 64 in the paper, small on purpose: gradient noise delays memorisation
     weight_decay: float
     warmup_epochs: int = 0  # the rate rises linearly over these
+    closing_epochs: int = 0  # the last ones, over which it falls linearly to zero; AUM is read before them
+    drops: tuple[float, ...] = ()  # shares of the training after which the rate falls to a tenth; none in a scan
     momentum: float = 0.9
     crop: bool = True  # random shift by up to an eighth of the side: the usual 4 pixels at 32
     flip: bool = True  # mirror half of the images; off for digits and text
@@ -31,15 +33,19 @@ class Recipe:
     batch_norm: bool = True  # False: every batch normalisation becomes a learned shift per channel
     dropout: float = 0.0  # probability, before the last layer
     xavier: bool = False  # Glorot's uniform initialisation of all weights, biases zero
-    pixels: Pixels = (
-        "standard"  # mean 0, deviation 1 per channel of the data; unit: divided by 255; image: each by its own
-    )
+    # standard: to mean 0 and deviation 1 per channel of the data; unit: divided by 255; image: each by its own moments
+    pixels: Pixels = "standard"
     mixup: float = 0.0  # alpha of Zhang et al. 2018, 0 for none; margins are then of mixed images
     adversarial: float = 0.0  # largest change per pixel, in 0..1, of the attack that is trained against; 0 for none
     adversarial_steps: int = 10  # of a tenth of that each, as Wang et al. 2020 do, without random start
 
     def rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""
-        warmup = self.warmup_epochs * steps_per_epoch
         rate = self.learning_rate * self.rate_decay ** (step // steps_per_epoch)
-        return rate * min(1.0, (step + 1) / warmup) if warmup else rate
+        warmup, closing = self.warmup_epochs * steps_per_epoch, self.closing_epochs * steps_per_epoch
+        if warmup:
+            rate *= min(1.0, (step + 1) / warmup)
+        rate /= 10.0 ** sum(step >= drop * self.epochs * steps_per_epoch for drop in self.drops)
+        if closing:
+            rate *= min(1.0, (self.epochs * steps_per_epoch - step) / closing)
+        return rate

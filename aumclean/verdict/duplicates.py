@@ -2,19 +2,35 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+CHUNK = 1 << 18
 
 
-def duplicates(content_hash: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def duplicates(content_hash: pa.ChunkedArray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find samples whose files are identical.
 
     Args:
-        content_hash: str [n].
+        content_hash: strings, of length n.
         labels: int [n].
 
     Returns:
         first: int64 [n], the first sample with the same content, its own id when it is the first.
         conflict: bool [n], whether samples with this content have different labels.
     """
-    frame = pd.DataFrame({"hash": content_hash, "label": labels, "sample": np.arange(len(labels))})
+    first, conflict = np.arange(len(labels)), np.zeros(len(labels), bool)
+    repeated = np.flatnonzero(pd.Series(_keys(content_hash)).duplicated(keep=False))
+    frame = pd.DataFrame(
+        {"hash": content_hash.take(repeated).to_numpy(), "label": labels[repeated], "sample": repeated}
+    )
     groups = frame.groupby("hash", sort=False)
-    return groups["sample"].transform("first").to_numpy(), (groups["label"].transform("nunique") > 1).to_numpy()
+    first[repeated] = groups["sample"].transform("first")
+    conflict[repeated] = groups["label"].transform("nunique") > 1
+    return first, conflict
+
+
+def _keys(texts: pa.ChunkedArray) -> np.ndarray:
+    """A number of 64 bits for each text, equal for equal ones: ten million texts would not fit memory as objects."""
+    chunks = (texts.slice(start, CHUNK).to_numpy() for start in range(0, len(texts), CHUNK))
+    keys = [pd.util.hash_array(chunk, categorize=False) for chunk in chunks]
+    return np.concatenate([np.empty(0, np.uint64), *keys])

@@ -83,7 +83,7 @@ def _stored(folder: Path) -> Horizon:
 def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -> list[Caution]:
     """What to say of margins that are read up to the last epoch of a recipe, on so many images."""
     found = []
-    epochs = recipe["epochs"]
+    epochs = recipe["epochs"] - recipe.get("closing_epochs", 0)  # of those no margin is averaged
     if horizon.epochs is not None and epochs > horizon.epochs:
         most = max(1, math.floor(horizon.low if horizon.low is not None else horizon.epochs))
         found.append(

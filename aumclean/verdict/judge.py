@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean.errors import ConfigError, RunError
+from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas, areas
@@ -64,7 +65,7 @@ class Verdict:
 class _Judged:
     """Arrays of length n from which the table and the summary are made."""
 
-    samples: pa.Table
+    run: Run
     labels: np.ndarray
     class_names: tuple[str, ...]
     area: Areas
@@ -99,11 +100,10 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     record = run.read()
     settings = settings or settings_of(run)
     class_names = tuple(record["data"]["class_names"])
-    samples = _read_samples(run)
-    labels = pc.index_in(samples["label"], pa.array(class_names)).to_numpy()
+    labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
     epochs = range(settings.first_epoch, record["recipe"]["epochs"])
-    area = areas(run.margins, len(samples), len(class_names), record["draws"], epochs)
+    area = areas(run.margins, len(labels), len(class_names), record["draws"], epochs)
     thresholds = np.array(
         [
             indicator_threshold(aum[indicator], settings.percentile, settings.rule)
@@ -111,9 +111,9 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         ]
     )
     large_enough = np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES
-    first, conflict = duplicates(samples["content_hash"].to_numpy(), labels)
+    first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
     judged = _Judged(
-        samples=samples,
+        run=run,
         labels=labels,
         class_names=class_names,
         area=area,
@@ -124,12 +124,14 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         first_of_content=first,
         confirmed=_read_confirmed(run),
     )
-    return Verdict(_report(judged, settings), _summary(judged, settings, record), settings, run)
+    report = _report(judged, settings)
+    return Verdict(report, _summary(judged, settings, record, report), settings, run)
 
 
-def _read_samples(run: Run) -> pa.Table:
+def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
+    """One column of the samples; all of them together, of millions of samples, are as large as the report."""
     try:
-        return pq.read_table(run.samples).combine_chunks()
+        return pq.read_table(run.samples, columns=[column])[column]
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{run.samples}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
 
@@ -142,57 +144,76 @@ def _read_confirmed(run: Run) -> pa.Table:
 
 def _report(judged: _Judged, settings: Settings) -> pa.Table:
     """One row per sample; what was not judged has no flag and no score, and comes last."""
-    samples, area, n = judged.samples, judged.area, len(judged.samples)
-    paths = samples["path"].combine_chunks()
+    area, n = judged.area, len(judged.labels)
     not_suggested, not_judged = area.suggested < 0, ~judged.judged
     score = label_score(judged.combined.distance)
     judging_draws = (~area.is_indicator).sum(0)
+    order = np.lexsort((np.arange(n), score, not_judged))
+    texts = {name: _in_order(_read_samples(judged.run, name), order) for name in ("content_hash", "path", "label")}
+
+    def ranked(values: np.ndarray, mask: np.ndarray | None = None) -> pa.Array:
+        return pa.array(values[order], mask=None if mask is None else mask[order])
 
     def mean_over_draws(values: np.ndarray) -> np.ndarray:
         return np.asarray(np.where(area.is_indicator, 0, values).sum(0) / np.maximum(judging_draws, 1))
 
     columns: dict[str, Any] = {
-        "sample_id": samples["sample_id"],
-        "path": paths,
-        "label": samples["label"],
-        "suggested_label": pa.array(judged.class_names).take(pa.array(area.suggested, mask=not_suggested)),
-        "suggested_confidence": pa.array(area.suggested_share, mask=not_suggested),
-        "flagged": pa.array(judged.flagged, mask=not_judged),
-        "aum": pa.array(mean_over_draws(area.aum)),
-        "threshold": pa.array(mean_over_draws(judged.thresholds[:, None])),
-        "label_score": pa.array(score, mask=not_judged),
+        "rank": pa.array(np.arange(1, n + 1, dtype=np.int32)),
+        "sample_id": ranked(np.arange(n, dtype=np.int32)),
+        "path": texts["path"],
+        "label": texts["label"],
+        "suggested_label": pa.array(judged.class_names).take(ranked(area.suggested, mask=not_suggested)),
+        "suggested_confidence": ranked(area.suggested_share, mask=not_suggested),
+        "flagged": ranked(judged.flagged, mask=not_judged),
+        "aum": ranked(mean_over_draws(area.aum)),
+        "threshold": ranked(mean_over_draws(judged.thresholds[:, None])),
+        "label_score": ranked(score, mask=not_judged),
     }
     for draw, aum in enumerate(area.aum):
-        columns[f"aum_draw_{draw}"] = pa.array(aum, mask=area.is_indicator[draw])
+        columns[f"aum_draw_{draw}"] = ranked(aum, mask=area.is_indicator[draw])
     for draw, aum in enumerate(area.aum):
         vote = below_threshold(aum, judged.thresholds[draw], settings.rule)
-        columns[f"flagged_draw_{draw}"] = pa.array(vote, mask=area.is_indicator[draw] | not_judged)
+        columns[f"flagged_draw_{draw}"] = ranked(vote, mask=area.is_indicator[draw] | not_judged)
     columns |= {
         "n_epochs": pa.array(np.full(n, area.epochs, np.int32)),
-        "n_draws": pa.array(judging_draws.astype(np.int32)),
-        "content_hash": samples["content_hash"],
-        "duplicate_of": paths.take(pa.array(judged.first_of_content, mask=judged.first_of_content == np.arange(n))),
-        "conflict": pa.array(judged.conflict),
+        "n_draws": ranked(judging_draws.astype(np.int32)),
+        "content_hash": texts["content_hash"],
+        "duplicate_of": _paths_of(judged.run, judged.first_of_content[order], order),
+        "conflict": ranked(judged.conflict),
     }
-    columns |= _for_the_annotator(judged.confirmed, n)
-    order = np.lexsort((np.arange(n), score, not_judged))
-    ranked = pa.table(columns).take(pa.array(order))
-    rank = pa.array(np.arange(1, n + 1, dtype=np.int32))
+    columns |= _for_the_annotator(judged.confirmed, order)
     about = {"aumclean": json.dumps({"schema_version": SCHEMA_VERSION})}
-    return ranked.add_column(0, "rank", rank).replace_schema_metadata(about)
+    return pa.table(columns).replace_schema_metadata(about)
 
 
-def _for_the_annotator(confirmed: pa.Table, n: int) -> dict[str, pa.Array]:
+def _in_order(texts: pa.ChunkedArray, order: np.ndarray) -> pa.ChunkedArray:
+    """The texts at `order`, in chunks of a row group, none of which can pass the 2 GiB of Arrow's string arrays."""
+    whole = texts.cast(pa.large_string()).combine_chunks()
+    parts = [whole.take(pa.array(order[start : start + ROW_GROUP])) for start in range(0, len(order), ROW_GROUP)]
+    return pa.chunked_array([part.cast(pa.string()) for part in parts], pa.string())
+
+
+def _paths_of(run: Run, samples: np.ndarray, but: np.ndarray) -> pa.Array:
+    """The path of each of the samples, null where it is the one of `but` at the same place."""
+    others = samples != but
+    paths = np.full(len(samples), None, object)
+    paths[others] = _read_samples(run, "path").take(samples[others]).to_numpy()
+    return pa.array(paths, pa.string())
+
+
+def _for_the_annotator(confirmed: pa.Table, order: np.ndarray) -> dict[str, pa.Array]:
     """The last columns, empty but for the samples whose labels were confirmed before."""
-    columns = {name: np.full(n, None, object) for name in FOR_THE_ANNOTATOR}
     ids = confirmed["sample_id"].to_numpy()
-    columns["decision"][ids] = "keep"
-    columns["reviewer"][ids] = confirmed["reviewer"].to_pylist()
-    columns["note"][ids] = "confirmed before this scan"
-    return {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    known = {"decision": "keep", "reviewer": confirmed["reviewer"].to_numpy(), "note": "confirmed before this scan"}
+    columns = dict.fromkeys(FOR_THE_ANNOTATOR, pa.nulls(len(order), pa.string()))
+    for name, values in known.items() if len(ids) else ():
+        column = np.full(len(order), None, object)
+        column[ids] = values
+        columns[name] = pa.array(column[order], pa.string())
+    return columns
 
 
-def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dict[str, Any]:
+def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report: pa.Table) -> dict[str, Any]:
     area, flagged, labels, names = judged.area, judged.flagged, judged.labels, judged.class_names
     rng = np.random.default_rng(record["config"]["seed"])
     thresholds = []
@@ -237,11 +258,11 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any]) -> dic
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),
         "warnings": [asdict(warning) for warning in said],
-        "flagged_digest": _digest(judged.samples.filter(pa.array(flagged))),
+        "flagged_digest": _digest(report.filter(pc.fill_null(report["flagged"], False))),
     }
 
 
 def _digest(flagged: pa.Table) -> str:
     """A short name for the flagged set: equal for equal sets of files and labels, wherever they lie."""
-    lines = sorted(f"{row['path']}\t{row['label']}" for row in flagged.select(["path", "label"]).to_pylist())
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
+    lines = pc.binary_join_element_wise(flagged["path"], flagged["label"], "\t").to_numpy()
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

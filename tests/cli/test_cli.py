@@ -16,7 +16,7 @@ from aumclean import __version__
 from aumclean.cli import app, console
 from aumclean.errors import printable
 
-COMMANDS = ["scan", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "demo", "env"]
+COMMANDS = ["scan", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "train", "demo", "env"]
 
 
 def test_version_on_every_command(aumclean):

@@ -57,6 +57,8 @@ def test_images_inside_parquet_stay_inside(folder, tmp_path):
         ({"noise": "pairs"}, "--pair FROM=TO goes with --noise pairs"),
         ({"pairs": ["a=b"]}, "--pair FROM=TO goes with --noise pairs"),
         ({"noise": "pairs", "pairs": ["amber=bleu"]}, "no class 'bleu'; did you mean 'blue'"),
+        ({"imbalance": 0.5}, "--imbalance: 0.5 is no ratio"),
+        ({"imbalance": float("inf")}, "--imbalance: inf is no ratio"),
         ({"out": "noisy.txt"}, "must end in .csv or .parquet"),
     ],
 )
@@ -79,3 +81,36 @@ def test_nothing_is_overwritten_least_of_all_the_source(folder, tmp_path):
     with pytest.raises(ConfigError, match="list.csv: exists"):
         corrupt(read_samples(made.file), made.file, noise="uniform", rate=1.0)
     assert made.file.read_bytes() == before
+
+
+def test_instance_noise_sees_the_images_wherever_they_lie(make_folder, tmp_path):
+    folder = make_folder(tmp_path / "photos", per_class=40)
+    samples = read_samples(folder)
+    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    source = tmp_path / "set.parquet"
+    pq.write_table(pa.table({"image": images, "label": samples.label_names()}), source)
+    options = {"noise": "instance", "rate": 0.4, "seed": 1, "cache_dir": tmp_path / "cache"}
+    made = corrupt(samples, tmp_path / "noisy.csv", **options)
+    table = pa.csv.read_csv(made.file)
+    assert table["label"].to_pylist() != table["true_label"].to_pylist()
+    inside = pq.read_table(corrupt(read_samples(source), tmp_path / "noisy.parquet", **options).file)
+    assert inside["label"].to_pylist() == table["label"].to_pylist()
+    again = corrupt(samples, tmp_path / "again.csv", **options)
+    assert again.file.read_bytes() == made.file.read_bytes()
+
+
+def test_instance_noise_must_see_every_image(folder, tmp_path):
+    (folder / "blue" / "002.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"blue/002.png: not an image; --noise instance .* 1 cannot be read"):
+        corrupt(read_samples(folder), tmp_path / "noisy.csv", noise="instance", rate=0.4, cache_dir=tmp_path / "c")
+    assert not (tmp_path / "noisy.csv").exists()
+
+
+def test_imbalance_comes_before_the_noise_and_keeps_rows_and_images_together(make_folder, tmp_path):
+    folder = make_folder(tmp_path / "photos", per_class=20)
+    made = corrupt(read_samples(folder), tmp_path / "few.csv", noise="flip", rate=1.0, imbalance=4)
+    table = pa.csv.read_csv(made.file)
+    assert table["true_label"].to_pylist() == ["amber"] * 20 + ["blue"] * 10 + ["green"] * 5
+    assert table["label"].to_pylist() == ["blue"] * 20 + ["green"] * 10 + ["amber"] * 5
+    assert [path.split("/")[1] for path in table["path"].to_pylist()] == table["true_label"].to_pylist()
+    assert made.samples == made.wrong == 35

@@ -107,7 +107,7 @@ def test_the_whole_queue_by_keys_and_its_end(own_run, serve, page):
 
 @pytest.mark.slow
 def test_from_key_to_the_next_image_a_person_does_not_wait(own_run, serve, page):
-    """Measured with tests/benchmarks/review_speed.py; here a bound that holds on a busy machine."""
+    """Measured with `tests/benchmarks/review.py speed`; here a bound that holds on a busy machine."""
     with serve(own_run) as server:
         page.add_init_script(STOPWATCH)
         page.goto(server.url)

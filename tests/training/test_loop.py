@@ -84,6 +84,14 @@ def test_rate_rises_over_the_warm_up_and_then_stays():
     assert [epoch.learning_rate for epoch in run(coloured(40), recipe)] == pytest.approx([0.1] * 3)
 
 
+def test_rate_falls_to_a_tenth_at_each_drop():
+    paper = Recipe("resnet32", 300, 0.1, 256, 1e-4, drops=(0.5, 0.75))
+    rates = [paper.rate_at(epoch * 7 + step, 7) for epoch in (0, 149, 150, 224, 225, 299) for step in (0, 6)]
+    assert rates == pytest.approx([0.1] * 4 + [0.01] * 4 + [0.001] * 4)
+    short = Recipe("resnet9", 5, 0.1, 16, 0.0, warmup_epochs=1, drops=(0.5, 0.75))
+    assert [epoch.learning_rate for epoch in run(coloured(32), short)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+
+
 def test_logits_that_are_not_finite_stop_the_run_and_name_the_epoch():
     with pytest.raises(TrainingError, match=r"epoch \d: logits are not finite.*--learning-rate"):
         run(coloured(40), Recipe("resnet9", 3, 1e12, 16, 0.0))

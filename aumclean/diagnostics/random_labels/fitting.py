@@ -142,7 +142,15 @@ def fit_case(
     scale = input_scale(dataset, recipe)
 
     def logits(epoch: Epoch, images: np.ndarray) -> np.ndarray:
-        return predict(epoch.model, images, *scale, mirror=False, device=device, own_scale=recipe.pixels == "image")
+        return predict(
+            epoch.model,
+            images,
+            *scale,
+            mirror=False,
+            device=device,
+            bf16=recipe.bf16,
+            own_scale=recipe.pixels == "image",
+        )
 
     def measure(epoch: Epoch) -> dict[str, Any]:
         on_train = logits(epoch, dataset.images)

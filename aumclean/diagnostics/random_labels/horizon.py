@@ -117,7 +117,9 @@ def horizon(
     quick = options.preset == "quick"
     most = QUICK_IMAGES if quick else None
     study = open_study(without_test(options), limit=most, test_limit=most, track=track)
-    recipe = plan.recipe if options.epochs else replace(plan.recipe, epochs=LONGER * plan.recipe.epochs)
+    recipe = replace(plan.recipe, closing_epochs=0)  # in those of a scan no margin is averaged
+    if not options.epochs:
+        recipe = replace(recipe, epochs=LONGER * recipe.epochs)
     first = min(plan.settings.first_epoch, recipe.epochs - 1)
     asked = question(KIND, options, study, share=share, draws=draws, first_epoch=first, recipe=asdict(recipe))
     with opened(options.out, f"{study.name}-random-labels-horizon", asked, overwrite=options.overwrite) as store:
@@ -222,6 +224,7 @@ def _report(
     per_draw: list[list[dict[str, Any]]],
 ) -> Report:
     horizons = [crossing([row["planted_margin"] for row in rows]) for rows in per_draw]
+    of_scan = plan.recipe.epochs - plan.recipe.closing_epochs
     mean, low, high = interval(horizons)
     epochs = over_seeds(per_draw, ["epoch"])
     best = max(epochs, key=lambda row: row["found"])
@@ -252,7 +255,7 @@ def _report(
             f"The scan's training on {len(study.train):,} images, {share:.0%} of the labels made wrong, over "
             f"{recipe.epochs} epochs."
         ),
-        said=_said(options, study, recipe, horizons, (mean, low, high), epochs, best, plan.recipe.epochs),
+        said=_said(options, study, recipe, horizons, (mean, low, high), epochs, best, of_scan),
         tables=[
             Table("horizon", "By draw of planted labels", draws, "A horizon of - was not reached (censored)."),
             Table("epochs", "By epoch", epochs, "found: share of the planted among as many of the lowest AUM."),
