@@ -14,7 +14,13 @@ from aumclean.config import GATE_PREFIX, GateConfig, ScanConfig, load_gate
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
+GROUPS = {group.name: group.typer_instance for group in app.registered_groups}
 COMMANDS = [command.name for command in app.registered_commands]
+PATHS = [
+    *((command,) for command in COMMANDS),
+    *((name, command.name) for name, group in GROUPS.items() for command in group.registered_commands),
+]
+"""The words that call each command."""
 
 pytestmark = pytest.mark.skipif(not CLI_PAGE.exists(), reason="runs in a checkout, not in an installed package")
 
@@ -26,15 +32,15 @@ def blocks(page, language):
 def test_the_command_line_page_is_what_help_prints(aumclean):
     """`UPDATE_DOCS=1 pytest tests/test_docs.py` writes it anew."""
     parts = ["# Command line\n\nWhat `--help` prints.\n"]
-    for command in COMMANDS:
-        parts.append(f"\n## aumclean {command}\n\n```text\n{aumclean(command, '--help').out.strip()}\n```\n")
+    for words in PATHS:
+        parts.append(f"\n## aumclean {' '.join(words)}\n\n```text\n{aumclean(*words, '--help').out.strip()}\n```\n")
     text = "".join(parts)
     if os.environ.get("UPDATE_DOCS"):
         CLI_PAGE.write_text(text, encoding="utf-8")
     assert CLI_PAGE.read_text(encoding="utf-8") == text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
 def test_every_command_is_in_the_readme(command):
     assert f"`aumclean {command}" in PAGES[0].read_text(encoding="utf-8")
 
@@ -50,8 +56,9 @@ def test_links_between_pages_lead_somewhere(page):
 def test_commands_in_the_pages_exist_with_their_options(page, aumclean):
     for block in blocks(page, "console"):
         for line in re.findall(r"^\$ (?:uv run )?aumclean (.*)$", block, re.MULTILINE):
-            command, *arguments = shlex.split(line, comments=True)
-            help_page = aumclean(command, "--help").out
+            arguments = shlex.split(line, comments=True)
+            words = [arguments.pop(0) for _ in range(2 if arguments[0] in GROUPS else 1)]
+            help_page = aumclean(*words, "--help").out
             for argument in arguments:
                 if argument.startswith("-"):
                     assert re.search(rf"(^|[ ,/]){re.escape(argument)}\b", help_page, re.MULTILINE), line

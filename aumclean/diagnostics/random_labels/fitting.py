@@ -89,13 +89,13 @@ class Fitted:
         """The outcome as a row of a table."""
         last, best = self.training.last, self.best
         return {
-            "realised_rate": self.realised_rate,
             "steps_to_loss": self.steps_to_loss,
             "steps_to_fit": self.steps_to_fit,
-            "steps": self.steps,
-            "train_loss": last["train_loss"],
-            "train_error": 1 - last["train_accuracy"],
             "test_error": 1 - last["test_accuracy"],
+            "realised_rate": self.realised_rate,
+            "steps": self.steps,
+            "train_error": 1 - last["train_accuracy"],
+            "train_loss": last["train_loss"],
             "best_test_error": 1 - best["test_accuracy"],
             "best_epoch": best["epoch"],
             "epochs": last["epoch"],

@@ -196,14 +196,13 @@ def _with_found(
         margin = np.load(_margins(store, name, number), allow_pickle=False)[planted.judged]
         total = margin.astype(np.float64) if number <= first_epoch else total + margin
         suspects = total.argsort(kind="stable")[: is_planted.sum()]
-        kept = {
-            key: row[key] for key in ("epoch", "planted_margin", "other_margin", "planted_memorised", "other_fitted")
-        }
+        measured = ("planted_margin", "planted_memorised", "other_margin", "other_fitted")
         rows.append(
-            kept
-            | {
-                "auroc": float(roc_auc_score(is_planted, -total)),
+            {
+                "epoch": row["epoch"],
                 "found": float(is_planted[suspects].mean()),
+                **{key: row[key] for key in measured},
+                "auroc": float(roc_auc_score(is_planted, -total)),
                 "seconds": row["seconds"],
             }
         )

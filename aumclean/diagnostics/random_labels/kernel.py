@@ -66,7 +66,10 @@ def kernel(
 
 
 def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters: int) -> Report:
-    rows = over_seeds([[asdict(fit) for fit in of_seed] for of_seed in fits], ["kernel", "solver", "labels", "ridge"])
+    keys = ["kernel", "labels", "ridge", "solver"]
+    merged = over_seeds([[asdict(fit) for fit in of_seed] for of_seed in fits], keys)
+    first = (*keys[:3], "train_error", "test_error", "norm")
+    rows = [{name: row[name] for name in (*first, *(name for name in row if name not in first))} for row in merged]
     names = list(dict.fromkeys(row["kernel"] for row in rows))
     panels = [
         Panel(f"{measure.replace('_', ' ')}, {labels} labels", "ridge, after none", measure.partition("_")[0],

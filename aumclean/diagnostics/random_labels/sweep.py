@@ -77,7 +77,7 @@ def rows_of(fitted: Sequence[Fitted]) -> list[dict[str, Any]]:
             else None
             for name in ("steps_to_loss", "steps_to_fit")
         }
-        rows.append({"arch": each.recipe.arch, "probability": each.case.probability, **relative, **row})
+        rows.append({"arch": each.recipe.arch, "probability": each.case.probability, **row, **relative})
     return rows
 
 
