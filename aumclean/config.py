@@ -12,9 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aumclean.errors import ConfigError, did_you_mean
 
-Preset = Literal["fast", "paper", "asapp"]
+Preset = Literal["fast", "paper", "asapp", "thorough"]
 Combine = Literal["all", "any", "mean"]
 Rule = Literal["percentile", "asapp"]
+Threshold = Literal["indicator", "estimate"]
 Parallel = Literal["auto", "draws", "data"]
 ClassFolder = Literal["first", "last"]
 
@@ -30,9 +31,26 @@ _PAPER = {
     "learning_rate": 0.1,
     "weight_decay": 1e-4,
     "warmup_epochs": 0,
+    "closing": 0,  # share of the epochs that come last, with a falling rate
+    "percentile": 99.0,
     "first_epoch": 1,
     "combine": "all",
     "rule": "percentile",
+    "threshold": "indicator",
+    "draws": 2,
+}
+
+_FAST = {
+    "small_arch": "resnet8-s2d",
+    "learning_rate": 0.05,
+    "weight_decay": 5e-4,
+    "warmup_epochs": 1,
+    "closing": 0.25,
+    "percentile": 99.0,
+    "first_epoch": 2,
+    "combine": "all",
+    "rule": "percentile",
+    "threshold": "estimate",
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -42,15 +60,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "asapp": {**_PAPER, "rule": "asapp"},
     # Detection per unit of compute: margins are read before memorisation begins (docs/benchmarks.md).
     "fast": {
-        "small_arch": "resnet9",
-        "epochs": 10,
-        "learning_rate": 0.05,
-        "weight_decay": 5e-4,
-        "warmup_epochs": 1,
-        "first_epoch": 2,
-        "combine": "all",
-        "rule": "percentile",
+        **_FAST,
+        "epochs": 12,
+        "draws": 2,
     },
+    # About four times the compute of `fast`.
+    "thorough": {**_FAST, "epochs": 24, "draws": 4},
 }
 
 
@@ -71,8 +86,9 @@ class ScanConfig(BaseModel):
     weight_decay: float | None = Field(default=None, ge=0)
     flip: bool = True
 
-    percentile: float = Field(default=99.0, gt=0, lt=100)
-    draws: int = Field(default=2, ge=2)
+    percentile: float | None = Field(default=None, gt=0, lt=100)
+    threshold: Threshold | None = None
+    draws: int | None = Field(default=None, ge=2)
     combine: Combine | None = None
     first_epoch: int | None = Field(default=None, ge=0)
 
@@ -105,6 +121,19 @@ class ScanConfig(BaseModel):
         """The option's own value if one was given, else the preset's."""
         given = getattr(self, name, None)
         return PRESETS[self.preset][name] if given is None else given
+
+    @property
+    def judged_by(self) -> Threshold:
+        """The threshold asked for; a percentile or a rule of combination asks for that of the indicator samples."""
+        if self.threshold is None and (self.percentile is not None or self.combine is not None):
+            return "indicator"
+        threshold: Threshold = self.by_preset("threshold")
+        return threshold
+
+    @property
+    def closing_epochs(self) -> int:
+        """How many of the epochs come last, with a falling rate."""
+        return int(self.by_preset("closing") * self.by_preset("epochs"))
 
 
 @dataclass(frozen=True)
@@ -173,11 +202,11 @@ def load(
     own = {name: value for name, value in environment.items() if not name.startswith(GATE_PREFIX)}
     config = _merged(ScanConfig, "scan", given, file, _from_environment(own, ENVIRONMENT_PREFIX, ScanConfig), folder)
     _require_shareable(config)
-    epochs, first_epoch = config.by_preset("epochs"), config.first_epoch
-    if first_epoch is not None and first_epoch >= epochs:
+    recorded, first_epoch = config.by_preset("epochs") - config.closing_epochs, config.first_epoch
+    if first_epoch is not None and first_epoch >= recorded:
         raise ConfigError(
-            f"--first-epoch: {first_epoch} leaves nothing to average over {epochs} epochs; "
-            f"epochs count from 0, so give at most {epochs - 1}"
+            f"--first-epoch: {first_epoch} leaves nothing to average over {recorded} epochs, after which the training "
+            f"is closed; epochs count from 0, so give at most {recorded - 1}"
         )
     return config
 
@@ -186,8 +215,9 @@ def _require_shareable(config: ScanConfig) -> None:
     """Refuse a single draw of a run that others could not join, or would lose."""
     if config.only_draw is None:
         return
-    if config.only_draw >= config.draws:
-        raise ConfigError(f"--only-draw: {config.only_draw} is not among the draws, 0 to {config.draws - 1}")
+    last = config.by_preset("draws") - 1
+    if config.only_draw > last:
+        raise ConfigError(f"--only-draw: {config.only_draw} is not among the draws, 0 to {last}")
     if config.out is None:
         raise ConfigError("--only-draw: name the run directory that the draws share with --out")
     if config.overwrite:

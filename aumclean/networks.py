@@ -2,8 +2,9 @@
 
 models/model.json                     architecture, class names, image size, normalisation
 models/draw=K.safetensors             weights, averaged over the last steps of training
+models/draw=K.margins.parquet         what it says of every sample, see `aumclean.margins.final`
 models/draw=K.held_out.parquet        margins of the draw's indicator samples among the real classes, see
-                                      `aumclean.verdict.calibration`
+                                      `aumclean.verdict.held_out`
 """
 
 import json
@@ -11,20 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import safetensors.torch
 import torch
+from torch import nn
 
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError
+from aumclean.margins import margins
+from aumclean.margins.final import write_final
 from aumclean.run import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
-from aumclean.training.predict import predict
+from aumclean.training.predict import predict, predictions
 from aumclean.training.recipe import Recipe
-from aumclean.verdict.calibration import HeldOut, held_out
+from aumclean.verdict.held_out import HeldOut, held_out, read_held_out, write_held_out
 
 SCHEMA_VERSION = 1
 
@@ -95,13 +97,25 @@ def keep_network(
     model.load_state_dict(weights)
     logits = predict(model, dataset.images[indicators], mean, std, mirror=recipe.flip, device=device)
     held = held_out(logits[:, :n_classes], dataset.labels[indicators], np.random.default_rng([seed, draw]))
-    wrong = pa.FixedSizeListArray.from_arrays(pa.array(held.wrong.ravel()), held.wrong.shape[1])
-    table = pa.table({"sample_id": pa.array(indicators, pa.int32()), "given": pa.array(held.given), "wrong": wrong})
-    with atomic.replacing(run.held_out(draw)) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_held_out(run.held_out(draw), indicators, held)
+    write_final(run.final_margins(draw), *_final_margins(model, dataset, recipe, mean, std, device))
     atomic.write_json(run.model_json, {"schema_version": SCHEMA_VERSION, "outputs": n_classes + 1, **about})
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     atomic.write_bytes(run.model(draw), safetensors.torch.save(whole))  # last: it says that the draw is done
+
+
+def _final_margins(
+    model: nn.Module, dataset: Dataset, recipe: Recipe, mean: list[float], std: list[float], device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Margin and runner-up of every sample among the real classes, batch by batch: logits are never all in memory."""
+    n_classes, done = len(dataset.class_names), 0
+    margin, runner_up = np.empty(len(dataset), np.float32), np.empty(len(dataset), np.int32)
+    batches = predictions(model, dataset.images, mean, std, mirror=recipe.flip, device=device, bf16=recipe.bf16)
+    for logits in batches:
+        here = slice(done, done + len(logits))
+        margin[here], runner_up[here] = margins(logits[:, :n_classes], dataset.labels[here])
+        done += len(logits)
+    return margin, runner_up
 
 
 def read_networks(run: Run) -> list[Network]:
@@ -113,16 +127,14 @@ def read_networks(run: Run) -> list[Network]:
     try:
         about = json.loads(run.model_json.read_text(encoding="utf-8"))
         return [_read(run, draw, about) for draw in range(run.read()["draws"])]
-    except (OSError, ValueError, KeyError, pa.ArrowException, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise RunError(f"{run.model_json.parent}: its networks cannot be read ({error}); scan anew") from None
 
 
 def _read(run: Run, draw: int, about: dict[str, Any]) -> Network:
-    table = pq.read_table(run.held_out(draw)).combine_chunks()
-    wrong = table["wrong"].combine_chunks()
     return Network(
         weights=safetensors.torch.load_file(run.model(draw)),
-        held_out=HeldOut(table["given"].to_numpy(), wrong.flatten().to_numpy().reshape(len(table), -1)),
+        held_out=read_held_out(run.held_out(draw)),
         arch=about["arch"],
         image_size=about["image_size"],
         mean=about["mean"],

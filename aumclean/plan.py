@@ -74,9 +74,10 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     draws_chance = check_model(arch, len(samples.class_names) + 1, image_size)
     epochs = config.by_preset("epochs")
     rule = config.by_preset("rule")
-    if config.draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
+    draws = config.by_preset("draws")
+    if draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
         raise ConfigError(
-            f"--draws {config.draws}: with {len(samples.class_names)} classes at most "
+            f"--draws {draws}: with {len(samples.class_names)} classes at most "
             f"{len(samples.class_names) + (0 if rule == 'asapp' else 1)} draws of indicator samples are disjoint"
         )
     recipe = Recipe(
@@ -86,20 +87,22 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         batch_size=config.batch_size,
         weight_decay=config.by_preset("weight_decay"),
         warmup_epochs=config.by_preset("warmup_epochs"),
+        closing_epochs=config.closing_epochs,
         flip=config.flip,
         bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(accelerator.device)),
         round_logits=rule == "asapp",
     )
     settings = Settings(
-        percentile=config.percentile,
+        percentile=config.by_preset("percentile"),
         combine=config.by_preset("combine"),
-        first_epoch=min(config.by_preset("first_epoch"), epochs - 1),
+        first_epoch=min(config.by_preset("first_epoch"), epochs - config.closing_epochs - 1),
         rule=rule,
+        threshold=config.judged_by,
     )
     together = _together(len(samples) * image_size * image_size * 3, config, accelerator)
     own_draws = _own_draws(config, accelerator, together)
     return Plan(
-        draws=config.draws,
+        draws=draws,
         recipe=recipe,
         settings=settings,
         image_size=image_size,
@@ -119,10 +122,11 @@ def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) ->
     of which every process then reads all, fit half of the memory.
     """
     processes = accelerator.num_processes
-    enough = config.only_draw is None and config.draws >= processes
+    draws = config.by_preset("draws") if config.only_draw is None else 1
+    enough = config.only_draw is None and draws >= processes
     if config.parallel == "draws" and not enough:
         raise ConfigError(
-            f"--parallel draws: {processes} processes have {1 if config.only_draw is not None else config.draws} draws "
+            f"--parallel draws: {processes} processes have {draws} draws "
             "to train; start no more processes than draws, or choose --parallel data"
         )
     if processes == 1 or config.parallel == "draws":
@@ -131,11 +135,12 @@ def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) ->
 
 
 def _own_draws(config: ScanConfig, accelerator: Accelerator, together: bool) -> tuple[int, ...]:
+    draws = config.by_preset("draws")
     if config.only_draw is not None:
         return (config.only_draw,)
     if together:
-        return tuple(range(config.draws))
-    return tuple(range(accelerator.process_index, config.draws, accelerator.num_processes))
+        return tuple(range(draws))
+    return tuple(range(accelerator.process_index, draws, accelerator.num_processes))
 
 
 def _jobs(config: ScanConfig, device: torch.device, draws: int) -> int:

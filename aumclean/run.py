@@ -103,6 +103,10 @@ class Run:
         """Averaged weights of one draw; there when the draw is done."""
         return self.path / "models" / f"draw={draw}.safetensors"
 
+    def final_margins(self, draw: int) -> Path:
+        """Margins of all samples under the network of one draw, see `aumclean.margins.final`."""
+        return self.path / "models" / f"draw={draw}.margins.parquet"
+
     def held_out(self, draw: int) -> Path:
         """Margins of the draw's indicator samples for labels their network was not taught."""
         return self.path / "models" / f"draw={draw}.held_out.parquet"

@@ -41,7 +41,7 @@ from aumclean.training.device import describe, make_accelerator
 from aumclean.training.loop import load_checkpoint, train
 from aumclean.training.side_by_side import Stopped, side_by_side
 from aumclean.verdict.horizon import read_horizon, recorded_warnings
-from aumclean.verdict.judge import Settings, Verdict, judge
+from aumclean.verdict.judge import Verdict, judge
 from aumclean.verdict.warnings import label_warnings
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ T = TypeVar("T", bound=Sized)
 Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
 """Wraps a stream of batches of samples for a progress display: (stream, description, done before, total).
 
-Several streams may run at once; those with the same total add up to it, beyond what was done before this scan began.
+Several streams of the same total may run at once; they add up to it, beyond what was done before.
 """
 
 
@@ -85,7 +85,7 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     with _noticing_lost_processes(plan.accelerator):
         readable, images = _decode(samples, config, plan, track)
-        indicators = _indicators(readable, config, plan.settings)
+        indicators = _indicators(readable, config.seed, plan)
         if config.only_draw is not None:
             return _scan_only_draw(config.only_draw, readable, images, indicators, config, plan, track)
         run = _new_shared_run(readable, config, plan.accelerator)
@@ -117,7 +117,7 @@ def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
         plan = settle(samples, config)
         readable, images = _decode(samples, config, plan, track)
         _require_same(run, record, readable, images, plan)
-        indicators = _indicators(readable, config, plan.settings)
+        indicators = _indicators(readable, config.seed, plan)
         return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
@@ -175,7 +175,7 @@ def _enter(run: Run, samples: Samples, images: Decoded, config: ScanConfig, plan
     record = run.read()
     _require_same(run, record, samples, images, plan)
     mine = _with_absolute_paths(config).model_dump(mode="json")
-    for name, given in {"draws": config.draws, "judge": asdict(plan.settings)}.items():
+    for name, given in {"draws": plan.draws, "judge": asdict(plan.settings)}.items():
         if record[name] != given:
             raise RunError(f"{run.path}: was begun with other options ({name}: {record[name]}); give the same ones")
     for name in ("seed", "ledger"):
@@ -267,10 +267,10 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
         "image_size": plan.image_size,
         "recipe": asdict(plan.recipe),
         "judge": asdict(plan.settings),
-        "draws": config.draws,
         "horizon": None if config.horizon is None else asdict(read_horizon(config.horizon)),
-        "epochs_done": [0] * config.draws,
-        "training_seconds": [0.0] * config.draws,
+        "draws": plan.draws,
+        "epochs_done": [0] * plan.draws,
+        "training_seconds": [0.0] * plan.draws,
     }
 
 
@@ -313,7 +313,7 @@ def _write_samples(run: Run, samples: Samples, images: Decoded) -> None:
     atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(unreadable)))
 
 
-def _indicators(samples: Samples, config: ScanConfig, settings: Settings) -> np.ndarray:
+def _indicators(samples: Samples, seed: int, plan: Plan) -> np.ndarray:
     """Sample ids of the indicator samples, [draws, count]; what is too little to scan is refused here."""
     if len(samples.class_names) < 2:
         raise DataError(
@@ -321,10 +321,10 @@ def _indicators(samples: Samples, config: ScanConfig, settings: Settings) -> np.
         )
     n, n_classes = len(samples), len(samples.class_names)
     try:
-        return draw_indicators(n, n_classes, config.draws, seed=config.seed, rule=settings.rule)
+        return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=plan.settings.rule)
     except ValueError:
         raise DataError(
-            f"{samples.root}: {n} readable images in {n_classes} classes are too few for {config.draws} draws of "
+            f"{samples.root}: {n} readable images in {n_classes} classes are too few for {plan.draws} draws of "
             "indicator samples; add images"
         ) from None
 

@@ -21,9 +21,10 @@ from aumclean.networks import read_networks
 from aumclean.reports import csv, parquet
 from aumclean.run import Run, new_run
 from aumclean.training.device import Device, make_accelerator
-from aumclean.verdict.calibration import Calibration, calibrate, wrong_share
+from aumclean.verdict.calibration import Calibration, calibrate
 from aumclean.verdict.combine import label_score
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
+from aumclean.verdict.noise import wrong_share
 
 SCHEMA_VERSION = 1
 

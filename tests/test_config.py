@@ -17,7 +17,7 @@ def project(tmp_path):
 
 def test_command_line_beats_environment_beats_file_beats_default(project):
     layers = [
-        ({}, {}, project.parent, 10),
+        ({}, {}, project.parent, 12),
         ({}, {}, project, 7),
         ({}, {"AUMCLEAN_EPOCHS": "8"}, project, 8),
         ({"epochs": 9}, {"AUMCLEAN_EPOCHS": "8"}, project, 9),
@@ -63,7 +63,7 @@ def test_mistakes_in_a_file_are_named(tmp_path, text, says):
         ({"percentile": 100.0}, {}, "--percentile: .*less than 100"),
         ({"draws": 1}, {}, "--draws: .*greater than or equal to 2"),
         ({"preset": "quick"}, {}, "--preset: .*'fast'"),
-        ({"epochs": 5, "first_epoch": 5}, {}, "--first-epoch: 5 leaves nothing to average over 5 epochs"),
+        ({"epochs": 5, "first_epoch": 5}, {}, "--first-epoch: 5 leaves nothing to average over 4 epochs"),
     ],
 )
 def test_mistakes_elsewhere_are_named(given, environment, says):
@@ -80,5 +80,6 @@ def test_paper_preset_is_the_published_protocol():
     paper = load({"preset": "paper"})
     names = ("epochs", "learning_rate", "weight_decay", "combine", "rule", "warmup_epochs", "small_arch")
     assert [paper.by_preset(name) for name in names] == [150, 0.1, 1e-4, "all", "percentile", 0, "resnet32"]
-    assert (paper.batch_size, paper.percentile, paper.draws) == (64, 99, 2)
+    assert (paper.batch_size, paper.by_preset("percentile"), paper.by_preset("draws")) == (64, 99, 2)
+    assert (paper.closing_epochs, paper.judged_by) == (0, "indicator")
     assert load({"preset": "asapp"}).by_preset("rule") == "asapp"

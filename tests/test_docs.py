@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,14 @@ def test_the_exit_codes_page_has_every_code():
     text = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     codes = [int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)]
     assert codes == [0, FAILED, COULD_NOT_RUN, INTERRUPTED]
+
+
+def test_recipes_for_many_machines_can_be_parsed():
+    page = ROOT / "docs" / "how-to" / "scale.md"
+    for block in blocks(page, "bash"):
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+    (code,) = blocks(page, "python")
+    compile(code, "scale.md", "exec")
 
 
 @pytest.mark.parametrize("name", ["suspects_as_table", "own_training_loop"])

@@ -195,6 +195,15 @@ def test_the_command_prints_a_table_and_gives_the_folder(finished, aumclean, tmp
     assert "epoch" not in again.err.replace("epochs each", "")
 
 
+def test_a_network_that_learned_nothing_is_warned_of(digits, aumclean, tmp_path):
+    done = aumclean(
+        "train", digits.raw, "--test", digits.test, "--arch", "resnet9", "--epochs", 1, "--learning-rate", 1e-9,
+        "--limit", 200, "--out", tmp_path / "out", "--device", "cpu",
+    )  # fmt: skip
+    assert done.code == 0
+    assert re.search(r"warning: raw: the network is right on [\d.]+ % of the labels .* give --warmup 1", done.err)
+
+
 def test_by_default_the_recipe_is_the_papers():
     options = Options()
     assert (options.epochs, options.batch_size, options.learning_rate, options.weight_decay) == (300, 256, 0.1, 1e-4)

@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from functools import partial
@@ -179,45 +178,46 @@ def progress() -> Iterator[Tracker]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as bars:
-        tasks: dict[str, Any] = {}
+        tasks: dict[int, Any] = {}
 
         def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-            kind = description.split()[0]
-            if kind not in tasks:
-                tasks[kind] = bars.add_task(description, total=total, completed=done, rate="")
-            bars.update(tasks[kind], description=description)
-            rate = seen.rate_from_now(kind)
-            for item in seen.counted(stream, kind):
+            rate = seen.begin(done, total)
+            if total not in tasks:
+                tasks[total] = bars.add_task(description, total=total, completed=seen.count[total], rate="")
+            bars.update(tasks[total], description=description, completed=seen.count[total])
+            for item in seen.counted(stream, total):
                 yield item
-                bars.update(tasks[kind], completed=done + seen.count[kind], rate=f"{rate():,.0f} images/s")
+                bars.update(tasks[total], completed=seen.count[total], rate=f"{rate():,.0f} images/s")
 
         yield bar
 
 
 class _Seen:
-    """How many samples went by, of each kind of work; several streams of a kind may run at once, in threads."""
+    """How many samples of each total are done; several streams of the same total may run at once, in threads."""
 
     def __init__(self) -> None:
-        self.count: dict[str, int] = defaultdict(int)
+        self.count: dict[int, int] = {}
         self.lock = threading.Lock()
 
-    def counted(self, stream: Iterable[T], kind: str) -> Iterator[T]:
+    def begin(self, done: int, total: int) -> Callable[[], float]:
+        """Before a stream, when `done` are done at least; gives what says how many a second all streams do from now."""
+        with self.lock:
+            before = self.count.get(total, 0)
+            self.count[total] = done if before >= total else max(before, done)
+            started, before = time.perf_counter(), self.count[total]
+        return lambda: (self.count[total] - before) / max(time.perf_counter() - started, 1e-9)
+
+    def counted(self, stream: Iterable[T], total: int) -> Iterator[T]:
         for item in stream:
             yield item
             with self.lock:
-                self.count[kind] += len(item)
-
-    def rate_from_now(self, kind: str) -> Callable[[], float]:
-        """What gives the samples per second that all streams of a kind together had since."""
-        started, before = time.perf_counter(), self.count[kind]
-        return lambda: (self.count[kind] - before) / max(time.perf_counter() - started, 1e-9)
+                self.count[total] += len(item)
 
 
 def _lines(seen: _Seen, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-    kind = description.split()[0]
-    rate = seen.rate_from_now(kind)
-    yield from seen.counted(stream, kind)
-    left = max(0, total - done - seen.count[kind]) / max(rate(), 1e-9)
+    rate = seen.begin(done, total)
+    yield from seen.counted(stream, total)
+    left = max(0, total - seen.count[total]) / max(rate(), 1e-9)
     say(f"{description}: {rate():,.0f} images/s, {duration(left)} left")
 
 

@@ -63,6 +63,9 @@ def command(
     combine: Annotated[
         Literal["all", "any", "mean"] | None, typer.Option(help="Judge again, combining so.", show_default=False)
     ] = None,
+    threshold: Annotated[
+        Literal["indicator", "estimate"] | None, typer.Option(help="Judge again by this rule.", show_default=False)
+    ] = None,
     first_epoch: Annotated[
         int | None, typer.Option(help="Judge again, averaging from this epoch.", show_default=False)
     ] = None,
@@ -88,7 +91,10 @@ def command(
 
     opened = Run(run)
     opened.require_finished()
-    verdict = judge(opened, settings_of(opened, percentile=percentile, combine=combine, first_epoch=first_epoch))
+    verdict = judge(
+        opened,
+        settings_of(opened, percentile=percentile, combine=combine, threshold=threshold, first_epoch=first_epoch),
+    )
     if save:
         with opened.lock():
             write_reports(opened, verdict)

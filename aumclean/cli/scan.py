@@ -33,11 +33,14 @@ def command(
     dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
     config: Annotated[Path | None, option("TOML file with a [scan] table. [default: nearest pyproject.toml]")] = None,
     preset: Annotated[
-        Literal["fast", "paper", "asapp"] | None,
-        option("fast: 10 epochs of a small net; paper: as published; asapp: as its code does. [default: fast]"),
+        Literal["fast", "thorough", "paper", "asapp"] | None,
+        option(
+            "fast: 12 epochs of a small net; thorough: four times that; paper: as published; asapp: as its code does. "
+            "[default: fast]"
+        ),
     ] = None,
     arch: Annotated[
-        str | None, option("resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]")
+        str | None, option("resnet8-s2d, resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]")
     ] = None,
     image_size: Annotated[
         int | None, option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]")
@@ -64,6 +67,13 @@ def command(
     ] = None,
     only_draw: Annotated[
         int | None, option("Train this draw only, from 0, in the run at --out that other machines share.")
+    ] = None,
+    threshold: Annotated[
+        Literal["indicator", "estimate"] | None,
+        option(
+            "indicator: rank by AUM, cut at the indicator samples' percentile; estimate: rank by final margins, cut at "
+            "the estimated number of wrong labels. [default: by preset]"
+        ),
     ] = None,
     percentile: Annotated[float | None, option("Of the indicator samples' AUMs. [default: 99]")] = None,
     draws: Annotated[int | None, option("Trainings with different indicator samples. [default: 2]")] = None,

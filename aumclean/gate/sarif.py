@@ -14,8 +14,8 @@ MOST = 25_000  # GitHub refuses a longer list
 RULES = {
     "mislabeled": (
         "MislabeledImage",
-        "The image behaves like one that is mislabeled on purpose.",
-        "Its area under the margin is at or below the threshold that images mislabeled by construction set.",
+        "The image behaves like one that is mislabeled.",
+        "Networks that were trained on the data contradict its label as they contradict labels known to be wrong.",
         "Look at the image: correct its label, remove it, or keep it and write that down as a decision.",
     ),
     "conflicting-duplicate": (

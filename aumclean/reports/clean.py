@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from aumclean.dataset.manifest import hugging_face_features
 from aumclean.errors import DataError
 from aumclean.reports import csv
+from aumclean.verdict.judge import reason
 
 Policy = Literal["drop", "relabel", "weight"]
 
@@ -124,8 +125,8 @@ def _change(row: Row, by_sample: dict[int, Row], policy: Policy) -> Row | None:
         return {**change, "action": decided, "new_label": decision["new_label"]}
     if decided == "keep" or not row["flagged"]:
         return None
-    reason = f"AUM {row['aum']:.3f} is not above the indicator threshold {row['threshold']:.3f}"
-    change |= {"reviewer": None, "time": None, "reason": reason + (", the reviewer was unsure" if decision else "")}
+    unsure = "; the reviewer was unsure" if decision else ""
+    change |= {"reviewer": None, "time": None, "reason": reason(row) + unsure}
     if policy == "weight":
         return {**change, "action": "weight", "new_label": row["label"], "weight": min(1.0, 2 * row["label_score"])}
     if policy == "relabel" and row["suggested_label"] is not None:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean.errors import DataError
-from aumclean.verdict.judge import Verdict
+from aumclean.verdict.judge import Verdict, reason
 
 STREAMED_ROWS = 1024
 
@@ -20,10 +20,7 @@ def removed(verdict: Verdict, kept: np.ndarray) -> pa.Table:
     report = verdict.report
     stays = pc.is_in(report["sample_id"], value_set=pa.array(kept, pa.int32()))
     flagged = report.filter(pc.and_not(pc.fill_null(report["flagged"], False), stays))
-    reasons = [
-        f"AUM {aum:.3f} is not above the indicator threshold {threshold:.3f}"
-        for aum, threshold in zip(flagged["aum"].to_pylist(), flagged["threshold"].to_pylist(), strict=True)
-    ]
+    reasons = [reason(row) for row in flagged.select(["label_score", "aum", "threshold"]).to_pylist()]
     chosen = flagged.select(["sample_id", "path", "label", "suggested_label", "label_score"])
     return chosen.append_column("reason", pa.array(reasons, pa.string()))
 

@@ -3,39 +3,24 @@
 A network never saw the labels of its own indicator samples: it was taught the indicator class instead. Among the real
 classes it therefore judges them as it judges new images. Their margins for any other label than theirs are those of
 wrong labels; their margins for the labels they have are those of given labels, most of them right. How many are wrong
-follows from the two distributions (`mixture_share`), and with it the distribution of right labels. The threshold is
-the cut where the share of wrong labels below it exceeds the share of right ones most, the latter counted one and a half
-times: right labels are many, and each false alarm takes a person's time. (Counted once, this is Youden's index.)
+follows from the two distributions (`aumclean.verdict.noise`), and with it the distribution of right labels. The
+threshold is the cut where the share of wrong labels below it exceeds the share of right ones most, the latter counted
+one and a half times: right labels are many, and each false alarm takes a person's time. (Counted once, this is Youden's
+index.)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from aumclean.margins import margins
-from aumclean.verdict.noise import mixture_share
+from aumclean.verdict.held_out import HeldOut
 from aumclean.verdict.threshold import BOOTSTRAP, interval
 
-WRONG_LABELS = 20  # per indicator sample at most
 FALSE_ALARM_WEIGHT = 1.5
 LARGEST_RATE = 0.9  # of noise; beyond it next to nothing is known of right labels
 
 Share = TypeVar("Share", float, np.ndarray)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Margins of the indicator samples of one draw among the real classes.
-
-    Attributes:
-        given: float32 [m], for the label each sample has.
-        wrong: float32 [m, k], for k other labels.
-    """
-
-    given: np.ndarray
-    wrong: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,28 +45,12 @@ class Calibration:
     false_alarms_interval: tuple[float, float]
 
 
-def held_out(logits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> HeldOut:
-    """Margins for the given and for wrong labels.
-
-    Args:
-        logits: float32 [m, classes], of the real classes only.
-        labels: int64 [m].
-        rng: chooses the wrong labels where there are more than 20 others.
-    """
-    m, n_classes = logits.shape
-    given, _ = margins(logits, labels)
-    count = min(n_classes - 1, WRONG_LABELS)
-    steps = rng.permuted(np.tile(np.arange(1, n_classes), (m, 1)), axis=1)[:, :count]
-    wrong = [margins(logits, (labels + steps[:, k]) % n_classes)[0] for k in range(count)]
-    return HeldOut(given.astype(np.float32), np.stack(wrong, axis=1).astype(np.float32))
-
-
 def calibrate(held: HeldOut, noise_rate: float, rng: np.random.Generator) -> Calibration:
     """The threshold, and how often it is wrong.
 
     Args:
         held: margins of at least one indicator sample.
-        noise_rate: share of the given labels that are wrong, 0..1, see `wrong_share`.
+        noise_rate: share of the given labels that are wrong, 0..1, see `aumclean.verdict.noise`.
         rng: of the bootstrap, which resamples indicator samples.
     """
     threshold = best_cut(held.given, held.wrong.ravel(), noise_rate)
@@ -97,11 +66,6 @@ def calibrate(held: HeldOut, noise_rate: float, rng: np.random.Generator) -> Cal
         detected_interval=interval(wrong_low[resampled].mean(1)),
         false_alarms_interval=interval(is_low[resampled].mean(1)),
     )
-
-
-def wrong_share(held: Sequence[HeldOut]) -> float:
-    """Share of the given labels that are wrong, 0..1: the mean of what the draws' held-out margins tell."""
-    return float(np.mean([mixture_share(draw.given, draw.wrong.ravel()) for draw in held]))
 
 
 def best_cut(given: np.ndarray, wrong: np.ndarray, noise_rate: float) -> float:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,44 +12,67 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean.errors import ConfigError, RunError
+from aumclean.margins.final import read_final
 from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas, areas
 from aumclean.verdict.combine import Combine, Combined, combine_draws, label_score
+from aumclean.verdict.cut import at_cut, combine_final
 from aumclean.verdict.duplicates import duplicates
+from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
 
 SCHEMA_VERSION = 1
+Threshold = Literal["indicator", "estimate"]
+INDICATOR_SETTINGS = {"percentile", "combine"}
+
 FOR_THE_ANNOTATOR = ("decision", "new_label", "reviewer", "note")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to judge: everything that can change without training again."""
+    """How to judge: everything that can change without training again.
+
+    `threshold` says which order and which cut: by AUM at the indicator samples' percentile, as published; or by final
+    margins, as many as the held-out margins say are wrong.
+    """
 
     percentile: float
     combine: Combine
     first_epoch: int
     rule: Rule = "percentile"
+    threshold: Threshold = "indicator"
 
 
 def settings_of(run: Run, **changed: Any) -> Settings:
     """How a run was asked to be judged, with the given (not None) settings changed.
 
+    A percentile or a rule of combination says how to cut at the indicator samples: giving one asks for that threshold.
+
     Raises:
         ConfigError: for a setting out of range.
     """
     record = run.read()
-    settings = Settings(**{**record["judge"], **{name: value for name, value in changed.items() if value is not None}})
+    given = {name: value for name, value in changed.items() if value is not None}
+    if given.keys() & INDICATOR_SETTINGS:
+        given.setdefault("threshold", "indicator")
+    settings = Settings(**{**record["judge"], **given})
     if not 0 < settings.percentile < 100:
         raise ConfigError(f"--percentile: {settings.percentile:g} is not between 0 and 100")
-    epochs = record["recipe"]["epochs"]
+    epochs = _before_closing(record)
     if not 0 <= settings.first_epoch < epochs:
-        raise ConfigError(f"--first-epoch: {settings.first_epoch} is not among the recorded epochs, 0 to {epochs - 1}")
+        raise ConfigError(
+            f"--first-epoch: {settings.first_epoch} is not among the epochs that AUM is read from, 0 to {epochs - 1}"
+        )
     return settings
+
+
+def _before_closing(record: dict[str, Any]) -> int:
+    """How many epochs there are before the learning rate begins to fall."""
+    return int(record["recipe"]["epochs"] - record["recipe"].get("closing_epochs", 0))
 
 
 @dataclass(frozen=True)
@@ -75,6 +99,8 @@ class _Judged:
     conflict: np.ndarray
     first_of_content: np.ndarray
     confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
+    held: list[HeldOut]
+    noise_rate: noise.Estimate
 
     @property
     def suspect(self) -> np.ndarray:
@@ -102,7 +128,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     class_names = tuple(record["data"]["class_names"])
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
-    epochs = range(settings.first_epoch, record["recipe"]["epochs"])
+    epochs = range(settings.first_epoch, _before_closing(record))
     area = areas(run.margins, len(labels), len(class_names), record["draws"], epochs)
     thresholds = np.array(
         [
@@ -110,22 +136,33 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
             for aum, indicator in zip(area.aum, area.is_indicator, strict=True)
         ]
     )
-    large_enough = np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES
+    large_enough = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
+    held = [read_held_out(run.held_out(draw)) for draw in range(record["draws"])]
+    rate = noise.noise_rate(held, np.random.default_rng(record["config"]["seed"]))
+    if settings.threshold == "estimate":
+        judged = large_enough
+        final = np.stack([read_final(run.final_margins(draw), len(labels)) for draw in range(record["draws"])])
+        combined = combine_final(final, area.is_indicator, judged, held, rate.estimate)
+    else:
+        judged = large_enough & ~area.is_indicator.all(0)
+        combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)
     first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
-    judged = _Judged(
+    found = _Judged(
         run=run,
         labels=labels,
         class_names=class_names,
         area=area,
         thresholds=thresholds,
-        combined=combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule),
-        judged=large_enough[labels] & ~area.is_indicator.all(0),
+        combined=combined,
+        judged=judged,
         conflict=conflict,
         first_of_content=first,
         confirmed=_read_confirmed(run),
+        held=held,
+        noise_rate=rate,
     )
-    report = _report(judged, settings)
-    return Verdict(report, _summary(judged, settings, record, report), settings, run)
+    report = _report(found, settings)
+    return Verdict(report, _summary(found, settings, record, report), settings, run)
 
 
 def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
@@ -247,7 +284,8 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
         "flagged_share": share,
         "silenced": int((judged.suspect & ~flagged).sum()),
         "conflicts": int(judged.conflict.sum()),
-        "noise_rate": noise.noise_rate(area.aum, area.is_indicator, rng),
+        "noise_rate": asdict(judged.noise_rate),
+        "flags": {name: asdict(value) for name, value in _flags(judged, rng).items()},
         "thresholds": thresholds,
         "repeat_deviation": judged.combined.repeat_deviation,
         "histograms": [
@@ -260,6 +298,20 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
         "warnings": [asdict(warning) for warning in said],
         "flagged_digest": _digest(report.filter(pc.fill_null(report["flagged"], False))),
     }
+
+
+def _flags(judged: _Judged, rng: np.random.Generator) -> dict[str, noise.Estimate]:
+    """Estimated precision and recall of the flags; none when nothing is flagged."""
+    share = float(judged.suspect.sum() / max(judged.judged.sum(), 1))
+    return at_cut(judged.held, share, judged.noise_rate.estimate, rng) if share else {}
+
+
+def reason(row: Mapping[str, Any]) -> str:
+    """Why a sample, a row of the report, is flagged."""
+    return (
+        f"label score {row['label_score']:.3f}; AUM {row['aum']:.3f}, the indicator samples' threshold is "
+        f"{row['threshold']:.3f}"
+    )
 
 
 def _digest(flagged: pa.Table) -> str:

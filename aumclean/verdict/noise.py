@@ -1,63 +1,86 @@
 """The structure of the label noise: how much in all, in which classes, between which pairs of classes."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from aumclean.verdict.threshold import BOOTSTRAP, interval
+from aumclean.verdict.held_out import HeldOut
+from aumclean.verdict.threshold import interval
 
-LEVELS = np.linspace(0.5, 0.99, 50)  # below the indicators' median too few samples are left to count
+LEVELS = np.linspace(0.5, 0.99, 50)  # below the median of wrong labels too few given ones are left to count
+REPLICATES = 200  # of the bootstrap
 Z95 = 1.959964  # standard normal, two-sided 95 %
 
 
-def noise_rate(aum: np.ndarray, is_indicator: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    """Estimate which share of the samples is mislabeled, with a 95 % bootstrap interval.
+@dataclass(frozen=True)
+class Estimate:
+    """A share, 0..1, with its 95 % bootstrap interval."""
 
-    If a share p of the samples behaves like indicator samples, then at every cut at least p times as many samples
-    lie below it as indicator samples do. So the smallest ratio of the two distribution functions bounds p, and
-    estimates it where some cut has hardly any correctly labeled sample below it (Blanchard, Lee, Scott 2010,
-    mixture proportion estimation). Averaged over the draws.
+    estimate: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Estimate":
+        """From the estimate and, after it, that of every resample."""
+        estimate = float(values[0])
+        low, high = interval(values[1:])
+        return cls(estimate, min(low, estimate), max(high, estimate))
+
+
+def noise_rate(held: Sequence[HeldOut], rng: np.random.Generator) -> Estimate:
+    """Estimate which share of the labels is wrong.
+
+    If a share p of the given labels is wrong, then at every cut at least p times as many given labels lie below it as
+    wrong ones do. So the smallest ratio of the two distribution functions bounds p, and estimates it where some cut has
+    hardly any right label below it (Blanchard, Lee, Scott 2010, mixture proportion estimation). Among many ratios the
+    smallest is small by chance too, most of all where few labels are counted; so that cut is taken whose ratio plus
+    two standard errors is smallest.
+
+    Wrong labels that are the same mistake again and again lie higher than wrong labels drawn at random: of such noise
+    the estimate is too low.
 
     Args:
-        aum: float64 [draws, n].
-        is_indicator: bool [draws, n].
-        rng: source of chance.
-
-    Returns:
-        `estimate`, `low` and `high`, each 0..1.
+        held: held-out margins of every draw.
+        rng: of the bootstrap, which resamples indicator samples.
     """
-    estimates, replicates = [], []
-    for draw, indicator in zip(aum, is_indicator, strict=True):
-        cuts = np.quantile(draw[indicator], LEVELS)
-        judged, known_wrong = (_counts_between(cuts, draw[chosen]) for chosen in (~indicator, indicator))
-        estimates.append(_smallest_ratio(judged, known_wrong))
-        replicates.append(_smallest_ratio(*(_resampled(counts, rng) for counts in (judged, known_wrong))))
-    estimate = float(np.mean(estimates))
-    low, high = interval(np.mean(replicates, axis=0))
-    return {"estimate": estimate, "low": min(low, estimate), "high": max(high, estimate)}
+    below = [resampled_means(_below_quantiles(draw), rng) for draw in held]
+    given, wrong = np.mean(below, axis=0)
+    return Estimate.of(_share(given, wrong, sum(len(draw.given) for draw in held)))
 
 
-def mixture_share(mixed: np.ndarray, known_wrong: np.ndarray) -> float:
-    """Which share of some values are of the kind of others, 0..1: the estimate of `noise_rate`, of any two samples."""
-    cuts = np.quantile(known_wrong, LEVELS)
-    return float(_smallest_ratio(*(_counts_between(cuts, values) for values in (mixed, known_wrong))))
+def wrong_share(held: Sequence[HeldOut]) -> float:
+    """The estimate of `noise_rate` without its interval."""
+    given, wrong = np.mean([_below_quantiles(draw).mean(0) for draw in held], axis=0)
+    return float(_share(given, wrong, sum(len(draw.given) for draw in held)))
 
 
-def _counts_between(cuts: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """How many values lie in each gap between the cuts, the outer gaps included: int [cuts + 1]."""
-    return np.bincount(np.searchsorted(cuts, values, side="left"), minlength=len(cuts) + 1)
+def _below_quantiles(held: HeldOut) -> np.ndarray:
+    """Of each sample the share of given and of wrong labels below each quantile of wrong ones: [m, 2, cuts]."""
+    cuts = np.quantile(held.wrong, LEVELS)
+    return np.stack([below(cuts, held.given[:, None]), below(cuts, held.wrong)], axis=1)
 
 
-def _resampled(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return rng.multinomial(counts.sum(), counts / counts.sum(), BOOTSTRAP)
+def below(cuts: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """Share of each sample's margins [m, k] at or below each cut: float64 [m, cuts]."""
+    return np.stack([(margins <= cut).mean(1) for cut in cuts], axis=1)
 
 
-def _smallest_ratio(judged: np.ndarray, known_wrong: np.ndarray) -> np.ndarray:
-    """min over cuts of F_judged / F_known_wrong, from counts [..., cuts + 1]; at most 1."""
-    below, wrong_below = (
-        counts.cumsum(-1)[..., :-1] / counts.sum(-1, keepdims=True) for counts in (judged, known_wrong)
-    )
-    return np.asarray((below / np.maximum(wrong_below, 1e-12)).min(-1).clip(0, 1))
+def resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mean over the samples, after it that of each of the bootstrap's resamples: [..., 1 + replicates, cuts]."""
+    m, flat = len(values), values.reshape(len(values), -1)
+    weights = [np.bincount(rng.integers(0, m, m), minlength=m) for _ in range(REPLICATES)]
+    means = np.stack([flat.mean(0), *(weight @ flat / m for weight in weights)])
+    return np.moveaxis(means.reshape(-1, *values.shape[1:]), 0, -2)
+
+
+def _share(given: np.ndarray, wrong: np.ndarray, m: int) -> np.ndarray:
+    """The ratio of two distribution functions [..., cuts], of m values the first, at the cut that says most; 0..1."""
+    error = np.sqrt(np.maximum(given, 1 / m) * (1 - given) / m)
+    best = ((given + 2 * error) / wrong).argmin(-1, keepdims=True)
+    return np.asarray(np.take_along_axis(given / wrong, best, -1)[..., 0].clip(0, 1))
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

@@ -83,6 +83,7 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
         is_indicator = np.zeros(n, bool)
         is_indicator[indicators] = True
         like_wrong = is_wrong | is_indicator
+        write_held_out(run, draw, indicators, is_wrong[indicators], rng)
         level = rng.normal(np.where(like_wrong, -2, 4), 1.5).astype(np.float32)
         for epoch in range(epochs):
             rise = np.where(like_wrong, 0, 0.1 * epoch).astype(np.float32)
@@ -106,6 +107,16 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
             "draws": draws, "epochs_done": [epochs] * draws, "training_seconds": [0.0] * draws,
         }
     )  # fmt: skip
+
+
+def write_held_out(run: Run, draw: int, indicators: np.ndarray, is_wrong: np.ndarray, rng: np.random.Generator) -> None:
+    """Margins of the indicator samples for labels their network was not taught: their own, and 20 others."""
+    given = rng.normal(np.where(is_wrong, -4, 3), 2).astype(np.float32)
+    wrong = rng.normal(-4, 2, (len(indicators), 20)).astype(np.float32)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(wrong.ravel()), wrong.shape[1])
+    run.held_out(draw).parent.mkdir(exist_ok=True)
+    table = pa.table({"sample_id": pa.array(indicators, pa.int32()), "given": given, "wrong": lists})
+    pq.write_table(table, run.held_out(draw))
 
 
 def write_samples(run: Run, labels: np.ndarray, names: list[str]) -> None:

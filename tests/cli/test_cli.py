@@ -294,6 +294,19 @@ def test_names_cannot_command_the_terminal():
     assert printable("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
 
 
+def test_progress_counts_streams_that_run_at_once_together(capsys, monkeypatch):
+    monkeypatch.setattr(console.time, "perf_counter", iter(range(0, 1000)).__next__)
+    console._set_up(False, False, False)
+    with console.progress() as track:
+        one, two = (track([range(10)] * 3, f"draw {draw}/2, epoch 1/1", 0, 60) for draw in (1, 2))
+        for _ in zip(one, two, strict=True):
+            pass
+        assert list(track([range(10)], "draw 1/1", 50, 60)) == [range(10)]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("draw 1/2, epoch 1/1: ") and lines[0].endswith(" left")
+    assert [line.rpartition(", ")[2] for line in lines[1:]] == ["0:00 left", "0:00 left"]
+
+
 def test_clock_times():
     assert [console.duration(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
 

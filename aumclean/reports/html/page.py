@@ -206,18 +206,32 @@ def trust(verdict: Verdict) -> list[str]:
         f"(95 % interval {about['low']:.2f} to {about['high']:.2f})"
         for about in summary["thresholds"]
     ).replace("-", "\N{MINUS SIGN}")
-    said = [
-        f"An image is suspect when its area under the margin is at or below the threshold: {thresholds}. In each draw "
-        f"it rests on {summary['thresholds'][0]['indicator_samples']:,} indicator samples, images whose label was made "
-        f"wrong on purpose; {settings.percentile:g} % of those lie at or below it. Real mistakes between classes that "
-        "look alike are harder, so more of them are missed."
-    ]
+    indicators = f"{summary['thresholds'][0]['indicator_samples']:,} indicator samples"
+    if settings.threshold == "estimate":
+        said = [
+            "Images are ranked by what the networks say of their labels at the end of training. As many are suspect as "
+            f"labels are estimated to be wrong; the estimate rests on {indicators} per draw, whose own labels that "
+            "draw's network was never taught. The pictures below show the area under the margin, with the threshold "
+            f"of the published method: {thresholds}."
+        ]
+    else:
+        said = [
+            f"An image is suspect when its area under the margin is at or below the threshold: {thresholds}. In each "
+            f"draw it rests on {indicators}, images whose label was made wrong on purpose; {settings.percentile:g} % "
+            "of those lie at or below it."
+        ]
+    if flags := summary["flags"]:
+        said.append(
+            f"If wrong labels were drawn at random, {flags['precision']['estimate']:.0%} of the suspects would be "
+            f"mislabeled, and {flags['recall']['estimate']:.0%} of all mislabeled images would be among them. Real "
+            "mistakes between classes that look alike are harder, so more of them are missed."
+        )
     if summary["flagged"]:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
-        "The noise rate is estimated from how many images behave like the indicator samples. Its interval holds the "
-        "error of sampling only: images that the network has not learned yet count as noise too, so a hard data set "
-        "or a short training pushes it up."
+        "The noise rate is estimated from how the networks judge labels that they were not taught. Its interval holds "
+        "the error of sampling only: images that the networks have not learned count as noise too, and a mistake that "
+        "is made again and again is not seen as one."
     )
     said.append(
         "A suspect is a question, not a proof: rare views and unusual pictures behave like wrong labels. Look before "

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from aumclean.verdict.cut import at_cut, best_f1_cut, combine_final
+from aumclean.verdict.held_out import HeldOut
+
+APART = [HeldOut(np.full(4, 100.0), np.full((4, 2), -100.0))] * 2
+"""Held-out margins that put the cut of the best F1 far below the samples of a test, so that their number decides."""
+
+
+def test_the_lowest_mean_final_margins_are_flagged_as_many_as_asked():
+    rng = np.random.default_rng(0)
+    final, is_indicator = rng.normal(size=(2, 40)).astype(np.float32) * [[1], [5]], rng.random((2, 40)) < 0.2
+    judged = rng.random(40) < 0.9
+    found = combine_final(final, is_indicator, judged, APART, 0.25)
+    plain = []
+    for sample in range(40):
+        total = 0.0
+        for draw in range(2):
+            taught = [final[draw, other] for other in range(40) if not is_indicator[draw, other]]
+            total += (final[draw, sample] - np.mean(taught)) / np.std(taught)
+        plain.append(total / 2)
+    ranked = sorted(np.flatnonzero(judged), key=lambda sample: plain[sample])
+    count = round(0.25 * judged.sum())
+    assert set(np.flatnonzero(found.flagged)) == set(ranked[:count])
+    assert found.distance[ranked[count - 1]] < 0 < found.distance[ranked[count]]
+    np.testing.assert_allclose(np.diff(found.distance), np.diff(plain), atol=1e-5)
+
+
+@pytest.mark.parametrize(("share", "flagged"), [(0.0, 0), (1.0, 6)])
+def test_none_and_all_can_be_flagged(share, flagged):
+    found = combine_final(np.arange(12.0).reshape(2, 6), np.zeros((2, 6), bool), np.ones(6, bool), APART, share)
+    assert found.flagged.sum() == flagged
+    assert np.isfinite(found.distance).all()
+
+
+def test_the_cut_of_the_best_f1_is_that_of_a_search():
+    rng = np.random.default_rng(1)
+    held = HeldOut(rng.normal(1, 1, 400), rng.normal(-1, 1, (400, 3)))
+
+    def f1(cut, rate=0.3):
+        found, flagged = rate * (held.wrong <= cut).mean(), (held.given <= cut).mean()
+        return 2 * found / (rate + flagged)
+
+    assert f1(best_f1_cut(held, 0.3)) == pytest.approx(max(map(f1, np.linspace(-4, 4, 4001))), rel=0.01)
+    assert best_f1_cut(held, 0.0) == -np.inf
+
+
+def test_between_right_and_wrong_labels_that_lie_apart_the_number_does_not_matter():
+    rng = np.random.default_rng(2)
+    is_wrong = rng.random(1000) < 0.12
+    final = np.where(is_wrong, -5, 5) + rng.normal(size=(2, 1000))
+    held = [HeldOut(margin[:100], rng.normal(-5, 1, (100, 3))) for margin in final]
+    found = combine_final(final, np.zeros((2, 1000), bool), np.ones(1000, bool), held, 0.08)
+    np.testing.assert_array_equal(found.flagged, is_wrong)
+
+
+def test_precision_and_recall_of_a_cut_agree_with_the_truth():
+    rng = np.random.default_rng(3)
+    is_wrong = rng.random(20_000) < 0.3
+    given = np.where(is_wrong, rng.normal(0.5, 1, 20_000), rng.normal(3, 1, 20_000))
+    held = HeldOut(given, rng.normal(0.5, 1, (20_000, 4)))
+    share = 0.25
+    flagged = held.given <= np.quantile(held.given, share)
+    found = at_cut([held], share, is_wrong.mean(), np.random.default_rng(0))
+    assert found["recall"].estimate == pytest.approx((flagged & is_wrong).sum() / is_wrong.sum(), abs=0.02)
+    assert found["precision"].estimate == pytest.approx(is_wrong[flagged].mean(), abs=0.02)
+    assert found["recall"].low < found["recall"].estimate < found["recall"].high
