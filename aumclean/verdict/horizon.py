@@ -83,9 +83,11 @@ def _stored(folder: Path) -> Horizon:
 def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -> list[Caution]:
     """What to say of margins that are read up to the last epoch of a recipe, on so many images."""
     found = []
-    epochs = recipe["epochs"] - recipe.get("closing_epochs", 0)  # of those no margin is averaged
+    closing = recipe.get("closing_epochs", 0)  # of those no margin is averaged
+    epochs = recipe["epochs"] - closing
     if horizon.epochs is not None and epochs > horizon.epochs:
-        most = max(1, math.floor(horizon.low if horizon.low is not None else horizon.epochs))
+        read = horizon.low if horizon.low is not None else horizon.epochs
+        most = max(1, math.floor(read * recipe["epochs"] / epochs))  # closing epochs keep their share
         found.append(
             Caution(
                 "past-horizon",

@@ -64,6 +64,13 @@ def test_margins_read_after_it_are_warned_of_and_the_remedy_is_the_lower_end(tmp
     assert codes(horizon, RECIPE | {"epochs": 7}) == []
 
 
+def test_closing_epochs_do_not_count_and_keep_their_share_in_the_remedy():
+    recipe = RECIPE | {"epochs": 12, "closing_epochs": 3}
+    assert codes(Horizon(9.0), recipe) == []
+    (caution,) = horizon_warnings(Horizon(6.0), recipe, 1000)
+    assert "over 9 epochs" in caution.message and "--epochs 8" in caution.message
+
+
 def test_a_horizon_that_was_not_reached_warns_only_beyond_what_was_trained():
     horizon = Horizon(None, later_than=30)
     assert codes(horizon) == []

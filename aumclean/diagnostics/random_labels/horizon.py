@@ -319,8 +319,8 @@ def _said(
     else:
         between = "" if low is None else f", 95 % interval {low:.1f} to {high:.1f} over {len(horizons)} draws"
         said = [f"Half of the planted wrong labels are memorised after {mean:.1f} epochs{between}."]
-        verdict = "before" if of_scan <= mean else "AFTER"
-        said.append(f"A scan with these options trains {of_scan} epochs: it reads its margins {verdict} the horizon.")
+        verdict = "before" if of_scan <= mean else "past"
+        said.append(f"A scan with these options reads margins over {of_scan} epochs: {verdict} the horizon.")
     said.append(
         f"Averaged up to epoch {best['epoch']}, AUM finds most of the planted labels: {best['found']:.1%}; up to the "
         f"last one, {last['epoch']}, {last['found']:.1%} (AUROC {best['auroc']:.4f} and {last['auroc']:.4f})."
