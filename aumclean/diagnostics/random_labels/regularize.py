@@ -21,6 +21,7 @@ from aumclean.training.models import build_model
 from aumclean.training.recipe import Recipe
 
 LABELS = (Case("true"), Case("random"))
+QUICK_EPOCHS = 25  # all of them are trained, ten times
 NOTE = (
     "Errors in evaluation mode, on the images as they are, also where training saw them shifted and mirrored; of "
     "random labels the training error is against those, the test error against true ones. best_epoch is chosen on the "
@@ -80,6 +81,8 @@ def regularize(
     (base, *more) = recipes(options, ground, (QUICK_ARCH,) if options.preset == "quick" else ("small_inception",))
     if more:
         raise ConfigError("--arch: regularize takes one network")
+    if options.preset == "quick" and options.epochs is None:
+        base = replace(base, epochs=QUICK_EPOCHS)
     known = variants(base, strength, has_batch_norm=has_batch_norm(base.arch, ground))
     for name in names or ():
         if name not in known:
