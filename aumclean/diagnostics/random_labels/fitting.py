@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +134,8 @@ def fit_case(
     Raises:
         RunError: when another corruption is stored under this name.
     """
-    full_name = "-".join(part.replace(" ", "-") for part in (str(case), recipe.arch, name, f"seed{seed}") if part)
+    full_name = "-".join(part for part in (str(case), recipe.arch, name, f"seed{seed}") if part)
+    full_name = re.sub(r"[^\w.-]+", "-", full_name)  # fit for a file
     dataset = corrupted(ground.train, case.corruption, seed=seed, probability=case.probability)
     test = corrupted_test(ground.test, ground.train, case.corruption, seed=seed)
     rate = realised_rate(dataset, ground.train)

@@ -48,7 +48,7 @@ class Ground:
 
     @property
     def chance(self) -> float:
-        """Accuracy on the test part of answering the class that is most frequent in it least wrongly: 1 / classes."""
+        """Accuracy of guessing: 1 / classes."""
         return 1 / len(self.train.class_names)
 
 
