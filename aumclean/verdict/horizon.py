@@ -22,7 +22,7 @@ class Horizon:
     Attributes:
         epochs: until half of the planted wrong labels were learned; None when fewer were by the last epoch.
         low, high: 95 % interval over repeats; None for a plain number or a single repeat.
-        later_than: epochs that were trained; the horizon lies behind them when `epochs` is None.
+        later_than: epochs up to which no repeat had reached it; None for a plain number.
         images: it was measured on; None for a plain number.
         recipe: it was measured with; empty for a plain number.
     """
@@ -30,13 +30,13 @@ class Horizon:
     epochs: float | None
     low: float | None = None
     high: float | None = None
-    later_than: int | None = None
+    later_than: float | None = None
     images: int | None = None
     recipe: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         if self.epochs is None:
-            return f"later than {self.later_than} epochs"
+            return f"later than {self.later_than:g} epochs"
         between = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
         return f"{self.epochs:.1f} epochs{between}"
 
@@ -74,7 +74,7 @@ def _stored(folder: Path) -> Horizon:
         epochs=facts["horizon"],
         low=facts["low"],
         high=facts["high"],
-        later_than=facts["epochs"],
+        later_than=facts["later_than"],
         images=facts["images"],
         recipe={name: facts["recipe"][name] for name in COMPARED},
     )

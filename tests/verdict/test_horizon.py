@@ -8,7 +8,7 @@ from aumclean.verdict.horizon import COMPARED, Horizon, horizon_warnings, read_h
 RECIPE = {"arch": "resnet9", "epochs": 10, "learning_rate": 0.05, "batch_size": 64, "weight_decay": 0.0} | {
     "crop": True, "flip": True,
 }  # fmt: skip
-FACTS = {"horizon": 7.25, "low": 6.5, "high": 8.0, "epochs": 30, "images": 1000, "recipe": RECIPE}
+FACTS = {"horizon": 7.25, "low": 6.5, "high": 8.0, "epochs": 30, "later_than": 6.9, "images": 1000, "recipe": RECIPE}
 
 
 def store(folder, facts=FACTS, **changed):
@@ -25,7 +25,7 @@ def codes(horizon, recipe=RECIPE, images=1000):
 def test_a_number_or_a_stored_result_is_read(tmp_path):
     assert read_horizon("12") == Horizon(12.0)
     stored = read_horizon(store(tmp_path))
-    assert (stored.epochs, stored.low, stored.high, stored.later_than, stored.images) == (7.25, 6.5, 8.0, 30, 1000)
+    assert (stored.epochs, stored.low, stored.high, stored.later_than, stored.images) == (7.25, 6.5, 8.0, 6.9, 1000)
     assert set(stored.recipe) == set(COMPARED)
     assert str(stored) == "7.2 epochs (6.5 to 8.0)"
 

@@ -264,6 +264,7 @@ def _report(
                   **asdict(recipe)},
         facts={
             "horizon": mean, "low": low, "high": high, "per_draw": horizons, "epochs": recipe.epochs,
+            "later_than": _later_than(horizons, recipe.epochs),
             "images": len(study.train), "best_epoch": best["epoch"], "recipe": asdict(recipe),
         },
     )  # fmt: skip
@@ -279,6 +280,11 @@ def interval(horizons: Sequence[float | None]) -> tuple[float | None, float | No
         return mean, None, None
     half = float(scipy.stats.t.ppf(0.975, len(reached) - 1) * np.std(reached, ddof=1) / np.sqrt(len(reached)))
     return mean, max(0.0, mean - half), mean + half
+
+
+def _later_than(horizons: Sequence[float | None], epochs: int) -> float:
+    """Epochs up to which no draw had memorised half of its planted labels."""
+    return min(epochs if value is None else value for value in horizons)
 
 
 def _at(rows: list[dict[str, Any]], horizon: float | None) -> dict[str, Any]:
@@ -311,10 +317,11 @@ def _said(
     mean, low, high = found
     last = epochs[-1]
     if mean is None:
+        early = _later_than(horizons, recipe.epochs)
         said = [
             f"The horizon lies behind {recipe.epochs} epochs in {sum(value is None for value in horizons)} of "
             f"{len(horizons)} draws: by then {last['planted_memorised']:.0%} of the planted labels were learned. A "
-            f"scan of at most {recipe.epochs} epochs reads its margins in time."
+            f"scan that reads its margins over at most {early:.1f} epochs is in time."
         ]
     else:
         between = "" if low is None else f", 95 % interval {low:.1f} to {high:.1f} over {len(horizons)} draws"
@@ -327,7 +334,7 @@ def _said(
     )
     if options.preset == "quick":
         said.append(
-            f"The preset quick plants in {len(study.train):,} images. With more images, a step is seen less often per "
-            "label and the horizon, in epochs, moves: measure it on the data that will be scanned, with --limit."
+            f"The preset quick plants in {len(study.train):,} images. With more, a network has more to learn before it "
+            "memorises, and the horizon moves: measure it on as many as will be scanned, with --limit."
         )
     return said
