@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from aumclean import atomic
@@ -43,3 +46,16 @@ def test_a_new_folder_appears_whole_or_not_at_all(tmp_path, before):
     with pytest.raises(OutputError, match="out: exists and is not an empty folder"), atomic.new_folder(target):
         pass
     assert (target / "a").read_text() == "whole"
+
+
+def test_threads_may_write_the_same_file_at_once(tmp_path):
+    both = threading.Barrier(2)
+
+    def write(text):
+        with atomic.replacing(tmp_path / "model.json") as temporary:
+            temporary.write_text(text)
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ("one", "two")))
+    assert (tmp_path / "model.json").read_text() in ("one", "two")

@@ -92,12 +92,12 @@ def test_the_run_says_what_was_done(finished):
     record = finished.run.read()
     assert record["state"] == "done"
     assert record["epochs_done"] == [8, 8]
-    assert record["recipe"]["arch"] == "resnet9"
+    assert record["recipe"]["arch"] == "resnet8-s2d"
     assert record["image_size"] == 12
     assert record["data"]["class_names"] == ["amber", "blue", "green"]
     assert not list((finished.run.path / "checkpoints").glob("*"))
     weights = safetensors.numpy.load_file(finished.run.model(1))
-    assert weights["head.weight"].shape == (4, 128)
+    assert weights["head.weight"].shape == (4, 192)
     assert json.loads(finished.run.model_json.read_text())["class_names"] == ["amber", "blue", "green"]
 
 
@@ -112,13 +112,19 @@ def test_the_summary_counts_what_the_report_says(finished):
 
 
 def test_judging_again_needs_no_training_and_other_settings_flag_more_or_less(finished):
+    def again(**settings):
+        return judge(finished.run, settings_of(finished.run, **settings)).summary
+
     def flagged(**settings):
-        return judge(finished.run, settings_of(finished.run, **settings)).summary["flagged"]
+        return again(**settings)["flagged"]
 
     assert flagged() == 30
-    assert flagged(percentile=1.0) < 30
+    assert again(percentile=1.0)["thresholds"][0]["threshold"] < again()["thresholds"][0]["threshold"]
     assert flagged(combine="all") <= flagged(combine="any")
-    with pytest.raises(ConfigError, match="--first-epoch: 8 is not among the recorded epochs, 0 to 7"):
+    by_estimate = again(threshold="estimate")
+    assert by_estimate["flagged"] >= round(by_estimate["noise_rate"]["estimate"] * 360) > 0
+    assert again(threshold="estimate", percentile=1.0)["flagged_digest"] == by_estimate["flagged_digest"]
+    with pytest.raises(ConfigError, match="--first-epoch: 8 is not among the epochs that AUM is read from, 0 to 5"):
         flagged(first_epoch=8)
     with pytest.raises(ConfigError, match="--percentile: 0 is not between"):
         flagged(percentile=0.0)

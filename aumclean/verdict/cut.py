@@ -44,7 +44,7 @@ def _cut_of_count(score: np.ndarray, share: float) -> float:
     """The cut with that share of the scores below it, halfway to the next one."""
     ascending, count = np.sort(score), round(share * len(score))
     if count == 0:
-        return float(np.nextafter(ascending[0], -np.inf))
+        return float(np.nextafter(ascending.min(initial=0.0), -np.inf))
     return float(ascending[count - 1 : count + 1].mean())
 
 
@@ -65,7 +65,7 @@ def best_f1_cut(held: HeldOut, rate: float) -> float:
     return float(cuts[f1 == f1.max()].mean()) if rate else float("-inf")
 
 
-def at_cut(held: Sequence[HeldOut], flagged: float, rate: float, rng: np.random.Generator) -> dict[str, Estimate]:
+def at_cut(held: Sequence[HeldOut], flagged: float, rate: Estimate, rng: np.random.Generator) -> dict[str, Estimate]:
     """Estimate how good the flags are when the given share of labels is flagged, most suspect first.
 
     Below the held-out margin that cuts off that share of given labels lie so many of the wrong ones: the recall. The
@@ -75,12 +75,13 @@ def at_cut(held: Sequence[HeldOut], flagged: float, rate: float, rng: np.random.
     Args:
         held: held-out margins of every draw.
         flagged: share of the labels that is flagged, above 0.
-        rate: share of the labels that is wrong, see `noise_rate`.
+        rate: share of the labels that is wrong, see `noise_rate`; the interval of the precision holds its doubt too.
         rng: of the bootstrap.
 
     Returns:
         `recall` and `precision`.
     """
     shares = [resampled_means(below(np.quantile(draw.given, [flagged]), draw.wrong), rng)[:, 0] for draw in held]
-    recall = np.mean(shares, axis=0)
-    return {"recall": Estimate.of(recall), "precision": Estimate.of(np.minimum(1, rate * recall / flagged))}
+    recall = Estimate.of(np.mean(shares, axis=0))
+    precision = (min(1.0, share * found / flagged) for share, found in zip(rate, recall, strict=True))
+    return {"recall": recall, "precision": Estimate(*precision)}

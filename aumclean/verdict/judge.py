@@ -284,8 +284,8 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
         "flagged_share": share,
         "silenced": int((judged.suspect & ~flagged).sum()),
         "conflicts": int(judged.conflict.sum()),
-        "noise_rate": asdict(judged.noise_rate),
-        "flags": {name: asdict(value) for name, value in _flags(judged, rng).items()},
+        "noise_rate": judged.noise_rate._asdict(),
+        "flags": {name: value._asdict() for name, value in _flags(judged, rng).items()},
         "thresholds": thresholds,
         "repeat_deviation": judged.combined.repeat_deviation,
         "histograms": [
@@ -303,7 +303,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
 def _flags(judged: _Judged, rng: np.random.Generator) -> dict[str, noise.Estimate]:
     """Estimated precision and recall of the flags; none when nothing is flagged."""
     share = float(judged.suspect.sum() / max(judged.judged.sum(), 1))
-    return at_cut(judged.held, share, judged.noise_rate.estimate, rng) if share else {}
+    return at_cut(judged.held, share, judged.noise_rate, rng) if share else {}
 
 
 def reason(row: Mapping[str, Any]) -> str:

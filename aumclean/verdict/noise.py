@@ -1,8 +1,7 @@
 """The structure of the label noise: how much in all, in which classes, between which pairs of classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +13,7 @@ REPLICATES = 200  # of the bootstrap
 Z95 = 1.959964  # standard normal, two-sided 95 %
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A share, 0..1, with its 95 % bootstrap interval."""
 
     estimate: float

@@ -79,8 +79,8 @@ def test_every_change_says_what_and_why_and_who_whole():
     assert csv.to_csv(changes) == (
         '"sample_id","content_hash","path","action","old_label","new_label","old_weight","weight","reason","reviewer",'
         '"time","run","original"\n'
-        '1,"h1","1.png","remove","dog",,,,"AUM -1.500 is not above the indicator threshold -1.000, the reviewer was '
-        'unsure",,,"run-1","{""file"": ""b"", ""y"": ""dog""}"\n'
+        '1,"h1","1.png","remove","dog",,,,"label score 0.450; AUM -1.500, the indicator samples\' threshold is '
+        '-1.000; the reviewer was unsure",,,"run-1","{""file"": ""b"", ""y"": ""dog""}"\n'
         '3,"h3","3.png","remove","dog",,,,"decided by a reviewer","ann","t","run-1",'
         '"{""file"": ""d"", ""y"": ""dog""}"\n'
     )

@@ -105,7 +105,8 @@ def test_what_is_not_judged_stays_and_what_goes_has_a_reason():
     one = verdict(["a", "b", "c"])
     assert manifest.removed(one, kept=np.array([0, 1, 2])).to_pylist() == []
     (row,) = manifest.removed(one, kept=np.array([1, 2])).to_pylist()
-    assert (row["sample_id"], row["reason"]) == (0, "AUM -1.500 is not above the indicator threshold 0.250")
+    said = "label score 0.000; AUM -1.500, the indicator samples' threshold is 0.250"
+    assert (row["sample_id"], row["reason"]) == (0, said)
 
 
 @pytest.mark.parametrize("keep", [[], [0], [1, 3, 4], [0, 1, 2, 3, 4]])

@@ -3,6 +3,7 @@ import pytest
 
 from aumclean.verdict.cut import at_cut, best_f1_cut, combine_final
 from aumclean.verdict.held_out import HeldOut
+from aumclean.verdict.noise import Estimate
 
 APART = [HeldOut(np.full(4, 100.0), np.full((4, 2), -100.0))] * 2
 """Held-out margins that put the cut of the best F1 far below the samples of a test, so that their number decides."""
@@ -62,7 +63,10 @@ def test_precision_and_recall_of_a_cut_agree_with_the_truth():
     held = HeldOut(given, rng.normal(0.5, 1, (20_000, 4)))
     share = 0.25
     flagged = held.given <= np.quantile(held.given, share)
-    found = at_cut([held], share, is_wrong.mean(), np.random.default_rng(0))
+    rate = Estimate(is_wrong.mean(), 0.28, 0.32)
+    found = at_cut([held], share, rate, np.random.default_rng(0))
     assert found["recall"].estimate == pytest.approx((flagged & is_wrong).sum() / is_wrong.sum(), abs=0.02)
     assert found["precision"].estimate == pytest.approx(is_wrong[flagged].mean(), abs=0.02)
-    assert found["recall"].low < found["recall"].estimate < found["recall"].high
+    for one in found.values():
+        assert one.low < one.estimate < one.high
+    assert found["precision"].high / found["precision"].low > 0.32 / 0.28
