@@ -100,6 +100,9 @@ def command(
     ledger: Annotated[
         Path | None, option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.")
     ] = None,
+    horizon: Annotated[
+        str | None, option("Warn of margins read after it: epochs, or a result of random-labels horizon.")
+    ] = None,
     cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
     cache_limit: Annotated[float | None, option("What decoded images may take in all, in GiB. [default: 50]")] = None,
 ) -> None:
