@@ -38,13 +38,15 @@ from aumclean.reports import csv, decisions, ledger
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
-from aumclean.training.loop import load_checkpoint, train
+from aumclean.training.loop import Epoch, load_checkpoint, train
 from aumclean.training.side_by_side import Stopped, side_by_side
 from aumclean.verdict.horizon import read_horizon, recorded_warnings
 from aumclean.verdict.judge import Verdict, judge
 from aumclean.verdict.warnings import label_warnings
 
 logger = logging.getLogger(__name__)
+
+MEMORISED = 0.1  # share of indicator samples; with the network's labels right it stays at a few per cent until then
 
 T = TypeVar("T", bound=Sized)
 Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
@@ -409,6 +411,15 @@ def _train_draw(
             checkpoint.unlink()
 
 
+def _memorised(epoch: Epoch, is_indicator: np.ndarray, accelerator: Accelerator | None) -> float:
+    """Share of the draw's indicator samples that were taken for the indicator class, of all processes if they share."""
+    margin = epoch.margin[is_indicator[epoch.sample]]
+    counts = torch.tensor([(margin > 0).sum(), len(margin)])
+    if accelerator is not None:
+        counts = accelerator.reduce(counts.to(accelerator.device)).cpu()
+    return float(counts[0] / counts[1])
+
+
 def _record_draw(
     run: Run,
     record: dict[str, Any],
@@ -424,6 +435,7 @@ def _record_draw(
     rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
     is_indicator = np.zeros(len(dataset), bool)
     is_indicator[indicators] = True
+    close = threading.Event()
 
     def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         for batch in track(batches, f"draw {draw + 1}/{plan.draws}, epoch {epoch + 1}/{recipe.epochs}"):
@@ -439,8 +451,12 @@ def _record_draw(
         together=plan.together,
         checkpoint=run.checkpoint(draw),
         track=tracked,
+        close=close,
     )
     for epoch in epochs:
+        undecided = plan.until_memorised and epoch.number > plan.settings.first_epoch and not close.is_set()
+        if undecided and _memorised(epoch, is_indicator, accelerator if plan.together else None) > MEMORISED:
+            close.set()
         schedule = {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
         recorded = EpochMargins(
             epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]

@@ -19,6 +19,7 @@ import torch
 from aumclean import config
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, DataError, OutputError, RunError, TrainingError
+from aumclean.margins.log import epoch_file
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
 from aumclean.scan import resume, scan
@@ -232,6 +233,24 @@ def test_a_killed_scan_resumes_to_the_same_result_bit_for_bit(planted, finished,
     resumed = resume(run)
     assert results(resumed.run) == results(finished.run)
     assert not list(run.path.rglob("*.part"))
+
+
+def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr("aumclean.scan.MEMORISED", 0.0)
+    options = {**planted.options, "epochs": "auto"}
+    run = scan_folder(planted.root, tmp_path / "run", **options).run
+    record, summary = run.read(), json.loads(run.summary.read_text())
+    assert record["recipe"]["epochs"] == 40
+    for draw, done in enumerate(record["epochs_done"]):
+        rates = [
+            json.loads(pq.read_schema(epoch_file(run.margins, draw, epoch)).metadata[b"aumclean"])["rate_at_end"]
+            for epoch in range(done)
+        ]
+        recorded = done - done // 4
+        assert rates[recorded - 1] == max(rates)
+        assert all(np.diff(rates[recorded - 1 :]) < 0)
+        assert summary["thresholds"][draw]["epochs"] == done < 40
+        assert summary["thresholds"][draw]["memorised"] > 0
 
 
 def test_a_finished_run_resumes_to_itself(finished, tmp_path):
