@@ -108,6 +108,7 @@ class ScanConfig(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     max_unreadable: float = Field(default=5.0, ge=0, le=100)
     ledger: Path | None = None
+    horizon: str | None = None
 
     cache_dir: Path | None = None
     cache_limit: float = Field(default=50.0, gt=0)

@@ -40,6 +40,7 @@ from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
 from aumclean.training.loop import load_checkpoint, train
 from aumclean.training.side_by_side import Stopped, side_by_side
+from aumclean.verdict.horizon import read_horizon, recorded_warnings
 from aumclean.verdict.judge import Verdict, judge
 from aumclean.verdict.warnings import label_warnings
 
@@ -78,6 +79,8 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
     """
     plan = settle(samples, config)
+    if config.horizon is not None:
+        read_horizon(config.horizon)  # so that a wrong one fails before anything is decoded
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     with _noticing_lost_processes(plan.accelerator):
@@ -264,6 +267,7 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
         "image_size": plan.image_size,
         "recipe": asdict(plan.recipe),
         "judge": asdict(plan.settings),
+        "horizon": None if config.horizon is None else asdict(read_horizon(config.horizon)),
         "draws": plan.draws,
         "epochs_done": [0] * plan.draws,
         "training_seconds": [0.0] * plan.draws,
@@ -342,15 +346,21 @@ def _train_and_judge(
         _write_begin(run, samples, images)
     plan.accelerator.wait_for_everyone()
     dataset = _dataset(samples, images)
-    for warning in label_warnings(dataset.labels, dataset.class_names):
-        logger.warning("%s", warning.message)
+    for message in _foreseen(run, dataset):
+        logger.warning("%s", message)
     _train_draws(run, dataset, indicators, plan, track)
     return Scan(run, _judge(run, dataset) if plan.accelerator.is_main_process else None)
 
 
+def _foreseen(run: Run, dataset: Dataset) -> list[str]:
+    """The warnings that need no verdict."""
+    found = [*label_warnings(dataset.labels, dataset.class_names), *recorded_warnings(run.read(), len(dataset))]
+    return [warning.message for warning in found]
+
+
 def _judge(run: Run, dataset: Dataset) -> Verdict:
     verdict = judge(run)
-    known = {warning.message for warning in label_warnings(dataset.labels, dataset.class_names)}
+    known = _foreseen(run, dataset)
     for message in (warning["message"] for warning in verdict.summary["warnings"]):
         if message not in known:
             logger.warning("%s", message)

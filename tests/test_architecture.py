@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "plan": BASE | {"dataset", "training", "verdict"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "train": BASE | {"dataset", "training", "verdict", "reports", "plan"},
-    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks"},
+    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
     "cli": BASE

@@ -8,7 +8,21 @@ from functools import partial
 
 import typer
 
-from aumclean.cli import clean, corrupt, demo, env, evaluate, frequency, gate, report, review, scan, score, train
+from aumclean.cli import (
+    clean,
+    corrupt,
+    demo,
+    env,
+    evaluate,
+    frequency,
+    gate,
+    random_labels,
+    report,
+    review,
+    scan,
+    score,
+    train,
+)
 from aumclean.cli.console import Interrupted, show_error, wanted, with_common_options
 from aumclean.errors import AumcleanError
 
@@ -34,8 +48,8 @@ def _root() -> None:
 
 for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
     app.command(_module.__name__.rpartition(".")[2], context_settings=CONTEXT)(with_common_options(_module.command))
-
 app.add_typer(frequency.app, name="frequency")
+app.add_typer(random_labels.app, name="random-labels")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import give, say, show, table
+from aumclean.cli.console import console, give, say, show, table
 from aumclean.cli.scan import option
 from aumclean.errors import ConfigError
 
@@ -99,6 +99,16 @@ def numbers(text: str, name: str, kind: Callable[[str], Any] = int) -> tuple[Any
     return values
 
 
+def _as_many_as_fit(columns: list[str], rows: list[tuple[str, ...]]) -> list[str]:
+    """The first columns, as many as the terminal has room for without cutting numbers short; two at least."""
+    left = console().width
+    for number, name in enumerate(columns):
+        left -= max(len(name), *(len(row[number]) for row in rows)) + 2
+        if left < 0 and number >= 2:
+            return columns[:number]
+    return columns
+
+
 def show_report(report: "Report", store: "Store") -> None:
     """Sentences and tables for people, then the directory on standard output."""
     parts: list[Any] = [*(f"- {sentence}" for sentence in report.said)]
@@ -108,7 +118,11 @@ def show_report(report: "Report", store: "Store") -> None:
             continue
         right = {column for column in each.columns if each.is_number(column)}
         rows = [tuple(cells) for cells in each.cells()]
-        parts.append(table(each.title, tuple(each.columns), rows[:MOST_ROWS], right=right))
+        shown = _as_many_as_fit(each.columns, rows[:MOST_ROWS])
+        cut = [row[: len(shown)] for row in rows[:MOST_ROWS]]
+        parts.append(table(each.title, tuple(shown), cut, right=right))
+        if len(shown) < len(each.columns):
+            parts.append(f"{len(each.columns) - len(shown)} more columns in {store.table(each.name)}")
         if len(rows) > MOST_ROWS:
             parts.append(f"... and {len(rows) - MOST_ROWS:,} more rows in {store.table(each.name)}")
     show(*parts)

@@ -100,6 +100,9 @@ def command(
     ledger: Annotated[
         Path | None, option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.")
     ] = None,
+    horizon: Annotated[
+        str | None, option("Warn of margins read after it: epochs, or a result of random-labels horizon.")
+    ] = None,
     cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
     cache_limit: Annotated[float | None, option("What decoded images may take in all, in GiB. [default: 50]")] = None,
 ) -> None:
@@ -196,6 +199,12 @@ def _resume(path: Path, frequency: bool) -> None:
     give(finished.run.path)
 
 
+def expected(summary: dict[str, Any]) -> str:
+    """How good the flags should be."""
+    precision, recall = (summary["flags"][name]["estimate"] for name in ("precision", "recall"))
+    return f"{precision:.0%} of the flagged are wrong, {recall:.0%} of the wrong are flagged, if errors are random"
+
+
 def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
     if finished.verdict is None:
@@ -210,6 +219,7 @@ def show_summary(finished: "Scan") -> None:
         ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),
         ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
         ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
+        *([("expected", expected(summary))] if summary["flags"] else []),
     ]
     if summary["unreadable"]:
         facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))

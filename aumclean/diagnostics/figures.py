@@ -133,10 +133,11 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         axis.axhline(panel.level, color="#5a6670", lw=0.8, ls=":")
     if panel.y_range is not None:
         axis.set_ylim(*panel.y_range)
-    if "x" in panel.log:
-        axis.set_xscale("log")
-    if "y" in panel.log:
-        axis.set_yscale("log")
+    for name, line_of in (("x", axis.xaxis), ("y", axis.yaxis)):
+        if name in panel.log:
+            axis.set(**{f"{name}scale": "log"})
+            line_of.set_major_formatter("{x:g}")  # the usual one writes powers as mathematics, which is off
+            line_of.set_minor_formatter("")
     if panel.ticks is not None:
         axis.set_xticks(range(len(panel.ticks)), [name[:20] for name in panel.ticks], rotation=60, ha="right")
     axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)

@@ -81,14 +81,15 @@ def over_seeds(rows: Sequence[Sequence[dict[str, Any]]], keys: Sequence[str]) ->
         keys: columns that say what a row is of; taken from the first seed. All others are averaged, None counting as
             absent.
     """
+    if len(rows) == 1:
+        return [dict(row) for row in rows[0]]  # whole numbers stay whole
     merged = []
     for same in zip(*rows, strict=True):
         row = {key: same[0][key] for key in keys}
         for name in (name for name in same[0] if name not in keys):
             values = [each[name] for each in same if each[name] is not None]
             row[name] = float(np.mean(values)) if values else None
-            if len(rows) > 1:
-                row[f"{name}_low"], row[f"{name}_high"] = (min(values), max(values)) if values else (None, None)
+            row[f"{name}_low"], row[f"{name}_high"] = (min(values), max(values)) if values else (None, None)
         merged.append(row)
     return merged
 

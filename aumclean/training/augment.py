@@ -40,6 +40,19 @@ def mirror(images: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
     return torch.where(mirrored[:, None, None, None], images.flip(2), images)
 
 
+def own_scale(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each image over all its pixels and channels, float32 [batch, 1, 1, 1], for `normalise`.
+
+    TensorFlow's `per_image_whitening`, which Zhang et al. 2017 used: no deviation is under 1 / sqrt(values per image),
+    for pixels in 0..1.
+
+    Args:
+        images: [batch, height, width, 3] in 0..255.
+    """
+    std, mean = torch.std_mean(images.float(), (1, 2, 3), correction=0, keepdim=True)
+    return mean, std.clamp(min=255 / images[0].numel() ** 0.5)
+
+
 def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """uint8 [batch, height, width, 3] to float32 [batch, 3, height, width] of mean 0 and deviation 1 per channel.
 

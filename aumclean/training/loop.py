@@ -43,6 +43,8 @@ class Epoch:
         runner_up: int64, the class with the largest other logit.
         learning_rate: at the epoch's last step.
         seconds: that training took.
+        step_loss: float32, mean cross-entropy of each step's batch, before its update.
+        step_accuracy: float32, share of each step's batch whose assigned label had the largest logit.
         model: the live network; it changes when the next epoch is asked for.
         average: the network with the running average of its weights, which judges images it was not trained on
             better than the live one; it changes likewise.
@@ -56,6 +58,8 @@ class Epoch:
     runner_up: np.ndarray
     learning_rate: float
     seconds: float
+    step_loss: np.ndarray
+    step_accuracy: np.ndarray
     model: nn.Module
     average: nn.Module
 
@@ -70,7 +74,10 @@ def normalisation(dataset: Dataset) -> tuple[list[float], list[float]]:
 
 
 def input_scale(dataset: Dataset, recipe: Recipe) -> tuple[list[float], list[float]]:
-    """What is taken from every pixel, and what it is then divided by, per channel, in 0..255."""
+    """What is taken from every pixel, and what it is then divided by, per channel, in 0..255.
+
+    Images that are scaled each by its own moments (`recipe.pixels` is `image`) do not look at it.
+    """
     return normalisation(dataset) if recipe.pixels == "standard" else ([0.0] * 3, [255.0] * 3)
 
 
@@ -174,14 +181,16 @@ class _Recorder:
         self.order = order
         self.margin = torch.empty(len(order), device=device)
         self.runner_up = torch.empty(len(order), dtype=torch.int64, device=device)
-        self.loss = torch.zeros((), device=device)
+        self.losses: list[torch.Tensor] = []
+        self.ends: list[int] = []
         self.done = 0
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor, loss: torch.Tensor) -> None:
         here = slice(self.done, self.done + len(labels))
         self.margin[here], self.runner_up[here] = margins(logits, labels)
-        self.loss += loss * len(labels)
+        self.losses.append(loss)
         self.done += len(labels)
+        self.ends.append(self.done)
 
     def finite(self) -> bool:
         return bool(self.margin.isfinite().all())
@@ -189,16 +198,22 @@ class _Recorder:
     def epoch(self, number: int, learning_rate: float, started: float, model: nn.Module, average: nn.Module) -> Epoch:
         assert self.done == len(self.order), "every sample of the epoch exactly once"
         ascending = self.order.argsort().numpy()
-        margin = self.margin.cpu().numpy()[ascending]
+        as_trained = self.margin.cpu().numpy()
+        margin = as_trained[ascending]
+        sizes = np.diff(self.ends, prepend=0)
+        step_loss = torch.stack(self.losses).float().cpu().numpy()
+        starts = np.array(self.ends) - sizes
         return Epoch(
             number=number,
-            loss=float(self.loss) / max(self.done, 1),
+            loss=float(np.average(step_loss, weights=sizes)),
             accuracy=float((margin > 0).mean()),
             sample=self.order.numpy()[ascending],
             margin=margin,
             runner_up=self.runner_up.cpu().numpy()[ascending],
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
+            step_loss=step_loss,
+            step_accuracy=(np.add.reduceat(as_trained > 0, starts, dtype=np.float32) / sizes).astype(np.float32),
             model=model,
             average=average,
         )

@@ -1,4 +1,4 @@
-"""Networks: small residual nets for small images, and the zoos of torchvision and timm."""
+"""Networks: small residual nets for small images, those of Zhang et al. 2017, and two zoos: torchvision, timm."""
 
 import threading
 from typing import cast
@@ -8,31 +8,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.training.heads import Float32Linear
 from aumclean.training.recipe import Recipe
+from aumclean.training.zhang_networks import ZHANG_NETWORKS
 
 SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride
 TIMM_PREFIX = "timm:"
 RESNET32_BLOCKS = {"resnet8": 1, "resnet32": 5}  # per stage: the 6n + 2 family of He et al. 2016, section 4.2
-OWN_NETWORKS = ("resnet8-s2d", "resnet9", *RESNET32_BLOCKS)
+OWN_NETWORKS = ("resnet8-s2d", "resnet9", *RESNET32_BLOCKS, *ZHANG_NETWORKS)
 
 SEEDING = threading.RLock()
 """Held while torch's generator is seeded or drawn from: all trainings of a process share it."""
-
-
-class Float32Linear(nn.Linear):
-    """The last layer, in float32 whatever the autocast around it: margins are differences of its outputs."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Logits [batch, classes] of features [batch, features]."""
-        with torch.autocast(input.device.type, enabled=False):
-            return super().forward(input.float())
 
 
 def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
     """A freshly initialised network for RGB images.
 
     Args:
-        arch: `resnet8-s2d`, `resnet8`, `resnet9`, `resnet32`, a torchvision classifier's name, or `timm:NAME`.
+        arch: `resnet8-s2d`, `resnet8`, `resnet9`, `resnet32`, one of Zhang et al. 2017 (`small_inception`,
+            `small_alexnet`, `mlp_1x512`, `mlp_3x512`), a torchvision classifier's name, or `timm:NAME`.
         n_classes: width of the output.
         image_size: side of the images in pixels; ResNets get a stem for small images up to 64.
 
@@ -50,6 +44,8 @@ def _build(arch: str, n_classes: int, image_size: int) -> nn.Module:
         return SpaceToDepthResNet8(n_classes)
     if arch in RESNET32_BLOCKS:
         return ResNet32(n_classes, RESNET32_BLOCKS[arch])
+    if arch in ZHANG_NETWORKS:
+        return ZHANG_NETWORKS[arch](n_classes, image_size)
     if arch.startswith(TIMM_PREFIX):
         return _from_timm(arch.removeprefix(TIMM_PREFIX), n_classes)
     return _from_torchvision(arch, n_classes, image_size)

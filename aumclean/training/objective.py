@@ -29,6 +29,8 @@ def logits_and_loss(
         pixels = pgd(
             model, pixels, labels, mean, std, recipe.adversarial, recipe.adversarial_steps, step, bf16=recipe.bf16
         )
+    if recipe.pixels == "image":
+        mean, std = augment.own_scale(pixels)
     inputs = augment.normalise(pixels, mean, std)
     share, partner = 1.0, labels
     if recipe.mixup:

@@ -20,9 +20,11 @@ def predict(
     mirror: bool,
     device: torch.device,
     bf16: bool = False,
+    own_scale: bool = False,
 ) -> np.ndarray:
     """All of `predictions` at once: logits, float32 [n, outputs]."""
-    return np.concatenate(list(predictions(model, images, mean, std, mirror=mirror, device=device, bf16=bf16)))
+    options = {"mirror": mirror, "bf16": bf16, "own_scale": own_scale}
+    return np.concatenate(list(predictions(model, images, mean, std, device=device, **options)))
 
 
 def predictions(
@@ -34,6 +36,7 @@ def predictions(
     mirror: bool,
     device: torch.device,
     bf16: bool = False,
+    own_scale: bool = False,
 ) -> Iterator[np.ndarray]:
     """Logits in evaluation mode, batch after batch: float32 [batch, outputs].
 
@@ -44,11 +47,14 @@ def predictions(
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.
         bf16: by autocast, as training may have done.
+        own_scale: scale each image by its own moments instead, as a recipe with `pixels` `image` does.
     """
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
     for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
         pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
+        if own_scale:
+            shift, scale = augment.own_scale(pixels)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(augment.normalise(pixels, shift, scale)).float()
             if mirror:

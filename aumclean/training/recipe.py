@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
-Pixels = Literal["standard", "unit"]
+Pixels = Literal["standard", "unit", "image"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Recipe:
     batch_norm: bool = True  # False: every batch normalisation becomes a learned shift per channel
     dropout: float = 0.0  # probability, before the last layer
     xavier: bool = False  # Glorot's uniform initialisation of all weights, biases zero
-    pixels: Pixels = "standard"  # to mean 0 and deviation 1 per channel of the data, or unit: just divided by 255
+    # standard: to mean 0 and deviation 1 per channel of the data; unit: divided by 255; image: each by its own moments
+    pixels: Pixels = "standard"
     mixup: float = 0.0  # alpha of Zhang et al. 2018, 0 for none; margins are then of mixed images
     adversarial: float = 0.0  # largest change per pixel, in 0..1, of the attack that is trained against; 0 for none
     adversarial_steps: int = 10  # of a tenth of that each, as Wang et al. 2020 do, without random start

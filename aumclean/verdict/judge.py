@@ -22,6 +22,7 @@ from aumclean.verdict.cut import at_cut, combine_final
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
+from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
 
 SCHEMA_VERSION = 1
@@ -276,6 +277,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
         *warnings.label_warnings(labels, names),
         *warnings.indicator_warnings(int(area.is_indicator[0].sum())),
         *warnings.flag_warnings(share),
+        *recorded_warnings(record, len(labels)),
     ]
     return {
         "schema_version": SCHEMA_VERSION,

@@ -116,3 +116,19 @@ def test_a_constant_channel_is_normalised_to_zero_not_to_nan():
 def test_batches_of_two_never_leave_one_over(n):
     (epoch,) = run(coloured(n), Recipe("resnet9", 1, 0.02, 2, 0.0))
     assert epoch.sample.tolist() == list(range(n))
+
+
+def test_the_loss_and_accuracy_of_every_step_make_up_those_of_the_epoch():
+    dataset = coloured(37)
+    for epoch in run(dataset, Recipe("resnet9", 2, 0.02, 16, 1e-4)):
+        assert epoch.step_loss.shape == epoch.step_accuracy.shape == (3,)
+        sizes = np.array([13, 12, 12])
+        assert np.average(epoch.step_loss, weights=sizes) == pytest.approx(epoch.loss, rel=1e-5)
+        assert np.average(epoch.step_accuracy, weights=sizes) == pytest.approx(epoch.accuracy, rel=1e-5)
+    assert epoch.step_loss.dtype == epoch.step_accuracy.dtype == np.float32
+
+
+def test_the_first_steps_loss_is_that_of_the_untouched_network():
+    dataset = coloured(12)
+    (epoch,) = run(dataset, Recipe("resnet9", 1, 0.1, 16, 0.0, crop=False, flip=False))
+    assert epoch.step_loss.tolist() == [pytest.approx(epoch.loss)]

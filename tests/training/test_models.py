@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from aumclean.errors import ConfigError
-from aumclean.training.models import Float32Linear, build_model
+from aumclean.training.heads import Float32Linear
+from aumclean.training.models import build_model
 
 
 @pytest.mark.parametrize("arch", ["resnet9", "resnet32", "resnet18", "mobilenet_v3_small"])

@@ -1,0 +1,217 @@
+"""`aumclean random-labels`: how fast this network would memorise noise, and when AUM must have been read."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import typer
+
+from aumclean.cli.console import progress, with_common_options
+from aumclean.cli.diagnostic import numbers, show_report, with_study_options
+from aumclean.cli.scan import option
+from aumclean.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from aumclean.diagnostics.study import Options
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="How fast this network would memorise noise, and when AUM must have been read (Zhang et al. 2017).",
+    no_args_is_help=True,
+    context_settings=CONTEXT,
+    rich_markup_mode=None,
+)
+
+Name = TypeVar("Name", bound=str)
+
+
+def one_of(given: Sequence[str] | None, known: Sequence[Name], option_name: str) -> tuple[Name, ...]:
+    """Names among those known, each once, in the order given.
+
+    Raises:
+        ConfigError: for another.
+    """
+    place = {str(name): name for name in known}
+    for name in given or ():
+        if name not in place:
+            raise ConfigError(f"{option_name} {name}: is none of {', '.join(known)}{did_you_mean(name, known)}")
+    return tuple(place[name] for name in dict.fromkeys(given or ()))
+
+
+Level = Annotated[float, typer.Option("--loss", help="Training loss that counts as reached.")]
+
+
+def fit(
+    options: "Options",
+    corruption: Annotated[
+        list[str] | None,
+        option(
+            "true, partial, random, shuffled-pixels, random-pixels or gaussian; repeatable. [default: all but partial]"
+        ),
+    ] = None,
+    probability: Annotated[float, typer.Option(help="Of a redrawn label, for partial.")] = 0.5,
+    level: Level = 0.1,
+) -> None:
+    """Train on true labels and on noise in their place, everything else the same, until all is fitted.
+
+    Steps until fitted and test error per corruption: figure 1a. quick: mlp_1x512; paper: small_inception.
+
+    Example: `aumclean random-labels fit photos/ --holdout 0.2 --corruption true --corruption random`
+    """
+    from aumclean.dataset.corruptions import CORRUPTIONS
+    from aumclean.diagnostics.random_labels.fit import FIGURE_1A
+    from aumclean.diagnostics.random_labels.fit import fit as run
+
+    chosen = one_of(corruption, CORRUPTIONS, "--corruption") or FIGURE_1A
+    with progress() as track:
+        answer = run(options, chosen, probability=probability, level=level, track=track)
+    show_report(*answer)
+
+
+def sweep(
+    options: "Options",
+    probabilities: Annotated[
+        str | None, option("Of a random label, such as 0,0.5,1. [default: 5 or, for paper, 11 from 0 to 1]")
+    ] = None,
+    level: Level = 0.1,
+) -> None:
+    """Time to fit and test error against the share of random labels, for several networks.
+
+    Figures 1b and 1c. --arch may name several networks, separated by commas.
+
+    Example: `aumclean random-labels sweep photos/ --arch mlp_1x512,resnet9 --probabilities 0,0.5,1`
+    """
+    from aumclean.diagnostics.random_labels.sweep import sweep as run
+
+    shares = None if probabilities is None else numbers(probabilities, "--probabilities", float)
+    with progress() as track:
+        answer = run(options, shares, level=level, track=track)
+    show_report(*answer)
+
+
+def regularize(
+    options: "Options",
+    only: Annotated[
+        list[str] | None,
+        option("none, augmentation, weight decay, dropout, all three, no batch norm; repeatable. [default: all]"),
+    ] = None,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty, where it is on.")] = 5e-4,
+    dropout: Annotated[float, typer.Option(help="Probability before the last layer, where it is on.")] = 0.5,
+) -> None:
+    """Regularisers on and off, on true and on random labels.
+
+    Training and test error, the best epoch beside the last: tables 1 and 4, figure 2.
+
+    Example: `aumclean random-labels regularize photos/ --holdout 0.2 --arch resnet9 --limit 2000`
+    """
+    from aumclean.diagnostics.random_labels.regularize import Strength
+    from aumclean.diagnostics.random_labels.regularize import regularize as run
+
+    with progress() as track:
+        answer = run(options, only, strength=Strength(weight_decay, dropout), track=track)
+    show_report(*answer)
+
+
+def expressivity(
+    options: "Options",
+    depths: Annotated[str, typer.Option(help="Hidden layers, a network each.")] = "1,2,8",
+) -> None:
+    """Construct a ReLU network of 2n + d weights that gives n images any labels: theorem 1, nothing trained.
+
+    Deeper networks are as much narrower (corollary 1). No test part is needed.
+
+    Example: `aumclean random-labels expressivity photos/`
+    """
+    from aumclean.diagnostics.random_labels.expressivity import expressivity as run
+
+    chosen = numbers(depths, "--depths")
+    with progress() as track:
+        answer = run(options, chosen, track=track)
+    show_report(*answer)
+
+
+def kernel(
+    options: "Options",
+    kernels: Annotated[
+        list[str] | None, option("linear, gaussian or convolution; repeatable. [default: all]", "--kernel")
+    ] = None,
+    gamma: Annotated[
+        float | None, option("Of the Gaussian, pixels in 0..1. [default: 2 / median squared distance]")
+    ] = None,
+    filters: Annotated[int | None, typer.Option(help="Random filters. [default: by preset]", min=1)] = None,
+    ridge: Annotated[
+        str, typer.Option(help="Penalties beside none, in units of the mean diagonal.")
+    ] = "0.001,0.01,0.1",
+    solver: Annotated[
+        Literal["cholesky", "primal", "cg"] | None, option("How to solve. [default: by kernel and memory]")
+    ] = None,
+    memory: Annotated[float | None, option("GiB that may be used. [default: half of what is free]")] = None,
+) -> None:
+    """The interpolating solution of least norm, on true and on random labels, with ridge regression beside.
+
+    Errors and norms: section 5, table 3. Says what memory it takes before it starts.
+
+    Example: `aumclean random-labels kernel photos/ --holdout 0.2 --kernel gaussian`
+    """
+    from aumclean.diagnostics.random_labels.kernel import KERNELS
+    from aumclean.diagnostics.random_labels.kernel import kernel as run
+
+    chosen = one_of(kernels, KERNELS, "--kernel") or KERNELS
+    penalties = numbers(ridge, "--ridge", float)
+    with progress() as track:
+        answer = run(
+            options,
+            chosen,
+            gamma=gamma,
+            filters=filters,
+            ridges=penalties,
+            solver=solver,
+            memory=memory,
+            track=track,
+        )
+    show_report(*answer)
+
+
+def rademacher(
+    options: "Options",
+    draws: Annotated[int, typer.Option(help="Draws of signs per seed.")] = 3,
+    fractions: Annotated[str, typer.Option(help="Shares of the images to train on, such as 0.25,0.5,1.")] = "1",
+) -> None:
+    """Estimate the empirical Rademacher complexity by training on random signs: section 2.2.
+
+    No test part is needed.
+
+    Example: `aumclean random-labels rademacher photos/ --draws 5`
+    """
+    from aumclean.diagnostics.random_labels.rademacher import rademacher as run
+
+    shares = numbers(fractions, "--fractions", float)
+    with progress() as track:
+        answer = run(options, draws=draws, fractions=shares, track=track)
+    show_report(*answer)
+
+
+def horizon(
+    options: "Options",
+    share: Annotated[float, typer.Option(help="Of labels made wrong.")] = 0.1,
+    draws: Annotated[int, typer.Option(help="Of planted labels, a training each, per seed.")] = 3,
+    flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror half of the images, as for scan.")] = True,
+    first_epoch: Annotated[int | None, option("First epoch averaged, as for scan. [default: by preset]")] = None,
+) -> None:
+    """After how many epochs does the scan's network memorise wrong labels? Until then AUM must have been read.
+
+    Makes some labels wrong and trains three times as long as scan does: preset fast for quick, paper for paper.
+    `aumclean scan --horizon DIR` warns when its margins are read later. No test part is needed.
+
+    Example: `aumclean random-labels horizon photos/ --limit 5000`
+    """
+    from aumclean.diagnostics.random_labels.horizon import horizon as run
+
+    with progress() as track:
+        answer = run(options, share=share, draws=draws, flip=flip, first_epoch=first_epoch, track=track)
+    show_report(*answer)
+
+
+_commands: tuple[Any, ...] = (fit, sweep, regularize, expressivity, kernel, rademacher, horizon)
+for _command in _commands:
+    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(with_study_options(_command)))

@@ -1,0 +1,71 @@
+"""The finite-sample theorem on the user's images: random labels fitted exactly, without training."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from aumclean.diagnostics.random_labels.settings import without_test
+from aumclean.diagnostics.random_labels.theorem import TOLERANCE, ExactFit, fit_exactly
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, open_study, question
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+
+DEPTHS = (1, 2, 8)
+QUICK_IMAGES = 20_000
+
+
+def expressivity(options: Options, depths: Sequence[int] = DEPTHS, *, track: Track = untracked) -> tuple[Report, Store]:
+    """Construct networks that fit random labels of all images exactly; write and return how well they do.
+
+    Args:
+        options: of every diagnostic; no test part is needed, and nothing is trained.
+        depths: hidden layers, one network each.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    quick = options.preset == "quick"
+    most = QUICK_IMAGES if quick else None
+    study = open_study(without_test(options), limit=most, test_limit=most, track=track)
+    asked = question("random-labels expressivity", options, study, depths=list(depths))
+    with opened(options.out, f"{study.name}-random-labels-expressivity", asked, overwrite=options.overwrite) as store:
+        rows = [
+            {"seed": seed, **asdict(fit)}
+            for seed in options.seeds
+            for fit in fit_exactly(study.train, depths=tuple(depths), seed=seed)
+        ]
+        shown = [{name: row[name] for name in row if name in _SHOWN} for row in rows]
+        report = Report(
+            kind="random-labels expressivity",
+            title=f"Any labels of {study.name}, fitted exactly",
+            lead=f"ReLU networks constructed to give {len(study.train):,} images random labels, without training.",
+            said=[*(_said(ExactFit(**{k: v for k, v in row.items() if k != "seed"})) for row in rows), _NOT],
+            tables=[Table("expressivity", "Constructed networks", shown, _NOTE)],
+            settings={**study.about(), "seeds": list(options.seeds)},
+            facts={"tolerance": TOLERANCE, "networks": rows},
+        )
+        write(store, report)
+    return report, store
+
+
+_SHOWN = {"samples", "depth", "width", "weights", "largest_error", "fitted", "seconds"}
+_NOTE = (
+    "depth: hidden layers. weights: 2 n + d with one layer. largest_error: of outputs that should be the numbers of "
+    "random classes; below a half every label is right."
+)
+_NOT = (
+    "That such a network exists says nothing of what training finds, nor how it does on new images: on those the "
+    "construction answers at random."
+)
+
+
+def _said(fit: ExactFit) -> str:
+    left_out = f" ({fit.duplicates:,} equal images left out)" if fit.duplicates else ""
+    right = "every label is right" if fit.fitted == 1 else f"{fit.fitted:.2%} of the labels are right"
+    return (
+        f"{fit.samples:,} images{left_out} of {fit.inputs:,} numbers, {fit.depth} hidden layer{'s' * (fit.depth > 1)} "
+        f"of at most {fit.width:,} units, {fit.weights:,} weights: "
+        f"largest error {fit.largest_error:.1e}, {right}, in {fit.seconds:.1f} s."
+    )

@@ -1,0 +1,141 @@
+"""One training per corruption with the same hyper-parameters: Zhang et al. 2017, figure 1a."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from aumclean.dataset.corruptions import OF_LABELS, Corruption
+from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
+from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case
+from aumclean.diagnostics.random_labels.settings import QUICK_ARCH, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError
+
+FIGURE_1A: tuple[Corruption, ...] = ("true", "shuffled-pixels", "random-pixels", "gaussian", "random")
+NOT_REACHED = "Where a number of steps is -, it was not reached within the steps that were trained (censored)."
+DRAWN_POINTS = 400  # of a curve
+
+
+def fit(
+    options: Options,
+    corruptions: Sequence[Corruption] = FIGURE_1A,
+    *,
+    probability: float = 0.5,
+    level: float = LOSS,
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Train on each corruption until it is fitted; write and return what was found.
+
+    Args:
+        options: of every diagnostic.
+        corruptions: one training each, per seed.
+        probability: of a redrawn label, for `partial`.
+        level: the training loss that counts as reached.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    require_level(level)
+    ground = open_ground(options, "fit", track=track)
+    (recipe, *more) = recipes(options, ground, (QUICK_ARCH,) if options.preset == "quick" else ("small_inception",))
+    if more:
+        raise ConfigError("--arch: fit takes one network; sweep compares several")
+    cases = [Case(name, probability if name == "partial" else float(name == "random")) for name in corruptions]
+    asked = question(
+        "random-labels fit", options, ground.study,
+        corruptions=[str(case) for case in cases], level=level, recipe=asdict(recipe),
+    )  # fmt: skip
+    with opened(options.out, f"{ground.study.name}-random-labels-fit", asked, overwrite=options.overwrite) as store:
+        fitted = [
+            [fit_case(store, ground, case, recipe, seed=seed, level=level, track=track) for case in cases]
+            for seed in options.seeds
+        ]
+        report = _report(options, ground, fitted, level)
+        write(store, report)
+    return report, store
+
+
+def require_level(level: float) -> None:
+    """Make sure that the loss to reach can be reached.
+
+    Raises:
+        ConfigError: when it is not above 0.
+    """
+    if not level > 0:
+        raise ConfigError(f"--loss: {level:g} is not above 0")
+
+
+def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
+    recipe = fitted[0][0].recipe
+    rows = [[{"corruption": str(each.case), **each.row()} for each in of_seed] for of_seed in fitted]
+    summary = over_seeds(rows, ["corruption"])
+    figure = Figure(
+        "fit",
+        "Loss and accuracy while training",
+        "Training loss, averaged over the last epoch's worth of steps, and accuracy of the training pass, against the "
+        "number of steps: figure 1a of the paper. Each curve ends where everything was fitted, or with the last epoch.",
+        [
+            Panel("training loss", "steps", "loss", _curves(fitted, "step_loss"), None, "y", level),
+            Panel("training accuracy", "steps", "accuracy", _curves(fitted, "step_accuracy"), level=ground.chance),
+        ],
+    )
+    return Report(
+        kind="random-labels fit",
+        title=f"How fast {recipe.arch} fits {ground.study.name}, and noise in its place",
+        lead=f"One training of {recipe.arch} per corruption of {len(ground.train):,} images, everything else the same.",
+        said=[*_said(summary, fitted, ground, level), *cannot(options, ground)],
+        tables=[
+            Table("fit", "Steps until fitted", summary, NOT_REACHED),
+            *([] if len(fitted) == 1 else [_runs(fitted)]),
+        ],
+        figures=[figure],
+        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "loss to reach": level,
+                  "seeds": list(options.seeds), **asdict(recipe)},
+        facts={"steps_per_epoch": fitted[0][0].steps_per_epoch, "chance": ground.chance},
+    )  # fmt: skip
+
+
+def _runs(fitted: list[list[Fitted]]) -> Table:
+    rows = [{"seed": each.seed, "corruption": str(each.case), **each.row()} for of_seed in fitted for each in of_seed]
+    return Table("runs", "Every training", rows, NOT_REACHED)
+
+
+def _curves(fitted: list[list[Fitted]], name: str) -> list[Line]:
+    lines = []
+    for number, of_seed in enumerate(fitted):
+        for colour, each in enumerate(of_seed):
+            curve = each.smoothed(name)
+            every = max(1, len(curve) // DRAWN_POINTS)
+            steps = range(1, len(curve) + 1, every)
+            label = str(each.case) if number == 0 else ""
+            lines.append(Line(label, list(steps), curve[::every].tolist(), colour=colour % len(COLOURS)))
+    return lines
+
+
+def _said(summary: list[dict[str, object]], fitted: list[list[Fitted]], ground: Ground, level: float) -> list[str]:
+    def steps(row: dict[str, object], name: str) -> str:
+        return f"{row['corruption']} {row[name]:,.0f}" if row[name] is not None else f"{row['corruption']} never"
+
+    ranked = sorted(summary, key=lambda row: row["steps_to_loss"] or float("inf"))  # type: ignore[arg-type,return-value]
+    said = [
+        f"Steps to a training loss of {level:g}: {', '.join(steps(row, 'steps_to_loss') for row in ranked)}.",
+        f"Steps to zero training error: {', '.join(steps(row, 'steps_to_fit') for row in ranked)}.",
+    ]
+    censored = [each for of_seed in fitted for each in of_seed if each.steps_to_fit is None]
+    if censored:
+        names = ", ".join(dict.fromkeys(str(each.case) for each in censored))
+        said.append(
+            f"Not fitted within {censored[0].steps:,} steps: {names}. With a rate that falls every epoch that need not "
+            "mean that the network cannot: more --epochs may do."
+        )
+    for row in summary:
+        if row["corruption"] in OF_LABELS:
+            said.append(
+                f"{row['corruption']}: {row['realised_rate']:.1%} of the labels are wrong; test error "
+                f"{row['test_error']:.1%}, where chance is {1 - ground.chance:.1%}."
+            )
+    return said

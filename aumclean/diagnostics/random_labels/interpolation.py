@@ -1,0 +1,314 @@
+"""The interpolating solution of least norm, K alpha = y: on true and on random labels, with ridge regression beside.
+
+Gradient descent from zero on a linear model stays in the span of the data, w = X' alpha, so that it ends at the
+solution of least norm among all that fit; a kernel takes the place of X X'. Zhang et al. 2017, section 5 and table 3.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import psutil
+import scipy.linalg
+
+from aumclean.dataset.corruptions import corrupted
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.random_labels.convolution_features import feature_count, random_convolution_features
+from aumclean.diagnostics.random_labels.gram import TILE, Gram, Kernel, bandwidth
+from aumclean.diagnostics.random_labels.theorem import distinct_images
+from aumclean.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+Solver = Literal["cholesky", "primal", "cg"]
+GIB = 1 << 30
+FILTERS = 1000
+RIDGES = (1e-3, 1e-2, 1e-1)
+JITTERS = (0.0, 1e-12, 1e-10, 1e-8, 1e-6)  # tried in turn, in units of the mean of K's diagonal
+SOLVED = 1e-4  # largest error in a target that passes for a solution
+CG_TOLERANCE = 1e-6
+CG_ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a kernel will be solved, and what that takes.
+
+    Attributes:
+        solver: `cholesky` of K; `primal` where a linear kernel has fewer dimensions than samples, so that K has no
+            inverse and the least squares of least norm are what comes nearest; `cg`, conjugate gradients, where K does
+            not fit in memory: it is computed anew in every step.
+        bytes: of memory, at the most.
+    """
+
+    solver: Solver
+    bytes: int
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """One solution.
+
+    Attributes:
+        kernel, solver: as planned.
+        labels: `true` or `random`.
+        ridge: added to K's diagonal in units of its mean; 0 interpolates.
+        jitter: what K's diagonal needed for its factorisation to succeed, in the same unit.
+        samples: different training images.
+        train_error, test_error: shares; of random labels the first is against them, the second against true labels.
+        residual: largest difference between an output and its target, which is 0 or 1.
+        norm: of the solution in the kernel's space, sqrt(tr(alpha' K alpha)) over all classes.
+        iterations: of conjugate gradients, else 0.
+        seconds: of solving; shared by true and random labels.
+    """
+
+    kernel: Kernel
+    solver: Solver
+    labels: Literal["true", "random"]
+    ridge: float
+    jitter: float
+    samples: int
+    train_error: float
+    test_error: float
+    residual: float
+    norm: float
+    iterations: int
+    seconds: float
+
+
+def plan(
+    kernel: Kernel,
+    train: int,
+    test: int,
+    pixels: int,
+    classes: int,
+    *,
+    filters: int = FILTERS,
+    solver: Solver | None = None,
+    memory: float | None = None,
+) -> Plan:
+    """Choose the solver by the memory there is.
+
+    Args:
+        kernel: which.
+        train, test: numbers of images.
+        pixels: numbers per image.
+        classes: of which each has a target for true and one for random labels.
+        filters: of the `convolution` kernel.
+        solver: insist on one.
+        memory: GiB that may be used; half of what is free when not given.
+
+    Raises:
+        ConfigError: when it does not fit, or the solver does not suit the kernel.
+    """
+    dimensions = feature_count(filters) if kernel == "convolution" else pixels
+    rows, targets = 4 * (train + test) * dimensions, 8 * 2 * classes * train
+    tiles = 4 * 8 * TILE**2 + 2 * 8 * TILE * dimensions
+    needs: dict[Solver, int] = {
+        "cholesky": rows + 8 * train**2 + 4 * targets + tiles,
+        "primal": rows + 3 * 8 * dimensions**2 + 4 * targets + tiles,
+        "cg": rows + 6 * targets + tiles,
+    }
+    low_rank = kernel != "gaussian" and train > dimensions
+    chosen: Solver = solver or ("primal" if low_rank else "cholesky")
+    if (solver == "cholesky" and low_rank) or (solver == "primal" and kernel == "gaussian"):
+        suits = "--solver primal or cg" if low_rank else "--solver cholesky or cg"
+        raise ConfigError(f"--solver {solver}: does not suit the {kernel} kernel of {train:,} images; say {suits}")
+    available = psutil.virtual_memory().available / 2 if memory is None else memory * GIB
+    if solver is None and needs[chosen] > available:
+        chosen = "cg"
+    if needs[chosen] > available:
+        raise ConfigError(
+            f"--memory: the {kernel} kernel of {train:,} images needs {needs[chosen] / GIB:.2f} GiB by {chosen}, "
+            f"{available / GIB:.2f} GiB may be used; raise --memory or lower --limit"
+        )
+    return Plan(chosen, needs[chosen])
+
+
+def interpolate(
+    train: Dataset,
+    test: Dataset,
+    name: Kernel = "gaussian",
+    *,
+    gamma: float | None = None,
+    filters: int = FILTERS,
+    ridges: tuple[float, ...] = RIDGES,
+    solver: Solver | None = None,
+    memory: float | None = None,
+    seed: int = 0,
+) -> list[KernelFit]:
+    """Fit true and random labels by the solution of least norm, and by ridge regression.
+
+    What it will take is logged before it starts.
+
+    Args:
+        train: of equal images the first counts.
+        test: never corrupted.
+        name: `linear`, `gaussian`, or `convolution` (linear in random convolution features).
+        gamma: of the Gaussian, for pixels in 0..1; see `bandwidth` when not given.
+        filters: of the convolution features.
+        ridges: penalties in units of the mean of K's diagonal; 0 comes before them.
+        solver, memory: see `plan`.
+        seed: of random labels and of filters.
+
+    Raises:
+        ConfigError: when it does not fit in memory; DataError: when either part has no images.
+    """
+    if not len(train) or not len(test):
+        raise DataError(f"the {'training' if not len(train) else 'test'} part has no images")
+    require(gamma, ridges)
+    random = corrupted(train, "random", seed=seed)
+    distinct = distinct_images(train.images)
+    classes = len(train.class_names)
+    planned = plan(
+        name, len(distinct), len(test), train.images[0].size, classes, filters=filters, solver=solver, memory=memory
+    )
+    logger.info(
+        "%s kernel of %s images: %.2f GiB of memory, by %s",
+        name, f"{len(distinct):,}", planned.bytes / GIB, planned.solver,
+    )  # fmt: skip
+    rows, others = _rows(name, train.images[distinct], test.images, filters, seed)
+    gram = Gram(rows, (gamma or bandwidth(rows)) if name == "gaussian" else None)
+    labels = {"true": train.labels[distinct], "random": random.labels[distinct]}
+    targets = np.concatenate([np.eye(classes)[given] for given in labels.values()], axis=1)
+
+    fits = []
+    for ridge in (0.0, *ridges):
+        started = time.perf_counter()
+        solved = _solve(gram, others, targets, ridge, planned.solver)
+        seconds = time.perf_counter() - started
+        for index, given in enumerate(labels):
+            own = slice(index * classes, (index + 1) * classes)
+            fits.append(
+                KernelFit(
+                    kernel=name,
+                    solver=planned.solver,
+                    labels="true" if given == "true" else "random",
+                    ridge=ridge,
+                    jitter=solved.jitter,
+                    samples=len(distinct),
+                    train_error=float((solved.train[:, own].argmax(1) != labels[given]).mean()),
+                    test_error=float((solved.test[:, own].argmax(1) != test.labels).mean()),
+                    residual=float(np.abs(solved.train[:, own] - targets[:, own]).max()),
+                    norm=float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
+                    iterations=solved.iterations,
+                    seconds=seconds,
+                )
+            )
+    return fits
+
+
+def require(gamma: float | None, ridges: tuple[float, ...]) -> None:
+    """Make sure that a bandwidth and penalties make sense.
+
+    Raises:
+        ConfigError: when one is not above 0.
+    """
+    if gamma is not None and not gamma > 0:
+        raise ConfigError(f"--gamma: {gamma:g} is not above 0")
+    if bad := [ridge for ridge in ridges if not ridge > 0]:
+        raise ConfigError(f"--ridge: {bad[0]:g} is not above 0; without a penalty is always shown")
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Outputs for training and test images, float64 [n, columns], and each column's squared norm."""
+
+    train: np.ndarray
+    test: np.ndarray
+    squared_norm: np.ndarray
+    jitter: float = 0.0
+    iterations: int = 0
+
+
+def _rows(name: Kernel, train: np.ndarray, test: np.ndarray, filters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    if name == "convolution":
+        features = random_convolution_features(train, filters, np.random.default_rng(seed))
+        return features(train), features(test)
+    return tuple(images.reshape(len(images), -1).astype(np.float32) / 255 for images in (train, test))  # type: ignore[return-value]
+
+
+def _solve(gram: Gram, others: np.ndarray, targets: np.ndarray, ridge: float, solver: Solver) -> _Solved:
+    diagonal = 1.0 if gram.gamma is not None else float((gram.rows**2).sum(1, dtype=np.float64).mean())
+    if solver == "primal":
+        return _primal(gram.rows, others, targets, ridge * diagonal, diagonal)
+    if solver == "cg":
+        penalty = ridge * diagonal
+        alpha, iterations = conjugate_gradients(lambda x: gram.times(x) + penalty * x, targets)
+        return _outputs(gram, others, alpha, iterations=iterations)
+    for jitter in JITTERS:
+        penalty = (ridge + jitter) * diagonal
+        try:
+            alpha = _cholesky(gram, targets, penalty)
+        except np.linalg.LinAlgError:  # K is singular to working precision
+            continue
+        solved = _outputs(gram, others, alpha, jitter=jitter)
+        if np.abs(solved.train + penalty * alpha - targets).max() < SOLVED:  # else it is singular, and was not noticed
+            return solved
+    raise DataError(
+        "the kernel matrix is singular: nearly equal images, or a --gamma so small that all images look alike"
+    )
+
+
+def _outputs(gram: Gram, others: np.ndarray, alpha: np.ndarray, *, jitter: float = 0.0, iterations: int = 0) -> _Solved:
+    train = gram.times(alpha)
+    return _Solved(train, gram.times(alpha, others), (alpha * train).sum(0), jitter, iterations)
+
+
+def _cholesky(gram: Gram, targets: np.ndarray, penalty: float) -> np.ndarray:
+    """Solve (K + penalty) alpha = targets; LAPACK factorises K block by block, in place."""
+    whole = gram.lower()
+    whole.ravel(order="K")[:: len(whole) + 1] += penalty
+    factor = scipy.linalg.cho_factor(whole, lower=True, overwrite_a=True, check_finite=False)
+    solution: np.ndarray = scipy.linalg.cho_solve(factor, targets, check_finite=False)
+    return solution
+
+
+def _primal(rows: np.ndarray, others: np.ndarray, targets: np.ndarray, penalty: float, diagonal: float) -> _Solved:
+    """Least squares in the space of the features, of least norm where the penalty is 0."""
+    covariance = np.zeros((rows.shape[1],) * 2)
+    moments = np.zeros((rows.shape[1], targets.shape[1]))
+    for start in range(0, len(rows), TILE):
+        part = rows[start : start + TILE].astype(np.float64)
+        covariance += part.T @ part
+        moments += part.T @ targets[start : start + TILE]
+    values, vectors = scipy.linalg.eigh(covariance, overwrite_a=True, check_finite=False)
+    kept = values > 1e-10 * diagonal * len(rows)  # the others are directions without data
+    vectors = vectors[:, kept]
+    weights = vectors @ ((vectors.T @ moments) / (values[kept] + penalty)[:, None])
+    return _Solved(rows @ weights, others @ weights, (weights**2).sum(0))
+
+
+def conjugate_gradients(
+    times: Callable[[np.ndarray], np.ndarray],
+    targets: np.ndarray,
+    *,
+    tolerance: float = CG_TOLERANCE,
+    most: int = CG_ITERATIONS,
+) -> tuple[np.ndarray, int]:
+    """Solve A x = targets for every column at once, A known by its products alone, symmetric and positive definite.
+
+    Hestenes and Stiefel 1952. Columns that are there already stand still.
+
+    Returns:
+        The solution, float64 [n, columns], and the number of products taken; at most `most`.
+    """
+    x = np.zeros_like(targets, dtype=np.float64)
+    residual = targets.astype(np.float64)
+    direction, squares = residual.copy(), (residual**2).sum(0)
+    goal = tolerance**2 * np.maximum(squares, 1e-300)
+    for done in range(most):
+        open_ = squares > goal
+        if not open_.any():
+            return x, done
+        product = times(direction)
+        step = np.where(open_, squares / np.maximum((direction * product).sum(0), 1e-300), 0.0)
+        x += step * direction
+        residual -= step * product
+        new = (residual**2).sum(0)
+        direction = residual + np.where(open_, new / np.maximum(squares, 1e-300), 0.0) * direction
+        squares = new
+    return x, most

@@ -1,0 +1,145 @@
+"""How well random signs are fitted: an estimate of the empirical Rademacher complexity, Zhang et al. 2017, section 2.2.
+
+The complexity of functions h with values in -1..1 on n images is the mean, over random signs s, of the largest mean of
+s_i h(x_i). Training on the signs as two classes finds one h, so that its mean is a bound from below. 1 says that the
+network can take either label on every image, and that bounds of generalisation resting on this complexity say nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.random_labels.fitting import Case, fit_case
+from aumclean.diagnostics.random_labels.settings import QUICK_ARCH, Ground, cannot, open_ground, recipes, without_test
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError
+from aumclean.training.recipe import Recipe
+
+SIGNS = ("-1", "+1")
+DRAWS = 3
+
+
+def rademacher(
+    options: Options, *, draws: int = DRAWS, fractions: Sequence[float] = (1.0,), track: Track = untracked
+) -> tuple[Report, Store]:
+    """Train on random signs, several draws of them; write and return what was found.
+
+    Args:
+        options: of every diagnostic; the test part is not looked at.
+        draws: of signs, per seed; the network starts anew with each.
+        fractions: of the training images: the complexity falls as their number grows.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    if draws < 1:
+        raise ConfigError(f"--draws: {draws} is not at least 1")
+    if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
+        raise ConfigError(f"--fractions: {bad[0]:g} is not above 0 and at most 1")
+    ground = open_ground(without_test(options), "rademacher", track=track)
+    networks = recipes(options, ground, (QUICK_ARCH,) if options.preset == "quick" else ("small_inception",))
+    asked = question(
+        "random-labels rademacher", options, ground.study,
+        draws=draws, fractions=list(fractions), recipes=[asdict(recipe) for recipe in networks],
+    )  # fmt: skip
+    with opened(
+        options.out, f"{ground.study.name}-random-labels-rademacher", asked, overwrite=options.overwrite
+    ) as store:
+        rows = [
+            _row(
+                store,
+                ground,
+                recipe,
+                fraction,
+                [seed * draws + draw for seed in options.seeds for draw in range(draws)],
+                track,
+            )
+            for recipe in networks
+            for fraction in fractions
+        ]
+        report = _report(options, ground, rows, networks)
+        write(store, report)
+    return report, store
+
+
+def with_signs(dataset: Dataset) -> Dataset:
+    """The images as two classes, all of the first: drawing them at random gives the signs."""
+    return dataset.with_labels(np.zeros(len(dataset), np.int64), SIGNS)
+
+
+def _row(
+    store: Store, ground: Ground, recipe: Recipe, fraction: float, seeds: Sequence[int], track: Track
+) -> dict[str, Any]:
+    count = max(2, round(fraction * len(ground.train)))
+    keep = np.arange(count) * len(ground.train) // count
+    signs = replace(ground, train=with_signs(ground.train.take(keep)), test=with_signs(ground.test.take(np.arange(0))))
+    estimates, steps = [], []
+    for seed in seeds:
+        fitted = fit_case(store, signs, Case("random"), recipe, seed=seed, name=f"n{count}", track=track)
+        estimates.append(max(0.0, 2 * max(fitted.training.column("train_accuracy")) - 1))
+        steps.append(fitted.steps_to_fit)
+    reached = [value for value in steps if value is not None]
+    return {
+        "arch": recipe.arch,
+        "images": count,
+        "draws": len(seeds),
+        "complexity": float(np.mean(estimates)),
+        "complexity_low": min(estimates),
+        "complexity_high": max(estimates),
+        "fitted_draws": len(reached),
+        "steps_to_fit": float(np.mean(reached)) if reached else None,
+    }
+
+
+def _report(options: Options, ground: Ground, rows: list[dict[str, Any]], networks: Sequence[Recipe]) -> Report:
+    lines = []
+    for recipe in networks:
+        own = [row for row in rows if row["arch"] == recipe.arch]
+        lines.append(
+            Line(recipe.arch, [row["images"] for row in own], [row["complexity"] for row in own],
+                 [row["complexity_low"] for row in own], [row["complexity_high"] for row in own])
+        )  # fmt: skip
+    figure = Figure(
+        "rademacher",
+        "Complexity against the number of images",
+        "Mean over draws of the mean of sign times output of the trained network; the band is from the least to the "
+        "greatest draw. 1 is the most possible.",
+        [
+            Panel(
+                "empirical Rademacher complexity",
+                "images",
+                "estimate (from below)",
+                lines,
+                level=1.0,
+                y_range=(0, 1.05),
+            )
+        ],
+    )
+    said = [
+        f"{row['arch']} on {row['images']:,} images: complexity at least {row['complexity']:.3f} "
+        f"({row['complexity_low']:.3f} to {row['complexity_high']:.3f} over {row['draws']} draws of signs)."
+        for row in rows
+    ]
+    said.append(
+        "An estimate from below: training finds one function, not the best one. At 1 every sign is fitted, and a bound "
+        "on the test error that rests on this complexity allows any error."
+    )
+    return Report(
+        kind="random-labels rademacher",
+        title=f"Random signs on {ground.study.name}",
+        lead=f"{', '.join(each.arch for each in networks)} trained on random signs of {len(ground.train):,} images.",
+        said=[*said, *cannot(options, ground)],
+        tables=[Table("rademacher", "Empirical Rademacher complexity", rows)],
+        figures=[figure],
+        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "seeds": list(options.seeds),
+                  **asdict(networks[0])},
+    )  # fmt: skip

@@ -1,0 +1,189 @@
+"""Regularisers on and off, on true and on random labels: Zhang et al. 2017, tables 1 and 4 and figure 2.
+
+Training error on random labels says whether a regulariser keeps the network from memorising; test error on true labels
+whether it helps; the best epoch beside the last, what early stopping could have saved.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case
+from aumclean.diagnostics.random_labels.settings import QUICK_ARCH, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError, did_you_mean
+from aumclean.training.models import build_model
+from aumclean.training.recipe import Recipe
+
+LABELS = (Case("true"), Case("random"))
+QUICK_EPOCHS = 25  # all of them are trained, ten times
+NOTE = (
+    "Errors in evaluation mode, on the images as they are, also where training saw them shifted and mirrored; of "
+    "random labels the training error is against those, the test error against true ones. best_epoch is chosen on the "
+    "test part itself."
+)
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much of each regulariser, where it is on."""
+
+    weight_decay: float = 5e-4
+    dropout: float = 0.5
+
+
+def variants(base: Recipe, strength: Strength, *, has_batch_norm: bool) -> dict[str, Recipe]:
+    """The recipe with each regulariser switched on alone, all together, and without batch normalisation.
+
+    Without batch normalisation the rate is a tenth: at the full one the small Inception does not learn anything.
+    """
+    decay = replace(base, weight_decay=strength.weight_decay)
+    found = {
+        "none": base,
+        "augmentation": replace(base, crop=True, flip=True),
+        "weight decay": decay,
+        "dropout": replace(base, dropout=strength.dropout),
+        "all three": replace(decay, crop=True, flip=True, dropout=strength.dropout),
+    }
+    if has_batch_norm:
+        found["no batch norm"] = replace(base, batch_norm=False, learning_rate=base.learning_rate / 10)
+    return found
+
+
+def regularize(
+    options: Options,
+    names: Sequence[str] | None = None,
+    *,
+    strength: Strength = Strength(),
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Train each variant on true and on random labels to its last epoch; write and return what was found.
+
+    Args:
+        options: of every diagnostic.
+        names: of the variants; all that the network can have by default.
+        strength: of the regularisers.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    if not strength.weight_decay > 0:
+        raise ConfigError(f"--weight-decay: {strength.weight_decay:g} is not above 0")
+    if not 0 < strength.dropout < 1:
+        raise ConfigError(f"--dropout: {strength.dropout:g} is not between 0 and 1")
+    ground = open_ground(options, "regularize", track=track)
+    (base, *more) = recipes(options, ground, (QUICK_ARCH,) if options.preset == "quick" else ("small_inception",))
+    if more:
+        raise ConfigError("--arch: regularize takes one network")
+    if options.preset == "quick" and options.epochs is None:
+        base = replace(base, epochs=QUICK_EPOCHS)
+    known = variants(base, strength, has_batch_norm=has_batch_norm(base.arch, ground))
+    for name in names or ():
+        if name not in known:
+            raise ConfigError(
+                f"--only {name}: {base.arch} has no such variant{did_you_mean(name, known)}; it has: {', '.join(known)}"
+            )
+    chosen = {name: known[name] for name in (names or known)}
+    asked = question(
+        "random-labels regularize", options, ground.study,
+        recipes={name: asdict(recipe) for name, recipe in chosen.items()},
+    )  # fmt: skip
+    with opened(
+        options.out, f"{ground.study.name}-random-labels-regularize", asked, overwrite=options.overwrite
+    ) as store:
+        fitted = [
+            {
+                (name, str(case)): fit_case(
+                    store, ground, case, recipe, seed=seed, name=name, until_fitted=False, track=track
+                )
+                for name, recipe in chosen.items()
+                for case in LABELS
+            }
+            for seed in options.seeds
+        ]
+        report = _report(options, ground, fitted, chosen)
+        write(store, report)
+    return report, store
+
+
+def has_batch_norm(arch: str, ground: Ground) -> bool:
+    """Whether the network has any batch normalisation to take away."""
+    from torch import nn
+
+    model = build_model(arch, len(ground.train.class_names), ground.train.images.shape[1])
+    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+def _report(
+    options: Options,
+    ground: Ground,
+    fitted: list[dict[tuple[str, str], Fitted]],
+    chosen: dict[str, Recipe],
+) -> Report:
+    per_seed = [
+        [{"regularizer": name, "labels": labels, **_row(each)} for (name, labels), each in of_seed.items()]
+        for of_seed in fitted
+    ]
+    summary = over_seeds(per_seed, ["regularizer", "labels"])
+    every = [{"seed": seed, **row} for seed, rows in zip(options.seeds, per_seed, strict=True) for row in rows]
+    base = next(iter(chosen.values()))
+    panels = [
+        Panel(f"{measure.replace('_', ' ')}, {labels} labels", "epoch", "accuracy",
+              [_line(fitted, name, labels, measure) for name in chosen],
+              level=ground.chance)
+        for labels in ("true", "random") for measure in ("train_accuracy", "test_accuracy")
+    ]  # fmt: skip
+    figure = Figure(
+        "regularize",
+        "With and without regularisers",
+        "Accuracy in evaluation mode after each epoch, on true and on random labels (figure 2 of the paper): a best "
+        "epoch before the last one is what early stopping could have kept.",
+        panels,
+    )
+    return Report(
+        kind="random-labels regularize",
+        title=f"Regularisers on true and on random labels of {ground.study.name}",
+        lead=f"{base.arch} on {len(ground.train):,} images, each regulariser alone, on true and on random labels.",
+        said=[*_said(summary), *cannot(options, ground)],
+        tables=[
+            Table("regularize", "Errors at the end and at the best epoch", summary, NOTE),
+            *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOTE)]),
+        ],
+        figures=[figure],
+        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "seeds": list(options.seeds),
+                  **asdict(base), "weight decay where on": max(r.weight_decay for r in chosen.values()),
+                  "dropout where on": max(r.dropout for r in chosen.values())},
+        facts={"chance": ground.chance},
+    )  # fmt: skip
+
+
+def _row(each: Fitted) -> dict[str, Any]:
+    row = each.row()
+    early = row["test_error"] - row["best_test_error"]
+    kept = ("train_error", "test_error", "best_test_error", "best_epoch", "epochs", "steps_to_fit", "seconds")
+    return {name: row[name] for name in kept} | {"early_stopping_saves": early}
+
+
+def _line(fitted: list[dict[tuple[str, str], Fitted]], name: str, labels: str, measure: str) -> Line:
+    runs = [of_seed[name, labels].training for of_seed in fitted]
+    return Line.over_seeds(name, runs[0].column("epoch"), [run.column(measure) for run in runs])
+
+
+def _said(summary: list[dict[str, Any]]) -> list[str]:
+    true = {row["regularizer"]: row for row in summary if row["labels"] == "true"}
+    random = {row["regularizer"]: row for row in summary if row["labels"] == "random"}
+    errors = ", ".join(f"{name} {row['train_error']:.1%}" for name, row in random.items())
+    tests = ", ".join(f"{name} {row['test_error']:.1%}" for name, row in true.items())
+    saved = max(true.values(), key=lambda row: row["early_stopping_saves"])
+    return [
+        f"Training error on random labels: {errors}. What is near 0 % was memorised in spite of the regulariser.",
+        f"Test error on true labels: {tests}.",
+        f"Early stopping could have saved at most {saved['early_stopping_saves']:.1%} of test error "
+        f"({saved['regularizer']}, epoch {saved['best_epoch']:.0f} of {saved['epochs']:.0f}), chosen on the test part.",
+    ]

@@ -1,0 +1,105 @@
+"""What the presets of the random-label experiments come to: `quick` for minutes, `paper` as Zhang et al. 2017 trained.
+
+Of the paper: 28-pixel centre crops, each image scaled by its own moments, stochastic gradient descent with momentum 0.9
+at a rate of 0.1 (Inception) or 0.01 (the others) that falls by a factor of 0.95 per epoch, no augmentation, no weight
+decay, no dropout. Not in the paper: batches of 128, Nesterov's form of the momentum, the initialisation.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.study import Options, Preset, Study, open_study
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.training.recipe import Recipe
+
+Command = Literal["fit", "sweep", "regularize", "rademacher"]
+
+CROP = 28  # pixels of the 32 that the paper's images have
+RATES = {"small_inception": 0.1}
+OTHER_RATE = 0.01
+DECAY = 0.95
+PAPER_BATCH, PAPER_EPOCHS = 128, 100
+
+QUICK_ARCH = "mlp_1x512"
+QUICK_BATCH = 32
+QUICK_EPOCHS = 40
+QUICK_IMAGES: dict[Command, int] = {"fit": 1000, "sweep": 500, "regularize": 500, "rademacher": 500}
+
+CANNOT = (
+    "The preset quick trains a perceptron on {images:,} images, so that it ends in minutes. It cannot show how fast a "
+    "convolutional network memorises, nor the paper's order of corruptions, which needs one, and more images: a "
+    "perceptron takes no heed of which pixels are neighbours. --preset paper has both."
+)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the trainings of a command share.
+
+    Attributes:
+        study: as read.
+        train, test: its two parts, cropped.
+    """
+
+    study: Study
+    train: Dataset
+    test: Dataset
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing: 1 / classes."""
+        return 1 / len(self.train.class_names)
+
+
+def open_ground(options: Options, command: Command, *, track: Track = untracked) -> Ground:
+    """Read DATA and its test part; where images are as large as the paper's, cut out the middle.
+
+    Raises:
+        DataError, ConfigError: as `open_study` does.
+    """
+    quick = options.preset == "quick"
+    most = QUICK_IMAGES[command] if quick else None
+    study = open_study(options, limit=most, test_limit=most, track=track)
+    side = CROP if options.image_size is None and study.train.images.shape[1] > CROP else study.train.images.shape[1]
+    return Ground(study, centre(study.train, side), centre(study.test, side))
+
+
+def without_test(options: Options) -> Options:
+    """The options of a command that does not test: where no test part is named, the training part stands in for it."""
+    named = any(value is not None for value in (options.test, options.test_split, options.holdout))
+    return options if named else replace(options, test=options.data, test_limit=options.limit)
+
+
+def centre(dataset: Dataset, side: int) -> Dataset:
+    """The middle of every image, `side` pixels high and wide."""
+    start = (dataset.images.shape[1] - side) // 2
+    return dataset.with_images(dataset.images[:, start : start + side, start : start + side])
+
+
+def base_recipe(preset: Preset, arch: str) -> Recipe:
+    """A preset's recipe for a network, before what was asked takes its place."""
+    quick = preset == "quick"
+    return Recipe(
+        arch=arch,
+        epochs=QUICK_EPOCHS if quick else PAPER_EPOCHS,
+        learning_rate=RATES.get(arch, OTHER_RATE),
+        batch_size=QUICK_BATCH if quick else PAPER_BATCH,
+        weight_decay=0.0,
+        crop=False,
+        flip=False,
+        rate_decay=DECAY,
+        pixels="image",
+    )
+
+
+def recipes(options: Options, ground: Ground, default: tuple[str, ...]) -> list[Recipe]:
+    """One recipe per network: those that `--arch` names, separated by commas, or the preset's."""
+    named = tuple(options.arch.split(",")) if options.arch else default
+    asked = replace(options, arch=None)
+    return [asked.recipe(base_recipe(options.preset, arch), ground.study.accelerator) for arch in named]
+
+
+def cannot(options: Options, ground: Ground) -> list[str]:
+    """What the preset cannot show, as sentences."""
+    return [CANNOT.format(images=len(ground.train))] if options.preset == "quick" else []

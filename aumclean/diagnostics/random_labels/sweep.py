@@ -1,0 +1,146 @@
+"""Time to fit and test error against the share of random labels, by network: Zhang et al. 2017, figures 1b and 1c."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
+from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case
+from aumclean.diagnostics.random_labels.settings import Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError
+
+PAPER_PROBABILITIES = tuple(tenth / 10 for tenth in range(11))
+QUICK_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+PAPER_ARCHS = ("small_inception", "small_alexnet", "mlp_1x512")
+QUICK_ARCHS = ("mlp_1x512", "mlp_3x512")
+
+
+def sweep(
+    options: Options,
+    probabilities: Sequence[float] | None = None,
+    *,
+    level: float = LOSS,
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Train every network at every probability of a random label; write and return what was found.
+
+    Args:
+        options: of every diagnostic; `arch` may name several networks, separated by commas.
+        probabilities: of a redrawn label; by default the preset's.
+        level: the training loss that counts as reached.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    require_level(level)
+    quick = options.preset == "quick"
+    shares = tuple(probabilities or (QUICK_PROBABILITIES if quick else PAPER_PROBABILITIES))
+    if bad := [share for share in shares if not 0 <= share <= 1]:
+        raise ConfigError(f"--probabilities: {bad[0]:g} is not between 0 and 1")
+    ground = open_ground(options, "sweep", track=track)
+    networks = recipes(options, ground, QUICK_ARCHS if quick else PAPER_ARCHS)
+    asked = question(
+        "random-labels sweep", options, ground.study,
+        probabilities=list(shares), level=level, recipes=[asdict(recipe) for recipe in networks],
+    )  # fmt: skip
+    with opened(options.out, f"{ground.study.name}-random-labels-sweep", asked, overwrite=options.overwrite) as store:
+        fitted = [
+            [
+                fit_case(store, ground, Case("partial", share), recipe, seed=seed, level=level, track=track)
+                for recipe in networks
+                for share in shares
+            ]
+            for seed in options.seeds
+        ]
+        report = _report(options, ground, fitted, level)
+        write(store, report)
+    return report, store
+
+
+def rows_of(fitted: Sequence[Fitted]) -> list[dict[str, Any]]:
+    """A row per network and probability, with the steps relative to those of the same network on true labels."""
+    rows = []
+    for each in fitted:
+        own = [other for other in fitted if other.recipe.arch == each.recipe.arch]
+        clean = next((other for other in own if other.case.probability == 0), None)
+        row = each.row()
+        relative = {
+            f"relative_{name}": row[name] / base
+            if row[name] is not None and clean is not None and (base := getattr(clean, name))
+            else None
+            for name in ("steps_to_loss", "steps_to_fit")
+        }
+        rows.append({"arch": each.recipe.arch, "probability": each.case.probability, **row, **relative})
+    return rows
+
+
+def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
+    per_seed = [rows_of(of_seed) for of_seed in fitted]
+    summary = over_seeds(per_seed, ["arch", "probability"])
+    archs = list(dict.fromkeys(row["arch"] for row in summary))
+    every = [{"seed": seed, **row} for seed, rows in zip(options.seeds, per_seed, strict=True) for row in rows]
+    figure = Figure(
+        "sweep",
+        "Time to fit and test error against the share of random labels",
+        "Left: steps to the training loss and to zero training error, relative to true labels (figure 1b of the "
+        "paper). Right: test error, against true labels, when the training ended (figure 1c).",
+        [
+            Panel(f"steps to loss {level:g}", "probability", "relative to true labels",
+                  _lines(per_seed, archs, "relative_steps_to_loss"), None),
+            Panel("steps to zero training error", "probability", "relative to true labels",
+                  _lines(per_seed, archs, "relative_steps_to_fit"), None),
+            Panel("test error", "probability", "error", _lines(per_seed, archs, "test_error"), level=1 - ground.chance),
+        ],
+    )  # fmt: skip
+    first = fitted[0][0].recipe
+    return Report(
+        kind="random-labels sweep",
+        title=f"Random labels in {ground.study.name}: time to fit, and what is left of the rest",
+        lead=f"{', '.join(archs)} on {len(ground.train):,} images, labels redrawn at random with growing probability.",
+        said=[*_said(summary, archs), *cannot(options, ground)],
+        tables=[
+            Table("sweep", "By network and probability", summary, NOT_REACHED),
+            *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOT_REACHED)]),
+        ],
+        figures=[figure],
+        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "loss to reach": level,
+                  "seeds": list(options.seeds), **asdict(replace(first, arch=", ".join(archs))),
+                  "learning_rate": ", ".join(f"{each.recipe.arch} {each.recipe.learning_rate:g}" for each in
+                                             {each.recipe.arch: each for each in fitted[0]}.values())},
+        facts={"chance": ground.chance},
+    )  # fmt: skip
+
+
+def _lines(per_seed: list[list[dict[str, Any]]], archs: list[str], column: str) -> list[Line]:
+    lines = []
+    for arch in archs:
+        own = [[row for row in rows if row["arch"] == arch] for rows in per_seed]
+        shares = [row["probability"] for row in own[0]]
+        lines.append(Line.over_seeds(arch, shares, [[row[column] for row in rows] for rows in own]))
+    return lines
+
+
+def _said(summary: list[dict[str, Any]], archs: list[str]) -> list[str]:
+    said = []
+    for arch in archs:
+        own = [row for row in summary if row["arch"] == arch]
+        first, last = own[0], own[-1]
+        at_first, at_last = (f"at {row['probability']:g} {_steps(row)}" for row in (first, last))
+        times = last["relative_steps_to_fit"]
+        said.append(
+            f"{arch}: steps to zero training error {at_first}, {at_last}"
+            + (f", {times:.1f} times as many" if times else "")
+            + f"; test error {first['test_error']:.1%} and {last['test_error']:.1%}."
+        )
+    return said
+
+
+def _steps(row: dict[str, Any]) -> str:
+    return "never" if row["steps_to_fit"] is None else f"{row['steps_to_fit']:,.0f}"

@@ -1,0 +1,126 @@
+"""The memorisation horizon: after how many epochs wrong labels are learned, so that AUM must have been read."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aumclean.errors import ConfigError
+from aumclean.verdict.warnings import Caution
+
+RECORD = "diagnostic.json"
+KIND = "random-labels horizon"
+COMPARED = ("arch", "learning_rate", "batch_size", "weight_decay", "crop", "flip")
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """What `aumclean random-labels horizon` found, or what somebody said.
+
+    Attributes:
+        epochs: until half of the planted wrong labels were learned; None when fewer were by the last epoch.
+        low, high: 95 % interval over repeats; None for a plain number or a single repeat.
+        later_than: epochs up to which no repeat had reached it; None for a plain number.
+        images: it was measured on; None for a plain number.
+        recipe: it was measured with; empty for a plain number.
+    """
+
+    epochs: float | None
+    low: float | None = None
+    high: float | None = None
+    later_than: float | None = None
+    images: int | None = None
+    recipe: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        if self.epochs is None:
+            return f"later than {self.later_than:g} epochs"
+        between = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
+        return f"{self.epochs:.1f} epochs{between}"
+
+
+def read_horizon(given: str) -> Horizon:
+    """A number of epochs, or the directory that `aumclean random-labels horizon` wrote.
+
+    Raises:
+        ConfigError: for anything else, also for a diagnostic that is not finished or of another kind.
+    """
+    try:
+        epochs = float(given)
+    except ValueError:
+        return _stored(Path(given))
+    if not (epochs > 0 and math.isfinite(epochs)):
+        raise ConfigError(f"--horizon: {given} is not a number of epochs above 0")
+    return Horizon(epochs)
+
+
+def _stored(folder: Path) -> Horizon:
+    file = folder / RECORD if folder.is_dir() else folder
+    remedy = "give a number of epochs, or the directory that aumclean random-labels horizon wrote"
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        kind, state = record.get("kind"), record["state"]
+    except FileNotFoundError:
+        raise ConfigError(f"--horizon {folder}: no such result; {remedy}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"--horizon {file}: cannot be read ({error}); {remedy}") from None
+    if state != "done" or kind != KIND:
+        what = "is not finished" if state != "done" else f"holds the answer of {kind}"
+        raise ConfigError(f"--horizon {folder}: {what}; {remedy}")
+    facts = record["facts"]
+    return Horizon(
+        epochs=facts["horizon"],
+        low=facts["low"],
+        high=facts["high"],
+        later_than=facts["later_than"],
+        images=facts["images"],
+        recipe={name: facts["recipe"][name] for name in COMPARED},
+    )
+
+
+def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -> list[Caution]:
+    """What to say of margins that are read up to the last epoch of a recipe, on so many images."""
+    found = []
+    closing = recipe.get("closing_epochs", 0)  # of those no margin is averaged
+    epochs = recipe["epochs"] - closing
+    if horizon.epochs is not None and epochs > horizon.epochs:
+        read = horizon.low if horizon.low is not None else horizon.epochs
+        most = max(1, math.floor(read * recipe["epochs"] / epochs))  # closing epochs keep their share
+        found.append(
+            Caution(
+                "past-horizon",
+                f"margins were read over {epochs} epochs, but wrong labels are memorised after {horizon}: they look "
+                f"better the longer it goes on; --epochs {most} stays before it",
+            )
+        )
+    if horizon.epochs is None and horizon.later_than is not None and epochs > horizon.later_than:
+        found.append(
+            Caution(
+                "horizon-unknown", f"margins were read over {epochs} epochs; the horizon is only known to be {horizon}"
+            )
+        )
+    different = [name for name in COMPARED if horizon.recipe and horizon.recipe[name] != recipe.get(name)]
+    if different:
+        found.append(
+            Caution(
+                "horizon-of-another-recipe",
+                f"the horizon was measured with another {', '.join(different)}; measure it with the scan's own",
+            )
+        )
+    if horizon.images is not None and not 0.5 <= images / max(1, horizon.images) <= 2:
+        found.append(
+            Caution(
+                "horizon-of-other-data",
+                f"the horizon was measured on {horizon.images:,} images, these are {images:,}: it grows or shrinks "
+                "with their number",
+            )
+        )
+    return found
+
+
+def recorded_warnings(record: Mapping[str, Any], images: int) -> list[Caution]:
+    """The warnings that follow from the horizon in a `run.json`, if there is one."""
+    known = record.get("horizon")
+    return horizon_warnings(Horizon(**known), record["recipe"], images) if known else []
