@@ -26,7 +26,7 @@ from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
 from aumclean.training.predict import predict, predictions
 from aumclean.training.recipe import Recipe
-from aumclean.verdict.held_out import HeldOut, held_out, read_held_out, write_held_out
+from aumclean.verdict.held_out import MOST_HELD_OUT, HeldOut, held_out, read_held_out, write_held_out
 
 SCHEMA_VERSION = 1
 
@@ -95,9 +95,11 @@ def keep_network(
     n_classes = len(dataset.class_names)
     model = build_model(recipe.arch, n_classes + 1, about["image_size"])
     model.load_state_dict(weights)
+    rng = np.random.default_rng([seed, draw])
+    if len(indicators) > MOST_HELD_OUT:
+        indicators = np.sort(rng.choice(indicators, MOST_HELD_OUT, replace=False))
     logits = predict(model, dataset.images[indicators], mean, std, mirror=recipe.flip, device=device)
-    held = held_out(logits[:, :n_classes], dataset.labels[indicators], np.random.default_rng([seed, draw]))
-    write_held_out(run.held_out(draw), indicators, held)
+    write_held_out(run.held_out(draw), indicators, held_out(logits[:, :n_classes], dataset.labels[indicators], rng))
     write_final(run.final_margins(draw), *_final_margins(model, dataset, recipe, mean, std, device))
     atomic.write_json(run.model_json, {"schema_version": SCHEMA_VERSION, "outputs": n_classes + 1, **about})
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}

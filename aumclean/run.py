@@ -99,6 +99,11 @@ class Run:
         """The samples whose labels reviewers confirmed before this scan, from its `--ledger`; absent without one."""
         return self.path / "silenced.parquet"
 
+    @property
+    def frequency(self) -> Path:
+        """Per sample the margins on its bands, from `aumclean frequency join`; its page lies in the folder beside."""
+        return self.path / "frequency.parquet"
+
     def model(self, draw: int) -> Path:
         """Averaged weights of one draw; there when the draw is done."""
         return self.path / "models" / f"draw={draw}.safetensors"
@@ -204,11 +209,12 @@ class Run:
             self.removed,
             self.changes,
             self.silenced,
+            self.frequency,
             self.html,
             *tables,
             self.scores_json,
         ]
-        for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent):
+        for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent, self.frequency.with_suffix("")):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (*files, self.run_json):
             file.unlink(missing_ok=True)

@@ -14,6 +14,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from aumclean.config import GateConfig
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.store import opened
+from aumclean.diagnostics.write import write
 from aumclean.gate import json as gate_json
 from aumclean.gate.baseline import Baseline, baseline_of, key_of, render
 from aumclean.gate.check import check, suspects
@@ -89,8 +92,20 @@ def documents(finished, scored, trained, tmp_path_factory):
         "baseline": json.loads(render(Baseline(less, baseline.seen))),
         "scores": scored.run.read_scores(),
         "score-summary": json.loads(scored.run.summary.read_text()),
+        "diagnostic": diagnostic(folder / "diagnostic"),
         "trainings": json.loads((trained.path / "results.json").read_text()),
     }
+
+
+def diagnostic(folder):
+    """The record of a diagnostic with every kind of content."""
+    report = Report(
+        kind="frequency test", title="T", lead="L", said=["S."], facts={"count": 1},
+        tables=[Table("accuracy", "A", [{"radius": 4, "low": 0.5, "high": None}])],
+    )  # fmt: skip
+    with opened(folder, "x", {"kind": "frequency test", "seeds": (0,)}) as store:
+        write(store, report)
+    return store.read()
 
 
 def test_there_is_a_schema_for_every_file_for_programs(documents):

@@ -8,7 +8,21 @@ from functools import partial
 
 import typer
 
-from aumclean.cli import clean, corrupt, demo, env, evaluate, gate, random_labels, report, review, scan, score, train
+from aumclean.cli import (
+    clean,
+    corrupt,
+    demo,
+    env,
+    evaluate,
+    frequency,
+    gate,
+    random_labels,
+    report,
+    review,
+    scan,
+    score,
+    train,
+)
 from aumclean.cli.console import Interrupted, show_error, wanted, with_common_options
 from aumclean.errors import AumcleanError
 
@@ -34,6 +48,7 @@ def _root() -> None:
 
 for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
     app.command(_module.__name__.rpartition(".")[2], context_settings=CONTEXT)(with_common_options(_module.command))
+app.add_typer(frequency.app, name="frequency")
 app.add_typer(random_labels.app, name="random-labels")
 
 
@@ -48,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
         sys.exit((code or 0) if words else COULD_NOT_RUN)
     except (Interrupted, typer.Abort):
-        show_error("interrupted; a scan that had begun goes on with: aumclean scan --resume RUN")
+        show_error(
+            "interrupted; a scan that had begun goes on with: aumclean scan --resume RUN; a diagnostic: with --out DIR"
+        )
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 MOST_ROWS = 30  # of a table on the terminal
 
 
+def show_help_alone(context: typer.Context) -> None:
+    """The callback of a group of commands: without a command it is help that is wanted."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
 def _study_options(
     data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
     test: Annotated[Path | None, option("Image folder or manifest to test on.")] = None,

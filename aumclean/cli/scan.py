@@ -29,7 +29,12 @@ def command(
     ] = None,
     out: Annotated[Path | None, option("Run directory. [default: runs/NAME-N]", "--out", "-o")] = None,
     overwrite: Annotated[bool | None, option("Replace the run that --out holds.", "--overwrite")] = None,
-    resume: Annotated[Path | None, option("Go on with this stopped run; takes no DATA and no other option.")] = None,
+    resume: Annotated[
+        Path | None, option("Go on with this stopped run; takes no DATA and no other option but --frequency.")
+    ] = None,
+    frequency: Annotated[
+        bool, option("Then say which band of frequencies carries each label, as `frequency join` does.", "--frequency")
+    ] = False,
     dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
     config: Annotated[Path | None, option("TOML file with a [scan] table. [default: nearest pyproject.toml]")] = None,
     preset: Annotated[
@@ -120,7 +125,7 @@ def command(
         if data is not None or typed:
             what = "DATA" if data is not None else "--" + typed[0].replace("_", "-")
             raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
-        _resume(resume)
+        _resume(resume, frequency)
         return
     if data is None:
         raise ConfigError("DATA: name an image folder or a manifest (or --resume RUN); see aumclean scan --help")
@@ -143,7 +148,20 @@ def command(
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.scan(samples, settled, track=track)
     show_summary(finished)
+    if frequency:
+        _join_frequency(finished.run.path)
     give(finished.run.path)
+
+
+def _join_frequency(path: Path) -> None:
+    from aumclean.diagnostics.frequency.join import join
+    from aumclean.run import Run
+
+    with progress() as track:
+        report, store = join(Run(path), track=track)
+    for sentence in report.said:
+        say(f"- {sentence}")
+    say(f"{'frequencies:':<20}{store.page}")
 
 
 class _ToldToStop(BaseException):  # like KeyboardInterrupt, so that nothing on the way takes it for a broken image
@@ -167,7 +185,7 @@ def resumable_when_told_to_stop() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _resume(path: Path) -> None:
+def _resume(path: Path, frequency: bool) -> None:
     from aumclean import scan
     from aumclean.run import Run
 
@@ -176,7 +194,15 @@ def _resume(path: Path) -> None:
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.resume(run, track=track)
     show_summary(finished)
+    if frequency:
+        _join_frequency(path)
     give(finished.run.path)
+
+
+def expected(summary: dict[str, Any]) -> str:
+    """How good the flags should be."""
+    precision, recall = (summary["flags"][name]["estimate"] for name in ("precision", "recall"))
+    return f"{precision:.0%} of the flagged are wrong, {recall:.0%} of the wrong are flagged, if errors are random"
 
 
 def show_summary(finished: "Scan") -> None:
@@ -193,6 +219,7 @@ def show_summary(finished: "Scan") -> None:
         ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),
         ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
         ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
+        *([("expected", expected(summary))] if summary["flags"] else []),
     ]
     if summary["unreadable"]:
         facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))

@@ -64,6 +64,16 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
     return np.asarray(small), width, height
 
 
+def decode_whole(encoded: bytes) -> np.ndarray:
+    """Decode one image as its author would see it, in its own size: uint8 [height, width, 3].
+
+    Raises:
+        As `decode_image`.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.array(_to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)))
+
+
 def thumbnail(encoded: bytes, side: int, *, quality: int = 80) -> bytes:
     """The image as its author would see it, as a JPEG whose longer side is at most `side` pixels; never enlarged.
 
@@ -126,7 +136,7 @@ def decode_chunk(chunk: Chunk, size: int) -> DecodedChunk:
                 images[readable], width, height = decode_image(encoded, size)
                 readable += 1
             except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
-                reason = _reason(error)
+                reason = reason_of(error)
             hashes.append(content_hash)
             widths.append(width)
             heights.append(height)
@@ -149,7 +159,7 @@ KNOWN_REASONS: dict[type[Exception], str] = {
 
 
 def read_encoded(item: bytes | Path | None) -> bytes:
-    """The bytes of an image; an error that `_reason` can name where there are none."""
+    """The bytes of an image; an error that `reason_of` can name where there are none."""
     if isinstance(item, Path) and item.exists() and not item.is_file():
         raise IsADirectoryError(errno.EISDIR, "not a regular file")
     encoded = item.read_bytes() if isinstance(item, Path) else item
@@ -158,7 +168,8 @@ def read_encoded(item: bytes | Path | None) -> bytes:
     return encoded
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why an image cannot be read, in a few words."""
     for kind, reason in KNOWN_REASONS.items():
         if isinstance(error, kind):
             return reason

@@ -21,6 +21,7 @@ class Line:
         x, y: numbers; a y of None or not finite leaves a gap.
         low, high: of a band around it, such as the least and the greatest over seeds.
         dashed: to tell two kinds of lines apart.
+        points: only the points, where what lies between them has no meaning.
         colour: index of a colour; by default the next one.
     """
 
@@ -30,6 +31,7 @@ class Line:
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
     dashed: bool = False
+    points: bool = False
     colour: int | None = None
 
     @staticmethod
@@ -58,6 +60,7 @@ class Panel:
         y_range: limits of y; by default as the lines need it.
         log: which axes are logarithmic.
         level: a dotted horizontal line, such as chance.
+        ticks: names of the places 0, 1, 2 and so on of x, where x is no number.
     """
 
     title: str
@@ -67,11 +70,12 @@ class Panel:
     y_range: tuple[float, float] | None = (0.0, 1.0)
     log: Literal["", "x", "y", "xy"] = ""
     level: float | None = None
+    ticks: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Panels side by side, at most three in a row; `caption` says in words what they show."""
+    """Panels side by side, at most three in a row, four in two rows; `caption` says in words what they show."""
 
     name: str
     title: str
@@ -94,7 +98,7 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
     import matplotlib as mpl  # takes half a second, and not every diagnostic draws
     from matplotlib.figure import Figure as Canvas
 
-    columns = min(3, len(figure.panels))
+    columns = 2 if len(figure.panels) == 4 else min(3, len(figure.panels))
     rows = -(-len(figure.panels) // columns)
     style: dict[Any, Any] = {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
@@ -118,8 +122,9 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
     for number, line in enumerate(panel.lines):
         colour = COLOURS[(number if line.colour is None else line.colour) % len(COLOURS)]
         y = np.array(line.y, float)
-        marker = "o" if len(line.x) < 12 else None
-        axis.plot(line.x, y, color=colour, ls="--" if line.dashed else "-", lw=1.5, marker=marker, ms=3.5,
+        marker = "o" if line.points or len(line.x) < 12 else None
+        stroke = "none" if line.points else "--" if line.dashed else "-"
+        axis.plot(line.x, y, color=colour, ls=stroke, lw=1.5, marker=marker, ms=3.5,
                   label=line.label)  # fmt: skip
         if line.low is not None and line.high is not None:
             axis.fill_between(line.x, np.array(line.low, float), np.array(line.high, float), color=colour, alpha=0.15,
@@ -133,6 +138,8 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
             axis.set(**{f"{name}scale": "log"})
             line_of.set_major_formatter("{x:g}")  # the usual one writes powers as mathematics, which is off
             line_of.set_minor_formatter("")
+    if panel.ticks is not None:
+        axis.set_xticks(range(len(panel.ticks)), [name[:20] for name in panel.ticks], rotation=60, ha="right")
     axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
     if any(line.label for line in panel.lines):
         axis.legend(ncols=2 if len(panel.lines) > 5 else 1)

@@ -129,7 +129,8 @@ def open_study(options: Options, *, limit: int | None, test_limit: int | None, t
         size = max(8, min(short_side, LARGEST_IMAGE))
     train_data, train_paths, train_content = _decode(train, size, options, track)
     test_data, test_paths, test_content = _decode(test, size, options, track)
-    test_data = _with_classes_of(train_data, test_data, options)
+    refusal = f"{options.test or options.data}: the test part has the class '%s', which the training part lacks"
+    test_data = with_classes(test_data, train_data.class_names, refusal)
     return Study(
         name=whole.name,
         train=train_data,
@@ -205,12 +206,41 @@ def _decode(samples: Samples, size: int, options: Options, track: Track) -> tupl
     return dataset, readable.paths, digest.hexdigest()
 
 
-def _with_classes_of(train: Dataset, test: Dataset, options: Options) -> Dataset:
-    """The test part with labels that count as the training part's do."""
-    place = {name: index for index, name in enumerate(train.class_names)}
-    strange = [name for name in test.class_names if name not in place]
+def open_images(
+    options: Options,
+    data: Path,
+    class_names: tuple[str, ...],
+    size: int,
+    *,
+    limit: int | None,
+    track: Track = untracked,
+) -> tuple[Dataset, pa.Array, str]:
+    """Images to judge with a network that is there already.
+
+    Returns:
+        The data set with labels in the network's own order, a path per sample, and a digest of content and labels.
+
+    Raises:
+        DataError: when they have a class that the network lacks, or cannot be read.
+    """
+    samples = _read(options, data, options.test_split or options.split)
+    dataset, paths, digest = _decode(samples if limit is None else samples.evenly(limit), size, options, track)
+    return (
+        with_classes(dataset, class_names, f"{data}: has the class '%s', which the network was not taught"),
+        paths,
+        digest,
+    )
+
+
+def with_classes(dataset: Dataset, class_names: tuple[str, ...], refusal: str) -> Dataset:
+    """The data set with labels that count by `class_names`.
+
+    Raises:
+        DataError: with `refusal`, in which `%s` stands for the class that is not among them.
+    """
+    place = {name: index for index, name in enumerate(class_names)}
+    strange = [name for name in dataset.class_names if name not in place]
     if strange:
-        where = options.test or options.data
-        raise DataError(f"{where}: the test part has the class '{strange[0]}', which the training part lacks")
-    translated = np.array([place[name] for name in test.class_names])[test.labels]
-    return test.with_labels(translated, train.class_names)
+        raise DataError(refusal.replace("%s", strange[0]))
+    translated = np.array([place[name] for name in dataset.class_names])[dataset.labels]
+    return dataset.with_labels(translated, class_names)

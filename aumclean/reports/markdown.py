@@ -26,6 +26,7 @@ def render(verdict: "Verdict") -> str:
         ("unreadable", f"{summary['unreadable']:,}"),
         ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%})"),
         ("estimated noise rate", f"{rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
+        *((f"estimated {name} of the flags", f"{one['estimate']:.0%}") for name, one in summary["flags"].items()),
         ("same image, different labels", f"{summary['conflicts']:,}"),
         ("flagged set", f"`{summary['flagged_digest']}`"),
     ]

@@ -42,7 +42,7 @@ def predictions(
 
     Args:
         model: on any device; it is moved to `device`.
-        images: uint8 [n, height, width, 3].
+        images: uint8 or float16 [n, height, width, 3].
         mean, std: per channel, of the data the network was trained on.
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.

@@ -16,6 +16,7 @@ from aumclean.errors import RunError
 from aumclean.margins import margins
 
 WRONG_LABELS = 20  # per indicator sample at most
+MOST_HELD_OUT = 20_000  # indicator samples per draw; more tell nothing new
 
 
 @dataclass(frozen=True)

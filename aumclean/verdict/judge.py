@@ -98,6 +98,7 @@ class _Judged:
     judged: np.ndarray  # False: its class is too small, or every draw had it as an indicator sample
     conflict: np.ndarray
     first_of_content: np.ndarray
+    bands: pa.Table | None  # margins on low-pass and high-pass images, where somebody asked for them
     confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
     held: list[HeldOut]
     noise_rate: noise.Estimate
@@ -157,6 +158,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         judged=judged,
         conflict=conflict,
         first_of_content=first,
+        bands=pq.read_table(run.frequency) if run.frequency.is_file() else None,
         confirmed=_read_confirmed(run),
         held=held,
         noise_rate=rate,
@@ -218,6 +220,10 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
         "duplicate_of": _paths_of(judged.run, judged.first_of_content[order], order),
         "conflict": ranked(judged.conflict),
     }
+    if judged.bands is not None:
+        assert (judged.bands["sample_id"].to_numpy() == np.arange(n)).all(), "row i is sample i"
+        of = [name for name in judged.bands.column_names if name != "sample_id"]
+        columns |= {name: judged.bands[name].take(pa.array(order)) for name in of}
     columns |= _for_the_annotator(judged.confirmed, order)
     about = {"aumclean": json.dumps({"schema_version": SCHEMA_VERSION})}
     return pa.table(columns).replace_schema_metadata(about)

@@ -24,6 +24,7 @@ from sklearn.datasets import load_sample_images
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.reports import html
 from aumclean.run import Run
+from aumclean.verdict.held_out import HeldOut, write_held_out
 from aumclean.verdict.judge import Settings, judge
 
 CLASSES = 10
@@ -83,6 +84,10 @@ def make_run(folder: Path, count: int, suspects: int, side: int) -> Run:
                 indicator,
             )
             write_epoch(run.margins, draw, epoch, recorded, {})
+        run.held_out(draw).parent.mkdir(exist_ok=True)
+        given = rng.normal(np.where(wrong[indicator], -4, 4), 0.8)
+        held = HeldOut(given.astype(np.float32), rng.normal(-4, 0.8, (size, CLASSES - 1)).astype(np.float32))
+        write_held_out(run.held_out(draw), np.flatnonzero(indicator), held)
     root = str((folder / "images").absolute())
     run.write(
         {

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ import pyarrow.parquet as pq
 
 from aumclean import __version__
 from aumclean.dataset.indicators import draw_indicators
+from aumclean.margins.final import write_final
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
-from aumclean.verdict.judge import judge
+from aumclean.verdict.held_out import MOST_HELD_OUT, HeldOut, write_held_out
+from aumclean.verdict.judge import Settings, judge
 
 CLASSES = 100
 NOISE = 0.1
@@ -83,8 +86,8 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
         is_indicator = np.zeros(n, bool)
         is_indicator[indicators] = True
         like_wrong = is_wrong | is_indicator
-        write_held_out(run, draw, indicators, is_wrong[indicators], rng)
         level = rng.normal(np.where(like_wrong, -2, 4), 1.5).astype(np.float32)
+        write_network(run, draw, level, indicators, is_wrong[indicators], rng)
         for epoch in range(epochs):
             rise = np.where(like_wrong, 0, 0.1 * epoch).astype(np.float32)
             margin = level + rise + rng.normal(0, 0.7, n).astype(np.float32)
@@ -103,20 +106,22 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
                 "class_names": names,
             },
             "device": "none", "image_size": 32, "recipe": {"arch": "none", "epochs": epochs, "batch_size": 64},
-            "judge": {"percentile": 99.0, "combine": "all", "first_epoch": 2, "rule": "percentile"},
+            "judge": asdict(Settings(99.0, "all", 2, threshold="estimate")),
             "draws": draws, "epochs_done": [epochs] * draws, "training_seconds": [0.0] * draws,
         }
     )  # fmt: skip
 
 
-def write_held_out(run: Run, draw: int, indicators: np.ndarray, is_wrong: np.ndarray, rng: np.random.Generator) -> None:
+def write_network(
+    run: Run, draw: int, level: np.ndarray, indicators: np.ndarray, is_wrong: np.ndarray, rng: np.random.Generator
+) -> None:
     """Margins of the indicator samples for labels their network was not taught: their own, and 20 others."""
     given = rng.normal(np.where(is_wrong, -4, 3), 2).astype(np.float32)
     wrong = rng.normal(-4, 2, (len(indicators), 20)).astype(np.float32)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(wrong.ravel()), wrong.shape[1])
+    kept = slice(MOST_HELD_OUT)
     run.held_out(draw).parent.mkdir(exist_ok=True)
-    table = pa.table({"sample_id": pa.array(indicators, pa.int32()), "given": given, "wrong": lists})
-    pq.write_table(table, run.held_out(draw))
+    write_held_out(run.held_out(draw), indicators[kept], HeldOut(given[kept], wrong[kept]))
+    write_final(run.final_margins(draw), level, np.zeros(len(level), np.int32))
 
 
 def write_samples(run: Run, labels: np.ndarray, names: list[str]) -> None:

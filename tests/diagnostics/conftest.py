@@ -10,14 +10,15 @@ from aumclean.diagnostics.study import Options, open_study
 
 
 def write_bands(root: Path, per_class: dict[str, int], size: int = 16, seed: int = 0) -> Path:
-    """Four classes by two bits: the brightness of the left half (low band), and a faint checkerboard (high band)."""
+    """Four classes by two bits: a slow wave of brightness (lowest frequency), and a faint checkerboard (highest)."""
     rng = np.random.default_rng(seed)
+    wave = np.cos(2 * np.pi * np.arange(size) / size)
     checker = np.indices((size, size)).sum(0) % 2 * 2 - 1
     for split, count in per_class.items():
         for label in range(4):
             for number in range(count):
                 grey = rng.normal(120, 6, (size, size, 3))
-                grey[:, : size // 2] += 50 if label // 2 else -50
+                grey += (40 if label // 2 else -40) * wave[:, None]
                 grey += (14 if label % 2 else -14) * checker[..., None] * (1 + 0.2 * rng.normal())
                 path = root / split / f"class-{label}" / f"{number:03d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ def verdict(labels):
         "samples": n, "unreadable": 0, "flagged": n // 2, "flagged_share": 0.5, "conflicts": 0,
         "flagged_digest": "ab12",
         "noise_rate": {"estimate": 0.5, "low": 0.4, "high": 0.6},
+        "flags": {name: {"estimate": 0.9, "low": 0.8, "high": 1.0} for name in ("recall", "precision")},
         "per_class": [{"label": label, "samples": 1, "flagged": 1, "flagged_share": 1.0} for label in labels],
         "per_pair": [], "warnings": [{"code": "small-class", "message": "not judged: '<script>'"}],
     }  # fmt: skip
@@ -89,6 +90,7 @@ def test_markdown_whole():
         "|  |  |\n| --- | --- |\n"
         "| samples | 2 |\n| unreadable | 0 |\n| flagged | 1 (50.0%) |\n"
         "| estimated noise rate | 50.0% (95 % interval 40.0% to 60.0%) |\n"
+        "| estimated recall of the flags | 90% |\n| estimated precision of the flags | 90% |\n"
         "| same image, different labels | 0 |\n| flagged set | `ab12` |\n\n"
         "> **small-class**: not judged: '&lt;script&gt;'\n\n"
         "### Classes\n\n"

@@ -1,0 +1,234 @@
+"""`aumclean frequency`: which part of the labels rests on low and which on high frequencies."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from aumclean.cli.console import progress, say, with_common_options
+from aumclean.cli.diagnostic import numbers, show_help_alone, show_report, with_study_options
+from aumclean.cli.scan import option
+
+if TYPE_CHECKING:
+    from aumclean.diagnostics.study import Options
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    help="Which part of the labels rests on low and which on high frequencies of the images.",
+    invoke_without_command=True,
+    callback=show_help_alone,
+    context_settings=CONTEXT,
+    rich_markup_mode=None,
+)
+
+Radii = Annotated[str | None, option("Where to cut, in bins, such as 4,8. [default: by preset]")]
+Edge = Annotated[
+    Literal["inside", "outside"],
+    typer.Option(help="Frequencies at exactly the radius are in the low band (the paper) or not (its code)."),
+]
+
+
+def _radii(text: str | None) -> tuple[float, ...] | None:
+    return None if text is None else numbers(text, "--radii", float)
+
+
+def split(
+    data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
+    radius: Annotated[float, typer.Option(help="Where to cut.", show_default=False)],
+    unit: Annotated[
+        Literal["bins", "cycles"], typer.Option(help="bins of the transform, or cycles per pixel (0 to 0.71).")
+    ] = "bins",
+    edge: Edge = "inside",
+    out: Annotated[Path | None, option("Directory. [default: runs/NAME-frequency-split-N]", "--out", "-o")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another answer that --out holds.")] = False,
+    floats: Annotated[
+        bool, typer.Option("--floats", help="Also write low.npy and high.npy, unscaled; images of one size only.")
+    ] = False,
+    pictures: Annotated[int, typer.Option(help="Of how many images to write PNGs.", min=0)] = 100,
+    look: Annotated[
+        Literal["none", "offset", "gain", "image-max"], typer.Option(help="How PNGs of the high band are scaled.")
+    ] = "offset",
+    gain: Annotated[float, typer.Option(help="Factor for --look gain.", min=0.01)] = 4.0,
+    limit: Annotated[int | None, typer.Option(help="At most so many images, evenly spaced.", min=1)] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
+    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None,
+    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
+    root: Annotated[Path | None, option("Folder that manifest paths are relative to.")] = None,
+    split: Annotated[str | None, option("Split to read.")] = None,
+    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None,
+) -> None:
+    """Split images into their low and their high frequencies.
+
+    Writes a contact sheet, energies per radius, PNGs for looking and, on request, the bands as numbers.
+
+    Example: `aumclean frequency split photos/ --radius 0.1 --unit cycles`
+    """
+    from aumclean.dataset.read import read_samples
+    from aumclean.diagnostics.frequency.bands import Disc
+    from aumclean.diagnostics.frequency.split import Looks
+    from aumclean.diagnostics.frequency.split import split as split_images
+
+    samples = read_samples(
+        data,
+        path_column=path_column,
+        label_column=label_column,
+        root=root,
+        split=split,
+        class_folder=class_folder,
+        limit=limit,
+        one_class=True,
+    )
+    for note in samples.notes:
+        say(note)
+    with progress() as track:
+        report, store = split_images(
+            samples,
+            Disc(radius, unit, edge),
+            out=out,
+            overwrite=overwrite,
+            floats=floats,
+            pictures=pictures,
+            looks=Looks(look, gain),
+            device=device,
+            track=track,
+        )
+    show_report(report, store)
+
+
+def test(
+    options: "Options",
+    radii: Radii = None,
+    edge: Edge = "inside",
+    batch_norm: Annotated[
+        bool, typer.Option("--batch-norm/--no-batch-norm", help="Of a network that is trained here.")
+    ] = False,
+) -> None:
+    """Judge one network on original, low-pass and high-pass images; list those that need the high band.
+
+    DATA is a run, whose networks judge its own images or those of --test; a trainings/*.safetensors of a diagnostic; or
+    images to train on.
+
+    Example: `aumclean frequency test runs/photos-1`
+    """
+    from aumclean.diagnostics.frequency.test import test as judge
+
+    _study(judge, options, radii=_radii(radii), edge=edge, batch_norm=batch_norm)
+
+
+def curves(options: "Options", radii: Radii = None, edge: Edge = "inside") -> None:
+    """Train on natural and on shuffled labels; show when each band is picked up.
+
+    Example: `aumclean frequency curves photos/ --holdout 0.2`
+    """
+    from aumclean.diagnostics.frequency.curves import curves
+
+    _study(curves, options, radii=_radii(radii), edge=edge)
+
+
+def transfer(
+    options: "Options",
+    radii: Radii = None,
+    edge: Edge = "inside",
+    scaling: Annotated[
+        Literal["both", "image-max", "none"],
+        typer.Option(help="Of filtered training images: each by its own greatest value (the paper), or none."),
+    ] = "both",
+    batch_norm: Annotated[
+        bool, typer.Option("--batch-norm/--no-batch-norm", help="Also train on the low band with batch norm.")
+    ] = True,
+) -> None:
+    """Train on one band, test on whole images and on the same band.
+
+    Example: `aumclean frequency transfer photos/ --holdout 0.2`
+    """
+    from aumclean.diagnostics.frequency.transfer import SCALINGS, transfer
+
+    scalings = SCALINGS if scaling == "both" else (scaling,)
+    _study(transfer, options, radii=_radii(radii), edge=edge, scalings=scalings, batch_norm=batch_norm)
+
+
+def heuristics(
+    options: "Options",
+    variants: Annotated[
+        str | None,
+        option(
+            "Which, such as vanilla,mix-up: also batch-4 to -500, dropout, batch-norm, adversarial, sgd and others."
+        ),
+    ] = None,
+    radii: Radii = None,
+    edge: Edge = "inside",
+) -> None:
+    """Train in several ways; show what each changes in the use of low and high frequencies.
+
+    Example: `aumclean frequency heuristics photos/ --holdout 0.2 --variants vanilla,batch-norm`
+    """
+    from aumclean.diagnostics.frequency.heuristics import heuristics
+
+    chosen = None if variants is None else tuple(dict.fromkeys(variants.split(",")))
+    _study(heuristics, options, variants=chosen, radii=_radii(radii), edge=edge)
+
+
+def robustness(
+    options: "Options",
+    epsilons: Annotated[
+        str | None, option("Largest changes of a pixel, in 0..1, such as 0.03,0.06. [default: by preset]")
+    ] = None,
+    rhos: Annotated[
+        str | None, option("Strengths of the smoothing of first-layer kernels, such as 0,1. [default: by preset]")
+    ] = None,
+    gain: Annotated[
+        Literal["grow", "keep"], typer.Option(help="Smoothed kernels grow by 1 + 8 rho (the paper), or are divided.")
+    ] = "grow",
+) -> None:
+    """Attack a plain and an adversarially trained network, with first-layer kernels as they are and smoothed.
+
+    Example: `aumclean frequency robustness photos/ --holdout 0.2`
+    """
+    from aumclean.diagnostics.frequency.robustness import robustness
+
+    _study(
+        robustness,
+        options,
+        epsilons=None if epsilons is None else numbers(epsilons, "--epsilons", float),
+        rhos=None if rhos is None else numbers(rhos, "--rhos", float),
+        keep_gain=gain == "keep",
+    )
+
+
+def join(
+    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    radius: Annotated[
+        float | None, option("Where to cut, in bins. [default: 8 at 32 pixels, in proportion at other sizes]")
+    ] = None,
+    edge: Edge = "inside",
+    bn_eval: Annotated[
+        Literal["running", "batch"], typer.Option(help="Statistics of batch norm: of the training, or of the batch.")
+    ] = "running",
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
+) -> None:
+    """Say for every sample of a scan which band carries its label, and which classes rest on high frequencies.
+
+    Adds the columns margin_original, margin_low, margin_high and reliance to the run's reports; changes no flag.
+
+    Example: `aumclean frequency join runs/photos-1`
+    """
+    from aumclean.diagnostics.frequency.join import join as join_bands
+    from aumclean.run import Run
+
+    with progress() as track:
+        report, store = join_bands(Run(run), radius=radius, edge=edge, bn_eval=bn_eval, device=device, track=track)
+    show_report(report, store)
+
+
+def _study(diagnostic: Callable[..., Any], options: "Options", **asked: Any) -> None:
+    with progress() as track:
+        report, store = diagnostic(options, track=track, **asked)
+    show_report(report, store)
+
+
+_on_data: tuple[Callable[..., None], ...] = (test, curves, transfer, heuristics, robustness)
+_commands: tuple[Callable[..., None], ...] = (split, *map(with_study_options, _on_data), join)
+for _command in _commands:
+    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(_command))

@@ -1,0 +1,110 @@
+"""A network judged on original, low-pass and high-pass images, with stored or with the batch's own statistics."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.frequency.bands import Disc, batches, low_pass
+from aumclean.training import augment
+
+BnEval = Literal["running", "batch"]
+
+ORIGINAL = "original"
+BATCH = 100  # the paper's; with the batch's own statistics it is part of the result
+
+
+def band_names(radii: Sequence[float]) -> list[str]:
+    """Names of the images that are judged: original, then low and high for each radius."""
+    return [ORIGINAL, *(f"{band}-{radius:g}" for radius in radii for band in ("low", "high"))]
+
+
+@contextmanager
+def judging(model: nn.Module, bn_eval: BnEval) -> Iterator[None]:
+    """Evaluation mode; with `batch` every batch normalisation takes its batch's own statistics, and keeps none."""
+    was_training = model.training
+    model.eval()
+    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if bn_eval == "batch":
+        for layer in layers:
+            layer.train()
+            layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
+        model.train(was_training)
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether the two ways to judge can differ."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def band_logits(
+    model: nn.Module,
+    images: np.ndarray,
+    discs: Sequence[Disc],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    device: torch.device,
+    bn_eval: BnEval = "running",
+    bf16: bool = False,
+    high_offset: Sequence[float] = (0.0, 0.0, 0.0),
+) -> dict[str, np.ndarray]:
+    """Logits of every image and of its bands.
+
+    A batch holds images of one band only. The filter comes before the network's own scaling of pixels.
+
+    Args:
+        model: on the device.
+        images: uint8 [n, height, width, 3].
+        discs: where to cut.
+        mean, std: per channel, in 0..255.
+        device: where to compute.
+        bn_eval: see `judging`; `batch` takes batches of 100, as the paper does.
+        bf16: compute in bfloat16.
+        high_offset: added to high-pass images, per channel in 0..255.
+
+    Returns:
+        float32 [n, classes] by the names of `band_names`.
+    """
+    height, width = images.shape[1:3]
+    masks = [torch.from_numpy(disc.mask(height, width)).to(device) for disc in discs]
+    names = band_names([disc.radius for disc in discs])
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    shift, scale, offset = (torch.tensor(list(values), device=device) for values in (mean, std, high_offset))
+    with judging(model, bn_eval), torch.inference_mode():
+        for pixels in batches(images, device, BATCH):
+            shown = [pixels]
+            for mask in masks:
+                low = low_pass(pixels, mask)
+                shown += [low, pixels - low + offset]
+            for name, band in zip(names, shown, strict=True):
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    logits = model(augment.normalise(band, shift, scale)).float()
+                parts[name].append(logits.cpu().numpy())
+    return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def accuracies(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Share of right predictions, by band."""
+    return {name: float((values.argmax(1) == labels).mean()) for name, values in logits.items()}
+
+
+def band_accuracies(
+    model: nn.Module,
+    dataset: Dataset,
+    discs: Sequence[Disc],
+    mean: Sequence[float],
+    std: Sequence[float],
+    **options: object,
+) -> dict[str, float]:
+    """`accuracies` of `band_logits`; options as for that."""
+    return accuracies(band_logits(model, dataset.images, discs, mean, std, **options), dataset.labels)  # type: ignore[arg-type]

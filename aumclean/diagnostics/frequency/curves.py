@@ -1,0 +1,154 @@
+"""When each band is picked up, with the labels as they are and with shuffled ones."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aumclean import atomic
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_accuracies, band_names
+from aumclean.diagnostics.frequency.bands import Edge
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, open_study, question
+from aumclean.diagnostics.trainings import Row, Track, trained, untracked
+from aumclean.diagnostics.write import write
+from aumclean.reports import csv
+from aumclean.training.loop import Epoch, input_scale
+
+SHUFFLED_EPOCHS = 3  # times as many: the paper trains 300 epochs in place of 100
+
+
+def shuffled(dataset: Dataset, seed: int) -> Dataset:
+    """The same images with the labels permuted, so that every class keeps its number of samples."""
+    return dataset.with_labels(np.random.default_rng([seed, 3]).permutation(dataset.labels))
+
+
+def picked_up(accuracy: list[float], chance: float) -> int | None:
+    """The first epoch, from 1, that gets a quarter of the way from chance to 1; None when none does."""
+    above = np.array(accuracy) >= chance + (1 - chance) / 4
+    return int(above.argmax()) + 1 if above.any() else None
+
+
+def curves(
+    options: Options, *, radii: tuple[float, ...] | None = None, edge: Edge = "inside", track: Track = untracked
+) -> tuple[Report, Store]:
+    """Train on natural and on shuffled labels, and judge training images in each band after every epoch.
+
+    Wang et al. 2020, Figure 3. The labels are permuted once per seed and stored.
+
+    Args:
+        options: what to train on and how.
+        radii: in bins; by default the paper's in proportion to the images' size.
+        edge: whether frequencies at exactly the radius are in the low band.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    setting = SETTINGS[options.preset]["curves"]
+    study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)
+    discs = discs_for(radii, edge, study.train.images.shape[1])
+    natural = options.recipe(setting.recipe, study.accelerator)
+    recipes = {"natural": natural, "shuffled": replace(natural, epochs=SHUFFLED_EPOCHS * natural.epochs)}
+    asked = question(
+        "frequency curves", options, study, radii=[disc.radius for disc in discs], edge=edge, recipe=asdict(natural)
+    )
+    watched = (
+        np.arange(min(setting.watched, len(study.train))) * len(study.train) // min(setting.watched, len(study.train))
+    )
+    runs: dict[str, list[list[Row]]] = {kind: [] for kind in recipes}
+    with opened(options.out, f"{study.name}-frequency-curves", asked, overwrite=options.overwrite) as store:
+        for seed in options.seeds:
+            for kind, recipe in recipes.items():
+                data = study.train if kind == "natural" else shuffled(study.train, seed)
+                if kind == "shuffled":
+                    _store_labels(store, data, study.train_paths, seed)
+                looked_at = data.take(watched)
+                mean, std = input_scale(data, recipe)
+
+                def measure(
+                    epoch: Epoch, looked_at: Dataset = looked_at, mean: list[float] = mean, std: list[float] = std
+                ) -> dict[str, float]:
+                    return band_accuracies(
+                        epoch.model, looked_at, discs, mean, std, device=study.accelerator.device, bf16=natural.bf16
+                    )
+
+                done = trained(
+                    store, f"{kind}-seed={seed}", data, recipe, seed=seed, accelerator=study.accelerator,
+                    measure=measure, track=track,
+                )  # fmt: skip
+                runs[kind].append(done.rows)
+        report = _report(options, study.name, runs, [disc.radius for disc in discs], len(study.train.class_names))
+        report.settings.update({**study.about(), "watched": len(watched), **asdict(natural)})
+        write(store, report)
+    return report, store
+
+
+def _store_labels(store: Store, data: Dataset, paths: pa.Array, seed: int) -> None:
+    names = pa.array(data.class_names).take(pa.array(data.labels))
+    table = pa.table({"path": paths, "label": names})
+    atomic.write_text(store.table(f"shuffled-labels-seed={seed}"), csv.to_csv(csv.guarded(table)))
+
+
+def _report(
+    options: Options, name: str, runs: dict[str, list[list[Row]]], radii: list[float], n_classes: int
+) -> Report:
+    bands, chance = band_names(radii), 1 / n_classes
+    rows: list[dict[str, Any]] = []
+    for kind, seeds in runs.items():
+        per_seed = [
+            [
+                {
+                    "labels": kind,
+                    "band": band,
+                    "first_epoch": history[0][band],
+                    "picked_up_at_epoch": picked_up([row[band] for row in history], chance),
+                    "highest": max(row[band] for row in history),
+                    "last_epoch": history[-1][band],
+                }
+                for band in bands
+            ]
+            for history in seeds
+        ]
+        rows += over_seeds(per_seed, ["labels", "band"])
+    panels = []
+    for kind, seeds in runs.items():
+        epochs = [row["epoch"] for row in seeds[0]]
+        for part in ("low", "high"):
+            lines = [Line.over_seeds("original", epochs, [[row[ORIGINAL] for row in one] for one in seeds])]
+            lines += [
+                Line.over_seeds(
+                    f"{part} {radius:g}", epochs, [[row[f"{part}-{radius:g}"] for row in one] for one in seeds]
+                )
+                for radius in reversed(radii)
+            ]
+            panels.append(
+                Panel(f"{kind} labels, {part}-pass", "epoch", "accuracy on training images", lines, level=chance)
+            )
+    at = {(row["labels"], row["band"]): row for row in rows}
+    low = f"low-{radii[0]:g}"
+    said = [
+        f"With natural labels {low} gives {at['natural', low]['first_epoch']:.1%} after one epoch and "
+        f"{at['natural', low]['highest']:.1%} at its best; with shuffled labels "
+        f"{at['shuffled', low]['first_epoch']:.1%} and {at['shuffled', low]['highest']:.1%}. Chance is {chance:.1%}.",
+        f"The network fits {at['natural', ORIGINAL]['last_epoch']:.1%} of the natural and "
+        f"{at['shuffled', ORIGINAL]['last_epoch']:.1%} of the shuffled labels in the end.",
+        "A band counts as picked up in the first epoch that gets a quarter of the way from chance to 1.",
+        "These are statements about all labels together: no single image is judged.",
+    ]
+    if sentence := limits(options, ["shuffled labels fitted to the end"]):
+        said.append(sentence)
+    caption = "Accuracy on training images after every epoch: as they are, low-pass, high-pass; dotted: chance."
+    return Report(
+        kind="frequency curves",
+        title=f"{name}: when each band is picked up",
+        lead="One network trained on natural labels, one on the same labels shuffled, judged on bands of its images.",
+        said=said,
+        tables=[Table("bands", "Bands over the training", rows)],
+        figures=[Figure("curves", "Accuracy per epoch", caption, panels)],
+    )

@@ -1,0 +1,213 @@
+"""What batch size, dropout, mix-up, batch norm, adversarial training and optimisers change in the use of the bands."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_accuracies, band_names
+from aumclean.diagnostics.frequency.bands import Edge
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, Preset, open_study, question
+from aumclean.diagnostics.trainings import Row, Track, trained, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError, did_you_mean
+from aumclean.training.loop import Epoch, input_scale
+from aumclean.training.recipe import Recipe
+
+EPSILON = 8 / 255  # of the attack that is trained against, as Wang et al. 2020 do
+
+# What each variant changes in the plain recipe; rates of optimisers are relative to Adam's in the preset.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "vanilla": {},
+    "batch-4": {"batch_size": 4},
+    "batch-20": {"batch_size": 20},
+    "batch-250": {"batch_size": 250},
+    "batch-500": {"batch_size": 500},
+    "dropout": {"dropout": 0.5},
+    "mix-up": {"mixup": 0.5},
+    "batch-norm": {"batch_norm": True},
+    "adversarial": {"adversarial": EPSILON},
+    "sgd": {"optimizer": "sgd", "learning_rate": 10.0},
+    "adagrad": {"optimizer": "adagrad", "learning_rate": 5.0},
+    "adadelta": {"optimizer": "adadelta", "learning_rate": 500.0},
+    "rmsprop": {"optimizer": "rmsprop", "learning_rate": 0.5},
+}
+
+BY_PRESET: dict[Preset, tuple[str, ...]] = {
+    "quick": ("vanilla", "batch-250", "dropout", "mix-up", "batch-norm", "adversarial", "sgd"),
+    "paper": tuple(VARIANTS),
+}
+QUICK_ATTACK_STEPS = 3
+
+
+def recipe_of(variant: str, plain: Recipe, preset: Preset) -> Recipe:
+    """The plain recipe with what a variant changes.
+
+    Raises:
+        ConfigError: for a variant nobody knows.
+    """
+    if variant not in VARIANTS:
+        known = ", ".join(VARIANTS)
+        raise ConfigError(f"--variants: '{variant}' is none of {known}{did_you_mean(variant, VARIANTS)}")
+    changed = dict(VARIANTS[variant])
+    if "learning_rate" in changed:
+        changed["learning_rate"] *= plain.learning_rate
+    if "adversarial" in changed and preset == "quick":
+        changed["adversarial_steps"] = QUICK_ATTACK_STEPS
+    return replace(plain, **changed)
+
+
+def heuristics(
+    options: Options,
+    *,
+    variants: tuple[str, ...] | None = None,
+    radii: tuple[float, ...] | None = None,
+    edge: Edge = "inside",
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Train the same network in several ways, and judge test images in each band after every epoch.
+
+    Wang et al. 2020, Figures 4 and 5, and the optimisers of section 5. A network with batch normalisation is judged
+    twice, with running statistics and with those of the batch.
+
+    Args:
+        options: what to train on and how.
+        variants: names out of `VARIANTS`; by default by preset.
+        radii: in bins; by default the paper's in proportion to the images' size.
+        edge: whether frequencies at exactly the radius are in the low band.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    setting = SETTINGS[options.preset]["heuristics"]
+    chosen = variants or BY_PRESET[options.preset]
+    for variant in chosen:
+        recipe_of(variant, setting.recipe, options.preset)
+    study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)
+    discs = discs_for(radii, edge, study.train.images.shape[1])
+    plain = options.recipe(setting.recipe, study.accelerator)
+    asked = question(
+        "frequency heuristics", options, study, variants=chosen, radii=[disc.radius for disc in discs], edge=edge,
+        recipe=asdict(plain),
+    )  # fmt: skip
+    some = min(setting.watched, len(study.test))
+    looked_at = study.test.take(np.arange(some) * len(study.test) // some)
+    judged: dict[_Judged, list[list[Row]]] = {}
+    with opened(options.out, f"{study.name}-frequency-heuristics", asked, overwrite=options.overwrite) as store:
+        for variant in chosen:
+            recipe = recipe_of(variant, plain, options.preset)
+            mean, std = input_scale(study.train, recipe)
+            ways: tuple[BnEval, ...] = ("running", "batch") if recipe.batch_norm else ("running",)
+
+            def measure(
+                epoch: Epoch, ways: tuple[BnEval, ...] = ways, mean: list[float] = mean, std: list[float] = std
+            ) -> dict[str, float]:
+                return {
+                    f"{way}-{band}": value
+                    for way in ways
+                    for band, value in band_accuracies(
+                        epoch.model, looked_at, discs, mean, std, device=study.accelerator.device, bn_eval=way,
+                        bf16=plain.bf16,
+                    ).items()
+                }  # fmt: skip
+
+            for seed in options.seeds:
+                done = trained(
+                    store, f"{variant}-seed={seed}", study.train, recipe, seed=seed, accelerator=study.accelerator,
+                    measure=measure, track=track,
+                )  # fmt: skip
+                for way in ways:
+                    judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(done.rows)
+        report = _report(options, study.name, judged, [disc.radius for disc in discs], len(study.train.class_names))
+        report.settings.update({**study.about(), "watched": some, **asdict(plain)})
+        write(store, report)
+    return report, store
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A variant and how it is judged."""
+
+    variant: str
+    way: BnEval
+    both: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant} ({self.way})" if self.both else self.variant
+
+
+def _report(
+    options: Options, name: str, judged: dict[_Judged, list[list[Row]]], radii: list[float], n_classes: int
+) -> Report:
+    bands, chance = band_names(radii), 1 / n_classes
+    rows: list[dict[str, Any]] = []
+    for way, seeds in judged.items():
+        per_seed = [
+            [
+                {
+                    "variant": way.name,
+                    "train": history[-1]["accuracy"],
+                    "test": history[-1][f"{way.way}-{ORIGINAL}"],
+                    "gap": history[-1]["accuracy"] - history[-1][f"{way.way}-{ORIGINAL}"],
+                    **{band: history[-1][f"{way.way}-{band}"] for band in bands if band != ORIGINAL},
+                }
+            ]
+            for history in seeds
+        ]
+        rows += over_seeds(per_seed, ["variant"])
+    panels = []
+    for way, seeds in judged.items():
+        epochs = [row["epoch"] for row in seeds[0]]
+        lines = [
+            Line.over_seeds("train", epochs, [[row["accuracy"] for row in one] for one in seeds], colour=5),
+            Line.over_seeds("test", epochs, [[row[f"{way.way}-{ORIGINAL}"] for row in one] for one in seeds], colour=0),
+        ]
+        for colour, radius in enumerate(radii, start=1):
+            for part in ("low", "high"):
+                values = [[row[f"{way.way}-{part}-{radius:g}"] for row in one] for one in seeds]
+                label = f"{part} {radius:g}"
+                lines.append(Line.over_seeds(label, epochs, values, dashed=part == "high", colour=colour + colour // 5))
+        panels.append(Panel(way.name, "epoch", "accuracy", lines, level=chance))
+    return Report(
+        kind="frequency heuristics",
+        title=f"{name}: how training changes the use of high frequencies",
+        lead="The same network trained in several ways; test images judged as they are, low-pass and high-pass.",
+        said=_said(options, rows, radii, chance),
+        tables=[
+            Table(
+                "heuristics", "After the last epoch", rows,
+                note="train is of the training pass: with mix-up of mixed, in adversarial training of attacked images.",
+            )
+        ],
+        figures=[
+            Figure("heuristics", "Accuracy per epoch", "Solid: as they are and low-pass; dashed: high-pass.", panels)
+        ],
+    )  # fmt: skip
+
+
+def _said(options: Options, rows: list[dict[str, Any]], radii: list[float], chance: float) -> list[str]:
+    high = f"high-{radii[0]:g}"
+    most = max(rows, key=lambda row: row[high])
+    said = [
+        f"On the high-pass images of radius {radii[0]:g} '{most['variant']}' is right most often, {most[high]:.1%}; "
+        f"chance is {chance:.1%}.",
+        "More accuracy on the high band is not better or worse: it says that a network answers to it, which makes it "
+        "easier to fool and sometimes more accurate.",
+    ]
+    if any("(batch)" in row["variant"] for row in rows):
+        running, batch = (
+            next(row[high] for row in rows if row["variant"] == f"batch-norm ({way})") for way in ("running", "batch")
+        )
+        said.append(
+            f"Batch normalisation, radius {radii[0]:g}, high band: {running:.1%} with running statistics, {batch:.1%} "
+            "with those of the batch. The paper's figure rests on the batch's."
+        )
+    if sentence := limits(options, ["final gaps between training and test", "the smallest batches and all optimisers"]):
+        said.append(sentence)
+    return said

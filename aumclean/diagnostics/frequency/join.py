@@ -1,0 +1,236 @@
+"""For cleaning: on which band each sample of a finished scan rests, joined to its report."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from aumclean import atomic
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.frequency.accuracy import BnEval, band_logits
+from aumclean.diagnostics.frequency.bands import Disc, Edge
+from aumclean.diagnostics.frequency.presets import RADII_AT_32
+from aumclean.diagnostics.frequency.scanned import read_scanned
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import RunError, printable
+from aumclean.margins import margins
+from aumclean.networks import read_networks
+from aumclean.reports.parquet import to_parquet
+from aumclean.reports.write import write_reports
+from aumclean.run import Run
+from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
+from aumclean.training.models import build_model
+from aumclean.verdict.judge import Verdict, judge
+
+SCHEMA_VERSION = 1
+
+RELIANCE = ("both", "low", "high", "neither")
+RIGHT_ENOUGH = 20  # samples of a class that are right as they are, below which nothing is said of it
+SHORTCUT_SHARE = 0.5  # of a class's samples that are right as they are: right on the high band alone
+LISTED = 1000
+MOST_CLASSES = 20  # of the figure
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Margins of every sample's own label, float32 [n], mean over the draws that judge it.
+
+    Attributes:
+        original: of the image as it is.
+        low: of its low-pass image.
+        high: of its high-pass image, on the mean colour of the data.
+    """
+
+    original: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def reliance(self) -> np.ndarray:
+        """Which band alone carries the label, object [n] of `RELIANCE`: a margin above 0 does."""
+        low, high = self.low > 0, self.high > 0
+        return np.select([low & high, low, high], RELIANCE[:3], RELIANCE[3]).astype(object)
+
+
+def join(
+    run: Run,
+    *,
+    radius: float | None = None,
+    edge: Edge = "inside",
+    bn_eval: BnEval = "running",
+    device: Device = "auto",
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Judge every sample of a finished scan on its low-pass and its high-pass image, with the networks the scan keeps.
+
+    Writes `frequency.parquet` and the folder `frequency/` into the run, and its reports anew with the columns
+    `margin_original`, `margin_low`, `margin_high` and `reliance`. No flag changes.
+
+    Args:
+        run: a finished scan whose data are still there.
+        radius: where to cut, in bins; by default the paper's 8 in proportion to the images' size.
+        edge: whether frequencies at exactly the radius are in the low band.
+        bn_eval: with which statistics batch normalisation judges.
+        device: where to compute.
+        track: for a progress display.
+
+    Raises:
+        RunError: when the run is not finished, or its data have changed since.
+        ConfigError: for a radius outside the spectrum.
+    """
+    dataset = read_scanned(run, track=track)
+    size = dataset.images.shape[1]
+    disc = Disc(max(1.0, float(round(RADII_AT_32[1] * size / 32))) if radius is None else radius, "bins", edge)
+    disc.check(size, size)
+    accelerator = make_accelerator(device)
+    asked = {"kind": "frequency join", "data": run.read()["data"]["fingerprint"], **asdict(disc), "bn_eval": bn_eval}
+    with run.lock(), opened(run.frequency.with_suffix(""), "", asked, overwrite=True) as store:
+        bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device)
+        atomic.write_bytes(run.frequency, to_parquet(_table(bands, asked)))
+        verdict = judge(run)
+        report = _report(verdict, bands, dataset, disc)
+        report.settings.update({**asdict(disc), "bn_eval": bn_eval, "device": describe(accelerator.device)})
+        write(store, report)
+        write_reports(run, verdict)
+    return report, store
+
+
+def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device: torch.device) -> Bands:
+    """The margins of all samples; a draw does not judge its own indicator samples.
+
+    Raises:
+        RunError: when a sample was an indicator sample of every draw.
+    """
+    networks, n = read_networks(run), len(dataset)
+    total, judging = np.zeros((3, n)), np.zeros(n)
+    for draw, network in enumerate(networks):
+        model = build_model(network.arch, len(network.class_names) + 1, network.image_size)
+        model.load_state_dict(network.weights)
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        logits = band_logits(
+            model, dataset.images, [disc], network.mean, network.std, device=device, bn_eval=bn_eval,
+            bf16=has_fast_bf16(device), high_offset=network.mean,
+        )  # fmt: skip
+        judged = np.ones(n, bool)
+        judged[pq.read_table(run.held_out(draw), columns=["sample_id"])["sample_id"].to_numpy()] = False
+        for band, values in enumerate(logits.values()):
+            margin, _ = margins(values[:, : len(dataset.class_names)], dataset.labels)
+            total[band] += np.where(judged, margin, 0)
+        judging += judged
+    if not judging.all():
+        raise RunError(f"{run.path}: sample {int(judging.argmin())} is an indicator sample of every draw; scan anew")
+    return Bands(*(total / judging).astype(np.float32))
+
+
+def _table(bands: Bands, asked: dict[str, Any]) -> pa.Table:
+    about = {"aumclean": json.dumps({"schema_version": SCHEMA_VERSION, **asked})}
+    return pa.table(
+        {
+            "sample_id": pa.array(np.arange(len(bands.low), dtype=np.int32)),
+            "margin_original": bands.original,
+            "margin_low": bands.low,
+            "margin_high": bands.high,
+            "reliance": pa.array(bands.reliance(), pa.string()),
+        }
+    ).replace_schema_metadata(about)
+
+
+def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[dict[str, Any]]:
+    """One row per class: how its samples divide among the bands; the class that rests most on the high band first.
+
+    Args:
+        dataset: labels and class names.
+        bands: margins of its samples.
+        flagged: bool [n].
+    """
+    reliance, right = bands.reliance(), bands.original > 0
+    rows = []
+    for label, name in enumerate(dataset.class_names):
+        here = dataset.labels == label
+        known = here & right
+        shares = {
+            f"right_{kind}": float((reliance[known] == kind).mean()) if known.any() else None for kind in RELIANCE
+        }
+        high = shares["right_high"]
+        rows.append(
+            {
+                "class": name,
+                "samples": int(here.sum()),
+                "right": float(right[here].mean()) if here.any() else None,
+                **shares,
+                "median_margin_low": float(np.median(bands.low[here])) if here.any() else None,
+                "median_margin_high": float(np.median(bands.high[here])) if here.any() else None,
+                "flagged": int((here & flagged).sum()),
+                "flagged_high_only": int((here & flagged & (reliance == "high")).sum()),
+                "hint": bool(known.sum() >= RIGHT_ENOUGH and high is not None and high >= SHORTCUT_SHARE),
+            }
+        )
+    return sorted(rows, key=lambda row: -(row["right_high"] or 0))
+
+
+def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
+    """Samples whose label the high band carries and the low band contradicts, the most contradicted first."""
+    ids = verdict.report["sample_id"].to_numpy()
+    rows = verdict.report.select(["sample_id", "path", "label", "flagged", "aum", "label_score"]).to_pylist()
+    of = {int(sample): row for sample, row in zip(ids, rows, strict=True)}
+    chosen = np.flatnonzero(bands.reliance() == "high")
+    chosen = chosen[np.argsort(bands.low[chosen], kind="stable")]
+    return [
+        {**of[sample], "margin_low": float(bands.low[sample]), "margin_high": float(bands.high[sample])}
+        for sample in chosen[:LISTED].tolist()
+    ]
+
+
+def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Report:
+    n, reliance = len(dataset), bands.reliance()
+    flagged = np.zeros(n, bool)
+    flagged[verdict.report["sample_id"].to_numpy()] = np.array(
+        [value is True for value in verdict.report["flagged"].to_pylist()], bool
+    )
+    classes, listed = class_rows(dataset, bands, flagged), high_only(verdict, bands)
+    hints = [row["class"] for row in classes if row["hint"]]
+    counts = {kind: int((reliance == kind).sum()) for kind in RELIANCE}
+    suspects = int((flagged & (reliance == "high")).sum())
+    said = [
+        f"Of {n:,} labels {counts['both']:,} are carried by both bands, {counts['low']:,} by the low band alone, "
+        f"{counts['high']:,} by the high band alone, {counts['neither']:,} by neither.",
+        (
+            f"Learned from high frequencies alone, for the most part: {', '.join(hints)}. That can be a mark of the "
+            "camera, the compression or the source of the images rather than of what they show: look at some of each."
+            if hints
+            else "No class rests for the most part on high frequencies alone."
+        ),
+        f"{suspects:,} flagged samples are supported by the high band only; high_only.csv lists these and the others "
+        "whose label the low band contradicts.",
+        "The networks learned the samples that they judge here, and never saw filtered images: compare classes and "
+        "samples with each other, and do not read a single margin as a verdict. No flag was changed.",
+    ]
+    return Report(
+        kind="frequency join",
+        title=f"{verdict.run.read()['data']['name']}: which band carries each label",
+        lead=f"{n:,} samples of {verdict.run.path}, judged on both bands at a radius of {disc.radius:g} bins.",
+        said=said,
+        tables=[
+            Table("classes", "Classes", classes, note="right_...: of the samples that are right as they are."),
+            Table("high_only", "Labels that the high band alone carries", listed, note=f"At most {LISTED:,}."),
+        ],
+        figures=[_figure(classes)],
+        facts={"reliance": counts, "hints": hints, "flagged_high_only": suspects},
+    )
+
+
+def _figure(classes: list[dict[str, Any]]) -> Figure:
+    shown = classes[:MOST_CLASSES]
+    places = list(range(len(shown)))
+    lines = [Line(kind, places, [row[f"right_{kind}"] for row in shown], points=True) for kind in RELIANCE]
+    ticks = [printable(row["class"]) for row in shown]
+    caption = "Of the samples that are right as they are, which band alone is right; the first classes of the table."
+    panel = Panel("Samples right as they are", "", "share", lines, ticks=ticks)
+    return Figure("classes", "Classes by the band that carries them", caption, [panel])

@@ -1,0 +1,395 @@
+"""Every image as the sum of its low-pass and its high-pass image, in its own size, streamed."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+
+from aumclean import atomic
+from aumclean.dataset.decode import (
+    CHUNK,
+    SERIAL_BELOW,
+    available_cpus,
+    decode_whole,
+    median_short_side,
+    read_encoded,
+    reason_of,
+)
+from aumclean.dataset.samples import Chunk, Samples
+from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
+from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, distances, imaginary_part, low_pass
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError, DataError
+from aumclean.reports import csv
+from aumclean.training.device import Device, describe, make_accelerator
+
+Look = Literal["none", "offset", "gain", "image-max"]
+
+MOST_IMAGINARY = 1e-4  # relative, in float32: rounding alone gives some 1e-7
+SHEET_IMAGES = 12
+SHEET_SIDE = 96  # pixels
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How floats become bytes for looking; nothing of it touches the floats.
+
+    Attributes:
+        high: of high-pass images: `none` cuts off what is below 0, `offset` adds 127.5, `gain` also multiplies by a
+            number that is the same for all images, `image-max` divides every image by its own greatest value.
+        gain: that number.
+    """
+
+    high: Look = "offset"
+    gain: float = 1.0
+
+    def bytes_of(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 images of float32 ones in the unit of 0..255; what lies outside is clipped."""
+        if self.high == "image-max":
+            shown = high * (255 / greatest) if (greatest := float(high.max(initial=0))) > 0 else high
+        else:
+            shown = high * (self.gain if self.high == "gain" else 1) + (0 if self.high == "none" else 127.5)
+        return _to_bytes(low), _to_bytes(shown)
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.rint(values).clip(0, 255).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive samples of one size after the filter: positions, originals in uint8, bands in float32."""
+
+    positions: list[int]
+    pixels: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    energy: np.ndarray  # float64 [batch, height, width // 2 + 1], summed over channels
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass
+class _Energy:
+    """Sums over all images of the shares of energy, at radii from nothing to the corner."""
+
+    radii: list[float]
+    whole: np.ndarray = field(init=False)
+    around_mean: np.ndarray = field(init=False)
+    kept: np.ndarray = field(init=False)
+    images: int = 0
+
+    def __post_init__(self) -> None:
+        self.whole, self.around_mean, self.kept = np.zeros((3, len(self.radii)))
+
+    def add(self, part: Part, disc: Disc) -> None:
+        _, height, width, _ = part.pixels.shape
+        masks = [Disc(radius, disc.unit, disc.edge) for radius in self.radii]
+        flat = part.energy.reshape(len(part), -1)
+        inside = flat @ np.stack([mask.mask(height, width).ravel() for mask in masks]).T.astype(np.float64)
+        total, constant = flat.sum(1), part.energy[:, 0, 0]
+        self.whole += (inside / np.maximum(total, 1e-12)[:, None]).sum(0)
+        varying = np.maximum(total - constant, 1e-9)
+        self.around_mean += np.where(
+            (total - constant < 1e-6)[:, None], 1.0, (inside - constant[:, None]) / varying[:, None]
+        ).sum(0)
+        self.kept += len(part) * np.array([mask.count(height, width) / (height * width) for mask in masks])
+        self.images += len(part)
+
+    def rows(self) -> list[dict[str, Any]]:
+        n = max(self.images, 1)
+        return [
+            {
+                "radius": Disc(radius).at,
+                "coefficients_kept": float(kept / n),
+                "energy_low": float(whole / n),
+                "energy_low_without_mean": float(around / n),
+                "energy_high_without_mean": float(1 - around / n),
+            }
+            for radius, kept, whole, around in zip(self.radii, self.kept, self.whole, self.around_mean, strict=True)
+        ]
+
+
+def split(
+    samples: Samples,
+    disc: Disc,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    floats: bool = False,
+    pictures: int = 100,
+    looks: Looks = Looks(),
+    device: Device = "auto",
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Split every image, and write energies, a contact sheet and, as asked, floats and PNGs.
+
+    Images are decoded in their own size and never resized; at most a batch of them is held in float32.
+
+    Args:
+        samples: what to split.
+        disc: where to cut.
+        out: directory; by default `runs/<name>-frequency-split-<n>`.
+        overwrite: whether to replace what another question left there.
+        floats: also write the bands, unscaled and unclipped: `low.npy` and `high.npy`, float16 [n, height, width, 3]
+            in the unit of 0..255, NaN where an image cannot be read, and `samples.csv` with their paths; all images
+            must then have one size.
+        pictures: of how many images, evenly spaced, to write PNGs.
+        looks: how PNGs are scaled.
+        device: where to compute.
+        track: for a progress display.
+
+    Raises:
+        ConfigError: when the radius lies outside an image's spectrum, or floats are wanted of images that differ in
+            size.
+        DataError: when no image can be read.
+    """
+    accelerator = make_accelerator(device)
+    settings = {"disc": asdict(disc), "floats": floats, "pictures": pictures, "looks": asdict(looks)}
+    asked = {"kind": "frequency split", "source": str(samples.source.absolute()), "samples": len(samples), **settings}
+    with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store:
+        unreadable: list[dict[str, str]] = []
+        parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
+        report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
+        report.settings["device"] = describe(accelerator.device)
+        write(store, report)
+    return report, store
+
+
+def split_stream(
+    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, workers: int = 1
+) -> Iterator[Part]:
+    """Consecutive samples of one size, filtered; those that cannot be read are added to `unreadable` and left out."""
+    checked: set[tuple[int, ...]] = set()
+    for positions, pixels in _decoded(samples, unreadable, workers):
+        shape = pixels.shape[1:3]
+        images = torch.from_numpy(pixels).to(device).float()
+        if shape not in checked:
+            disc.check(*shape)
+            if (imaginary := imaginary_part(images[:1], disc)) > MOST_IMAGINARY:
+                raise AssertionError(f"the filter leaves an imaginary part of {imaginary:.1e}")
+            checked.add(shape)
+        mask = torch.from_numpy(disc.mask(*shape)).to(device)
+        low = low_pass(images, mask)
+        yield Part(positions, pixels, low.cpu().numpy(), (images - low).cpu().numpy(), _energy(images))
+
+
+def _energy(images: torch.Tensor) -> np.ndarray:
+    """Squared magnitude of every coefficient of `rfft2`, those counted twice that stand for two."""
+    width = images.shape[2]
+    squared = torch.fft.rfft2(images, dim=(1, 2)).abs().square().sum(3).double()
+    squared[:, :, 1 : (width + 1) // 2] *= 2
+    return np.asarray(squared.cpu().numpy())
+
+
+def _decoded(
+    samples: Samples, unreadable: list[dict[str, str]], workers: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Positions and uint8 images [batch, height, width, 3] of consecutive samples of one size."""
+    positions: list[int] = []
+    images: list[np.ndarray] = []
+    for position, (image, reason) in enumerate(_one_by_one(samples, workers)):
+        if image is None:
+            unreadable.append({"path": samples.paths[position].as_py(), "reason": reason})
+            continue
+        if images and (image.shape != images[0].shape or (len(images) + 1) * image.size > BATCH_VALUES):
+            yield positions, np.stack(images)
+            positions, images = [], []
+        positions.append(position)
+        images.append(image)
+    if images:
+        yield positions, np.stack(images)
+
+
+def _one_by_one(samples: Samples, workers: int) -> Iterator[tuple[np.ndarray | None, str]]:
+    """Every image in its own size, or the reason why it cannot be read; several processes decode many images."""
+    side = median_short_side(samples) or 1
+    chunks = samples.images.chunks(samples.rows, max(1, min(CHUNK, BATCH_VALUES // (4 * 3 * side * side))))
+    if workers == 1 or len(samples) < SERIAL_BELOW:
+        decoded: Iterable[list[tuple[np.ndarray | None, str]]] = map(_decode_chunk, chunks)
+    else:
+        parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
+        decoded = parallel(joblib.delayed(_decode_chunk)(chunk) for chunk in chunks)
+    for chunk in decoded:
+        yield from chunk
+
+
+def _decode_chunk(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
+    found: list[tuple[np.ndarray | None, str]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for item in chunk:
+            try:
+                found.append((decode_whole(read_encoded(item)), ""))
+            except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
+                found.append((None, reason_of(error)))
+    return found
+
+
+def _write_parts(
+    store: Store,
+    samples: Samples,
+    disc: Disc,
+    parts: Iterable[Part],
+    unreadable: list[dict[str, str]],
+    settings: dict[str, Any],
+) -> Report:
+    looks, pictures = Looks(**settings["looks"]), settings["pictures"]
+    chosen = set((np.arange(pictures) * len(samples) // max(pictures, 1)).tolist()) if pictures else set()
+    on_sheet = set((np.arange(SHEET_IMAGES) * len(samples) // SHEET_IMAGES).tolist())
+    floats = _Floats(store, len(samples)) if settings["floats"] else None
+    energy: _Energy | None = None
+    shown = []
+    for part in parts:
+        _, height, width, _ = part.pixels.shape
+        energy = energy or _Energy(_radii(disc, height, width))
+        energy.add(part, disc)
+        for index, position in enumerate(part.positions):
+            if position in chosen or position in on_sheet:
+                low, high = looks.bytes_of(part.low[index], part.high[index])
+                if position in on_sheet:
+                    shown.append([_thumb(image) for image in (part.pixels[index], low, high)])
+                if position in chosen:
+                    for band, image in (("low", low), ("high", high)):
+                        atomic.write_bytes(store.path / band / f"{position:06d}.png", to_png(image))
+        if floats is not None:
+            floats.add(part)
+    if energy is None:
+        example = unreadable[0] if unreadable else {"path": "", "reason": "empty"}
+        raise DataError(f"{samples.source}: no image can be read, such as {example['path']} ({example['reason']})")
+    if floats is not None:
+        floats.close()
+        table = pa.table({"position": pa.array(np.arange(len(samples))), "path": samples.paths})
+        atomic.write_text(store.table("samples"), csv.to_csv(csv.guarded(table)))
+    return _report(samples, disc, energy, shown, unreadable, settings)
+
+
+class _Floats:
+    """The bands as arrays on disk, in one file each while all images have one size."""
+
+    def __init__(self, store: Store, n: int) -> None:
+        self.store, self.read = store, np.zeros(n, bool)
+        self.arrays: dict[str, Any] = {}
+        self.shape: tuple[int, ...] | None = None
+
+    def add(self, part: Part) -> None:
+        shape = part.pixels.shape[1:]
+        if self.shape is None:
+            self.shape = shape
+            self.store.path.mkdir(parents=True, exist_ok=True)
+            for band in ("low", "high"):
+                file = self.store.path / f".{band}.npy{atomic.TEMPORARY_SUFFIX}"
+                self.arrays[band] = np.lib.format.open_memmap(file, "w+", np.float16, (len(self.read), *shape))
+        if shape != self.shape:
+            raise ConfigError(f"--floats: images differ in size ({self.shape} and {shape}); make them alike first")
+        for band, values in (("low", part.low), ("high", part.high)):
+            self.arrays[band][part.positions] = values
+        self.read[part.positions] = True
+
+    def close(self) -> None:
+        for band, array in self.arrays.items():
+            array[~self.read] = np.nan
+            array.flush()
+            file = self.store.path / f".{band}.npy{atomic.TEMPORARY_SUFFIX}"
+            file.replace(self.store.path / f"{band}.npy")
+
+
+def _radii(disc: Disc, height: int, width: int) -> list[float]:
+    """A few radii from the mean alone to almost everything, and the one asked for."""
+    farthest = float(distances(height, width, disc.unit).max())
+    if disc.unit == "bins":
+        radii = {float(round(farthest * share)) for share in (0, 0.09, 0.18, 0.27, 0.36, 0.45, 0.54, 0.63, 0.72, 0.9)}
+    else:
+        radii = {0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5}
+    return sorted(radii | {disc.radius})
+
+
+def _thumb(image: np.ndarray) -> np.ndarray:
+    """A square of the contact sheet: small images enlarged pixel by pixel, large ones reduced, white around."""
+    height, width, _ = image.shape
+    factor = min(SHEET_SIDE / height, SHEET_SIDE / width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    how = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX
+    small = np.asarray(Image.fromarray(image).resize(size, how))
+    square = np.full((SHEET_SIDE, SHEET_SIDE, 3), 255, np.uint8)
+    square[: small.shape[0], : small.shape[1]] = small
+    return square
+
+
+def _report(
+    samples: Samples,
+    disc: Disc,
+    energy: _Energy,
+    shown: list[list[np.ndarray]],
+    unreadable: list[dict[str, str]],
+    settings: dict[str, Any],
+) -> Report:
+    at = next(row for row in energy.rows() if row["radius"] == disc.radius)
+    unit = "bins" if disc.unit == "bins" else "cycles per pixel"
+    said = [
+        f"The low band, up to {disc.radius:g} {unit}, keeps {at['coefficients_kept']:.1%} of the coefficients and "
+        f"{at['energy_low_without_mean']:.1%} of the energy around the mean.",
+        "Energy is not meaning: what the labels rest on is for aumclean frequency test and its like to say.",
+        "PNGs are for looking: low-pass images are clipped to 0..255, high-pass images scaled by "
+        f"'{settings['looks']['high']}'. The transform takes images as periodic, so that a step between opposite "
+        "borders counts as high frequency.",
+    ]
+    if unreadable:
+        said.append(f"{len(unreadable):,} images cannot be read and are left out; unreadable.csv lists them.")
+    lines = [
+        Line(label, [row["radius"] for row in energy.rows()], [row[name] for row in energy.rows()])
+        for label, name in (("energy", "energy_low"), ("energy without the mean", "energy_low_without_mean"),
+                            ("coefficients", "coefficients_kept"))
+    ]  # fmt: skip
+    return Report(
+        kind="frequency split",
+        title=f"{samples.name}: low and high frequencies",
+        lead=f"{energy.images:,} images, each cut at a radius of {disc.radius:g} {unit}.",
+        said=said,
+        tables=[
+            Table("energy", "Energy below a radius", energy.rows(), note="Means over images of each image's shares."),
+            *([Table("unreadable", "Images that cannot be read", unreadable)] if unreadable else []),
+        ],
+        figures=[
+            Figure(
+                "energy",
+                "Energy",
+                "Share of each image's energy and of its coefficients that lies within a radius, mean over images.",
+                [Panel("Below the radius", f"radius in {unit}", "share", lines)],
+            )
+        ],
+        pictures=[
+            Picture(
+                "sheet",
+                "Original, low, high",
+                "Rows of two images, each as original, low-pass and high-pass.",
+                sheet(_in_pairs(shown)),
+            )
+        ],
+        settings={
+            "radius": disc.radius,
+            "unit": disc.unit,
+            "edge": disc.edge,
+            **{name: value for name, value in settings.items() if name != "disc"},
+        },
+        facts={"images": energy.images, "unreadable": len(unreadable)},
+    )
+
+
+def _in_pairs(shown: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Two images side by side, so that the sheet is wide rather than long."""
+    blank = [np.full_like(shown[0][0], 255)] * 3
+    padded = shown + [blank] * (len(shown) % 2)
+    return [left + right for left, right in zip(padded[::2], padded[1::2], strict=True)]

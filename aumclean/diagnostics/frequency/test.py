@@ -1,0 +1,319 @@
+"""One network on original, low-pass and high-pass images: accuracy, and the samples that need the high band."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, enlarged, sheet
+from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, accuracies, band_logits, has_batch_norm
+from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.frequency.scanned import read_scanned
+from aumclean.diagnostics.frequency.split import Looks
+from aumclean.diagnostics.network import on, read_network
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, Study, open_images, open_study, question
+from aumclean.diagnostics.trainings import Track, trained, untracked
+from aumclean.diagnostics.write import write
+from aumclean.errors import ConfigError
+from aumclean.networks import read_networks
+from aumclean.run import Run
+from aumclean.training.device import describe, has_fast_bf16, make_accelerator
+from aumclean.training.models import build_model
+
+SHOWN = 12  # rows of the contact sheet
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Networks that judge together, by the mean of their logits, and the images they judge."""
+
+    models: Sequence[nn.Module]
+    mean: list[float]
+    std: list[float]
+    images: Dataset
+    paths: pa.Array
+    bf16: bool
+    accelerator: Accelerator
+    seen: bool  # whether the networks were trained on these very images
+    what: str
+
+    def logits(self, discs: Sequence[Disc], bn_eval: BnEval) -> dict[str, np.ndarray]:
+        parts = [
+            band_logits(
+                model, self.images.images, discs, self.mean, self.std,
+                device=self.accelerator.device, bn_eval=bn_eval, bf16=self.bf16,
+            )
+            for model in self.models
+        ]  # fmt: skip
+        width = len(self.images.class_names)  # a scan's networks have the indicator class beside
+        return {name: np.mean([part[name][:, :width] for part in parts], axis=0) for name in parts[0]}
+
+
+def test(
+    options: Options,
+    *,
+    radii: tuple[float, ...] | None = None,
+    edge: Edge = "inside",
+    batch_norm: bool = False,
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Judge one model's predictions on the bands of images (Wang et al. 2020, Figure 2).
+
+    Args:
+        options: `data` is a run directory, a `trainings/*.safetensors` of a diagnostic, or data to train on; `test` the
+            images to judge, which a run can do without: then they are its own.
+        radii: in bins; by default the paper's in proportion to the images' size.
+        edge: whether frequencies at exactly the radius are in the low band.
+        batch_norm: whether a network that is trained here has batch normalisation.
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    subject = options.data
+    if (subject / "run.json").is_file():
+        judge, digest = _of_run(options, track)
+    elif subject.suffix == ".safetensors":
+        judge, digest = _of_file(options, track)
+    else:
+        return _of_data(options, radii, edge, batch_norm, track)
+    discs = discs_for(radii, edge, judge.images.images.shape[1])
+    asked = question(
+        "frequency test", options, _as_study(judge, digest), radii=[disc.radius for disc in discs], edge=edge
+    )
+    with opened(options.out, f"{subject.stem}-frequency-test", asked, overwrite=options.overwrite) as store:
+        report = _report(judge, discs, options, [])
+        write(store, report)
+    return report, store
+
+
+def _as_study(judge: _Judge, digest: str) -> Study:
+    return Study(judge.what, judge.images, judge.images, judge.paths, judge.paths, digest, judge.accelerator, ())
+
+
+def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
+    run = Run(options.data)
+    run.require_finished()
+    networks = read_networks(run)
+    accelerator, first = make_accelerator(options.device), networks[0]
+    if options.test is not None:
+        images, paths, digest = open_images(
+            options, options.test, first.class_names, first.image_size, limit=options.test_limit, track=track
+        )
+    else:
+        images, digest = read_scanned(run, track=track), run.read()["data"]["fingerprint"]
+        paths = pa.array([row["path"] for row in _sample_rows(run)], pa.string())
+        if options.test_limit is not None and options.test_limit < len(images):
+            keep = np.arange(options.test_limit) * len(images) // options.test_limit
+            images, paths = images.take(keep), paths.take(pa.array(keep))
+    models = []
+    for network in networks:
+        model = build_model(network.arch, len(network.class_names) + 1, network.image_size)
+        model.load_state_dict(network.weights)
+        models.append(model.to(accelerator.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+    what = f"the networks of {options.data}"
+    return _Judge(
+        models,
+        first.mean,
+        first.std,
+        images,
+        paths,
+        _bf16(options, accelerator),
+        accelerator,
+        options.test is None,
+        what,
+    ), digest
+
+
+def _sample_rows(run: Run) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(run.samples, columns=["path"]).to_pylist()
+    return rows
+
+
+def _of_file(options: Options, track: Track) -> tuple[_Judge, str]:
+    network, accelerator = read_network(options.data), make_accelerator(options.device)
+    if options.test is None:
+        raise ConfigError(f"{options.data}: is a network; name the images to test it on with --test PATH")
+    images, paths, digest = open_images(
+        options, options.test, network.class_names, network.image_size, limit=options.test_limit, track=track
+    )
+    model = on(network, accelerator.device)
+    bf16 = _bf16(options, accelerator)
+    what = f"the network in {options.data}"
+    return _Judge([model], network.mean, network.std, images, paths, bf16, accelerator, False, what), digest
+
+
+def _bf16(options: Options, accelerator: Accelerator) -> bool:
+    return options.precision == "bf16" or (options.precision == "auto" and has_fast_bf16(accelerator.device))
+
+
+def _of_data(
+    options: Options, radii: tuple[float, ...] | None, edge: Edge, batch_norm: bool, track: Track
+) -> tuple[Report, Store]:
+    setting = SETTINGS[options.preset]["test"]
+    study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)
+    discs = discs_for(radii, edge, study.train.images.shape[1])
+    recipe = replace(options.recipe(setting.recipe, study.accelerator), batch_norm=batch_norm)
+    asked = question(
+        "frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge, recipe=asdict(recipe)
+    )
+    with opened(options.out, f"{study.name}-frequency-test", asked, overwrite=options.overwrite) as store:
+        models = []
+        for seed in options.seeds:
+            name = f"seed={seed}"
+            trained(
+                store,
+                name,
+                study.train,
+                recipe,
+                seed=seed,
+                accelerator=study.accelerator,
+                keep_weights=True,
+                track=track,
+            )
+            network = read_network(store.weights(name))
+            models.append(on(network, study.accelerator.device))
+        judge = _Judge(
+            models, network.mean, network.std, study.test, study.test_paths, recipe.bf16, study.accelerator, False,
+            f"{recipe.arch} trained on {len(study.train):,} images of {study.name}",
+        )  # fmt: skip
+        said = [] if len(models) == 1 else [f"{len(models)} networks judge together, by the mean of their logits."]
+        if sentence := limits(options, ["how a network trained to the end divides its test images"]):
+            said.append(sentence)
+        report = _report(judge, discs, options, said)
+        write(store, report)
+    return report, store
+
+
+def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[str]) -> Report:
+    ways: list[BnEval] = ["running", "batch"] if has_batch_norm(judge.models[0]) else ["running"]
+    labels = judge.images.labels
+    by_way = {way: judge.logits(discs, way) for way in ways}
+    rows = []
+    for way, logits in by_way.items():
+        right = accuracies(logits, labels)
+        for disc in discs:
+            low, high = f"low-{disc.radius:g}", f"high-{disc.radius:g}"
+            needs = _needs_high(logits, labels, disc)
+            rows.append(
+                {
+                    "batch_norm": way if len(ways) > 1 else "none",
+                    "radius": disc.at,
+                    "original": right[ORIGINAL],
+                    "low": right[low],
+                    "high": right[high],
+                    "needs_high": int(needs.sum()),
+                    "needs_high_share": float(needs.mean()),
+                }
+            )
+    listed, pictures = _listed(judge, discs, by_way["running"])
+    first = rows[0]
+    lead = f"{len(labels):,} images, judged by {judge.what}."
+    sentences = [
+        f"{first['original']:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
+        "'needs_high' counts the images that are right as they are and on the high-pass image but wrong on the "
+        "low-pass image (Wang et al. 2020, Figure 2). A person would say the opposite of most of them.",
+        "A wrong answer on one band does not say that the band is empty: the network never saw such images, and a "
+        "high-pass image also lacks its mean colour and most of its contrast.",
+    ]
+    if judge.seen:
+        sentences.append(
+            "These are the images that the networks were trained on: read the differences, not the heights."
+        )
+    if len(ways) > 1:
+        sentences.append(
+            "'running' judges with the statistics of the training, 'batch' with those of 100 images of the same band, "
+            "as the published code does: what batch normalisation seems to do with high frequencies depends on it."
+        )
+    return Report(
+        kind="frequency test",
+        title="Right on which frequencies",
+        lead=lead,
+        said=[*sentences, *said],
+        tables=[
+            Table("accuracy", "Accuracy on each band", rows),
+            *([Table("needs_high", "Right with the high band, wrong with the low", listed)] if listed else []),
+        ],
+        figures=[_figure(rows, 1 / len(judge.images.class_names))],
+        pictures=pictures,
+        settings={"images": len(labels), "device": describe(judge.accelerator.device), "edge": discs[0].edge},
+        facts={"paths_listed": len(listed)},
+    )
+
+
+def _needs_high(logits: dict[str, np.ndarray], labels: np.ndarray, disc: Disc) -> np.ndarray:
+    """bool [n]: right on the original and on the high-pass image, wrong on the low-pass image."""
+    original, low, high = (
+        logits[name].argmax(1) == labels for name in (ORIGINAL, f"low-{disc.radius:g}", f"high-{disc.radius:g}")
+    )
+    return np.asarray(original & high & ~low)
+
+
+def _listed(
+    judge: _Judge, discs: Sequence[Disc], logits: dict[str, np.ndarray]
+) -> tuple[list[dict[str, Any]], list[Picture]]:
+    names, labels = np.array(judge.images.class_names), judge.images.labels
+    rows, shown = [], []
+    for disc in discs:
+        here = np.flatnonzero(_needs_high(logits, labels, disc))
+        sure = {}
+        for band in (ORIGINAL, f"low-{disc.radius:g}", f"high-{disc.radius:g}"):
+            exponent = np.exp(logits[band] - logits[band].max(1, keepdims=True))
+            sure[band] = exponent / exponent.sum(1, keepdims=True)
+        original, low, high = sure.values()
+        order = here[np.argsort(-low[here].max(1), kind="stable")]
+        for sample in order.tolist():
+            rows.append(
+                {
+                    "radius": disc.at,
+                    "path": judge.paths[sample].as_py(),
+                    "label": str(names[labels[sample]]),
+                    "low_says": str(names[low[sample].argmax()]),
+                    "confidence_original": float(original[sample].max()),
+                    "confidence_low": float(low[sample].max()),
+                    "confidence_high": float(high[sample].max()),
+                }
+            )
+        if len(order):
+            shown.append(_picture(judge, disc, order[:SHOWN]))
+    return rows, shown
+
+
+def _picture(judge: _Judge, disc: Disc, chosen: np.ndarray) -> Picture:
+    images = judge.images.images[np.sort(chosen)]
+    mask = torch.from_numpy(disc.mask(*images.shape[1:3]))
+    (pixels,) = batches(images, torch.device("cpu"), len(images))
+    low = low_pass(pixels, mask)
+    looks = Looks("offset")
+    rows = []
+    for original, lower, higher in zip(images, low.numpy(), (pixels - low).numpy(), strict=True):
+        rows.append([original, *looks.bytes_of(lower, higher)])
+    return Picture(
+        f"needs_high-{disc.radius:g}",
+        f"Radius {disc.radius:g}: right with the high band, wrong with the low",
+        "Columns: as it is, low-pass, high-pass plus grey; the images of which the network is surest on the low band.",
+        enlarged(sheet(rows), 400),
+    )
+
+
+def _figure(rows: list[dict[str, Any]], chance: float) -> Figure:
+    panels = []
+    for way in dict.fromkeys(row["batch_norm"] for row in rows):
+        here = [row for row in rows if row["batch_norm"] == way]
+        radii = [row["radius"] for row in here]
+        lines = [Line(name, radii, [row[name] for row in here]) for name in (ORIGINAL, "low", "high")]
+        title = "accuracy" if way == "none" else f"batch norm: {way} statistics"
+        panels.append(Panel(title, "radius in bins", "accuracy", lines, level=chance))
+    caption = "Accuracy on the original, the low-pass and the high-pass images against the radius; dotted: chance."
+    return Figure("accuracy", "Accuracy against the radius", caption, panels)

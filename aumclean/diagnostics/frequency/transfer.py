@@ -1,0 +1,198 @@
+"""Trained on one band, tested on whole images and on the same band."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.figures import Figure, Line, Panel
+from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.store import Store, opened
+from aumclean.diagnostics.study import Options, Study, open_study, question
+from aumclean.diagnostics.trainings import Row, Track, trained, untracked
+from aumclean.diagnostics.write import write
+from aumclean.training.loop import Epoch, input_scale
+from aumclean.training.predict import predict
+from aumclean.training.recipe import Recipe
+
+BANDS: tuple[Literal["low", "high"], ...] = ("low", "high")
+SCALINGS: tuple[Scaling, ...] = ("image-max", "none")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One training."""
+
+    band: Literal["low", "high"]
+    disc: Disc
+    scaling: Scaling
+    batch_norm: bool
+
+    def name(self, seed: int) -> str:
+        network = "bn" if self.batch_norm else "plain"
+        return f"{self.band}-{self.disc.radius:g}-{self.scaling}-{network}-seed={seed}"
+
+
+def transfer(
+    options: Options,
+    *,
+    radii: tuple[float, ...] | None = None,
+    edge: Edge = "inside",
+    scalings: tuple[Scaling, ...] = SCALINGS,
+    batch_norm: bool = True,
+    track: Track = untracked,
+) -> tuple[Report, Store]:
+    """Train on low-pass or on high-pass images alone, and test on the original and on the same band.
+
+    Wang et al. 2020, Table 1 and Figure 6. `image-max` is the paper's scaling: every training image divided by its own
+    greatest value, test images as they are. `none` leaves filtered images in the unit of the originals.
+
+    Args:
+        options: what to train on and how.
+        radii: in bins; by default the paper's in proportion to the images' size, of which the quick preset takes two.
+        edge: whether frequencies at exactly the radius are in the low band.
+        scalings: of the training images.
+        batch_norm: also train on the low band with batch normalisation (Figure 6).
+        track: for a progress display.
+
+    Raises:
+        AumcleanError: when anything stands in the way.
+    """
+    setting = SETTINGS[options.preset]["transfer"]
+    study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)
+    discs = discs_for(radii, edge, study.train.images.shape[1])
+    if radii is None and options.preset == "quick":
+        discs = discs[::2]
+    recipe = options.recipe(setting.recipe, study.accelerator)
+    cases = [
+        _Case(band, disc, scaling, normalised)
+        for normalised in ((False, True) if batch_norm else (False,))
+        for band in (BANDS[:1] if normalised else BANDS)
+        for scaling in (scalings[:1] if normalised else scalings)
+        for disc in discs
+    ]
+    asked = question(
+        "frequency transfer", options, study, radii=[disc.radius for disc in discs], edge=edge, scalings=scalings,
+        batch_norm=batch_norm, recipe=asdict(recipe),
+    )  # fmt: skip
+    with opened(options.out, f"{study.name}-frequency-transfer", asked, overwrite=options.overwrite) as store:
+        runs = {case: [_train(store, case, study, recipe, seed, track) for seed in options.seeds] for case in cases}
+        report = _report(options, study.name, runs, len(study.train.class_names))
+        report.settings.update({**study.about(), **asdict(recipe)})
+        write(store, report)
+    return report, store
+
+
+def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, track: Track) -> list[Row]:
+    recipe, device = replace(recipe, batch_norm=case.batch_norm), study.accelerator.device
+    train, same = (
+        with_band(data, case.disc, case.band, scaling=case.scaling, device=device) for data in (study.train, study.test)
+    )
+    mean, std = input_scale(train, recipe)
+
+    def right(model: torch.nn.Module, data: Dataset) -> float:
+        logits = predict(model, data.images, mean, std, mirror=False, device=device, bf16=recipe.bf16)
+        return float((logits.argmax(1) == data.labels).mean())
+
+    def measure(epoch: Epoch) -> dict[str, float]:
+        return {"test_original": right(epoch.model, study.test), "test_same": right(epoch.model, same)}
+
+    done = trained(
+        store, case.name(seed), train, recipe, seed=seed, accelerator=study.accelerator, measure=measure, track=track
+    )
+    return done.rows
+
+
+def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_classes: int) -> Report:
+    rows: list[dict[str, Any]] = []
+    for case, seeds in runs.items():
+        per_seed = [
+            [
+                {
+                    "trained_on": case.band,
+                    "radius": case.disc.at,
+                    "scaling": case.scaling,
+                    "batch_norm": case.batch_norm,
+                    "train": history[-1]["accuracy"],
+                    "test_original": history[-1]["test_original"],
+                    "test_same": history[-1]["test_same"],
+                }
+            ]
+            for history in seeds
+        ]
+        rows += over_seeds(per_seed, ["trained_on", "radius", "scaling", "batch_norm"])
+    chance = 1 / n_classes
+    return Report(
+        kind="frequency transfer",
+        title=f"{name}: from one band to whole images",
+        lead="Each network saw one band in training; 'original' and 'same' say on which test images it is judged.",
+        said=_said(options, rows, chance),
+        tables=[Table("transfer", "Accuracy after the last epoch", rows)],
+        figures=[_against_radius(rows, chance), _over_epochs(runs, chance)],
+    )
+
+
+def _said(options: Options, rows: list[dict[str, Any]], chance: float) -> list[str]:
+    def mean(**wanted: Any) -> float:
+        return float(
+            np.mean(
+                [
+                    row["test_original"]
+                    for row in rows
+                    if not row["batch_norm"] and all(row[key] == value for key, value in wanted.items())
+                ]
+            )
+        )
+
+    said = [
+        f"Over all radii and scalings, training on the low band gives {mean(trained_on='low'):.1%} on whole test "
+        f"images, on the high band {mean(trained_on='high'):.1%}; chance is {chance:.1%}.",
+        "That high-pass training does not carry over to whole images is partly a matter of brightness and contrast, "
+        "which a high-pass image lacks: 'test_same', on test images of the same band, says what can be learned of it.",
+    ]
+    if sentence := limits(options, ["the heights of the paper's Table 1", "its four radii"]):
+        said.append(sentence)
+    return said
+
+
+def _against_radius(rows: list[dict[str, Any]], chance: float) -> Figure:
+    panels = []
+    for scaling in dict.fromkeys(row["scaling"] for row in rows):
+        lines = []
+        for colour, (band, normalised) in enumerate((("low", False), ("high", False), ("low", True))):
+            here = [r for r in rows if (r["trained_on"], r["batch_norm"], r["scaling"]) == (band, normalised, scaling)]
+            label = f"{band}{', batch norm' if normalised else ''}"
+            for test in ("original", "same") if here else ():
+                values = [row[f"test_{test}"] for row in here]
+                radii = [row["radius"] for row in here]
+                lines.append(Line(f"{label}, on {test}", radii, values, dashed=test == "same", colour=colour))
+        panels.append(Panel(f"scaling {scaling}", "radius in bins", "test accuracy", lines, level=chance))
+    caption = "Test accuracy after the last epoch against the radius; solid: on whole images, dashed: on the same band."
+    return Figure("radius", "Accuracy against the radius", caption, panels)
+
+
+def _over_epochs(runs: dict[_Case, list[list[Row]]], chance: float) -> Figure:
+    panels = []
+    groups = dict.fromkeys((case.band, case.scaling, case.batch_norm) for case in runs)
+    for band, scaling, normalised in groups:
+        lines = []
+        for number, (case, seeds) in enumerate(
+            (case, seeds)
+            for case, seeds in runs.items()
+            if (case.band, case.scaling, case.batch_norm) == (band, scaling, normalised)
+        ):
+            epochs = [row["epoch"] for row in seeds[0]]
+            for test in ("original", "same"):
+                values = [[row[f"test_{test}"] for row in one] for one in seeds]
+                label = f"{case.disc.radius:g}, on {test}"
+                lines.append(Line.over_seeds(label, epochs, values, dashed=test == "same", colour=number))
+        title = f"{band}, {scaling}{', batch norm' if normalised else ''}"
+        panels.append(Panel(title, "epoch", "test accuracy", lines, level=chance))
+    caption = (
+        "Test accuracy over the epochs by radius; solid: on whole images, dashed: on the band that was trained on."
+    )
+    return Figure("epochs", "Accuracy per epoch", caption, panels)
