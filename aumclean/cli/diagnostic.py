@@ -113,6 +113,9 @@ def show_report(report: "Report", store: "Store") -> None:
     """Sentences and tables for people, then the directory on standard output."""
     parts: list[Any] = [*(f"- {sentence}" for sentence in report.said)]
     for each in report.tables:
+        if "path" in each.columns:  # a list of images is not for a terminal
+            parts.append(f"{each.title}: {len(each.rows):,} rows in {store.table(each.name)}")
+            continue
         right = {column for column in each.columns if each.is_number(column)}
         rows = [tuple(cells) for cells in each.cells()]
         shown = _as_many_as_fit(each.columns, rows[:MOST_ROWS])

@@ -51,12 +51,13 @@ def predictions(
     """
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     shift, scale = (torch.tensor(values, device=device) for values in (mean, std))
-    for start in range(0, max(len(images), 1), BATCH):  # none gives none, with as many columns
-        pixels = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(device)
+    some = images if len(images) else np.zeros((1, *images.shape[1:]), images.dtype)  # networks need not take none
+    for start in range(0, len(some), BATCH):
+        pixels = torch.from_numpy(np.ascontiguousarray(some[start : start + BATCH])).to(device)
         if own_scale:
             shift, scale = augment.own_scale(pixels)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(augment.normalise(pixels, shift, scale)).float()
             if mirror:
                 logits = (logits + model(augment.normalise(pixels.flip(2), shift, scale)).float()) / 2
-        yield logits.cpu().numpy()
+        yield logits[: len(images) - start].cpu().numpy()

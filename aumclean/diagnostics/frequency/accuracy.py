@@ -68,7 +68,7 @@ def band_logits(
         discs: where to cut.
         mean, std: per channel, in 0..255.
         device: where to compute.
-        bn_eval: see `judging`; `batch` takes batches of 100, as the paper does.
+        bn_eval: see `judging`; `batch` takes batches of 100 in a fixed random order, as large as the paper's.
         bf16: compute in bfloat16.
         high_offset: added to high-pass images, per channel in 0..255.
 
@@ -80,8 +80,10 @@ def band_logits(
     names = band_names([disc.radius for disc in discs])
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     shift, scale, offset = (torch.tensor(list(values), device=device) for values in (mean, std, high_offset))
+    # data often lie sorted by class, and a batch of one class has statistics of its own
+    order = np.random.default_rng(0).permutation(len(images)) if bn_eval == "batch" else np.arange(len(images))
     with judging(model, bn_eval), torch.inference_mode():
-        for pixels in batches(images, device, BATCH):
+        for pixels in batches(images if bn_eval == "running" else images[order], device, BATCH):
             shown = [pixels]
             for mask in masks:
                 low = low_pass(pixels, mask)
@@ -90,7 +92,8 @@ def band_logits(
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     logits = model(augment.normalise(band, shift, scale)).float()
                 parts[name].append(logits.cpu().numpy())
-    return {name: np.concatenate(part) for name, part in parts.items()}
+    place = np.argsort(order)
+    return {name: np.concatenate(part)[place] for name, part in parts.items()}
 
 
 def accuracies(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:

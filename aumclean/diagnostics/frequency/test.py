@@ -223,7 +223,7 @@ def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[s
     sentences = [
         f"{first['original']:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
         "'needs_high' counts the images that are right as they are and on the high-pass image but wrong on the "
-        "low-pass image (Wang et al. 2020, Figure 2). A person would say the opposite of most of them.",
+        "low-pass image (Wang et al. 2020, Figure 2).",
         "A wrong answer on one band does not say that the band is empty: the network never saw such images, and a "
         "high-pass image also lacks its mean colour and most of its contrast.",
     ]

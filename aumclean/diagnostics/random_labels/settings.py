@@ -24,7 +24,7 @@ PAPER_BATCH, PAPER_EPOCHS = 128, 100
 QUICK_ARCH = "mlp_1x512"
 QUICK_BATCH = 32
 QUICK_EPOCHS = 40
-QUICK_IMAGES: dict[Command, int] = {"fit": 1000, "sweep": 500, "regularize": 500, "rademacher": 500}
+QUICK_IMAGES: dict[Command, int] = {"fit": 1000, "sweep": 1000, "regularize": 500, "rademacher": 500}
 
 CANNOT = (
     "The preset quick trains a perceptron on {images:,} images, so that it ends in minutes. It cannot show how fast a "

@@ -98,6 +98,19 @@ def test_batch_statistics_are_of_the_batch_and_leave_the_network_alone():
     assert model[0].track_running_stats
 
 
+def test_with_batch_statistics_sorted_data_are_judged_as_mixed_data_are():
+    """Images of one brightness lie together: batches in that order would take away what tells them apart."""
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)).eval()
+    with torch.no_grad():
+        model[3].weight[0], model[3].weight[1] = -1.0, 1.0
+        model[3].bias.zero_()
+    labels = np.repeat([0, 1], 100)
+    noise = np.random.default_rng(0).integers(0, 20, (200, 8, 8, 3))
+    images = (100 + 60 * labels[:, None, None, None] + noise).astype(np.uint8)
+    logits = band_logits(model, images, [], [0] * 3, [255] * 3, device=torch.device("cpu"), bn_eval="batch")
+    assert (logits["original"].argmax(1) == labels).mean() == 1
+
+
 def test_logits_of_bands_are_those_of_bands_made_by_hand(study):
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 256, 4)).eval()
     disc = Disc(3)
