@@ -236,7 +236,7 @@ def test_a_killed_scan_resumes_to_the_same_result_bit_for_bit(planted, finished,
 
 
 def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, tmp_path, monkeypatch):
-    monkeypatch.setattr("aumclean.scan.MEMORISED", 0.0)
+    monkeypatch.setattr("aumclean.draws.MEMORISED", 0.0)
     options = {**planted.options, "epochs": "auto"}
     run = scan_folder(planted.root, tmp_path / "run", **options).run
     record, summary = run.read(), json.loads(run.summary.read_text())
