@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
-from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
+from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.networks import keep_network
 from aumclean.plan import Plan
 from aumclean.run import Run
@@ -23,7 +23,7 @@ from aumclean.training.side_by_side import Stopped, side_by_side
 
 logger = logging.getLogger(__name__)
 
-MEMORISED = 0.1  # share of indicator samples; until the network memorises it stays at a few per cent
+MEMORISED = 0.05  # by how much the share of memorised indicator samples rises when the network begins to memorise
 
 TrackBatches = Callable[[Iterable[torch.Tensor], str, int, int], Iterator[torch.Tensor]]
 
@@ -78,6 +78,15 @@ def _memorised(epoch: Epoch, is_indicator: np.ndarray, accelerator: Accelerator 
     return float(counts[0] / counts[1])
 
 
+def _lowest_share(run: Run, draw: int, epochs: range, n: int) -> float:
+    """The lowest share of memorised indicator samples in epochs that were recorded before this process began."""
+    lowest = 1.0
+    for epoch in epochs:
+        margin, _, is_indicator = read_block(run.margins, draw, range(epoch, epoch + 1), 0, n)
+        lowest = min(lowest, float((margin[0, is_indicator] > 0).mean()))
+    return lowest
+
+
 def _record_draw(
     run: Run,
     record: dict[str, Any],
@@ -93,7 +102,8 @@ def _record_draw(
     rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
     is_indicator = np.zeros(len(dataset), bool)
     is_indicator[indicators] = True
-    close = threading.Event()
+    close, start = threading.Event(), plan.settings.first_epoch
+    lowest: float | None = None  # share of memorised indicator samples so far
 
     def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
         for batch in track(batches, f"draw {draw + 1}/{plan.draws}, epoch {epoch + 1}/{recipe.epochs}"):
@@ -112,9 +122,13 @@ def _record_draw(
         close=close,
     )
     for epoch in epochs:
-        undecided = plan.until_memorised and epoch.number > plan.settings.first_epoch and not close.is_set()
-        if undecided and _memorised(epoch, is_indicator, accelerator if plan.together else None) > MEMORISED:
-            close.set()
+        if plan.until_memorised and epoch.number >= start and not close.is_set():
+            if lowest is None:
+                lowest = _lowest_share(run, draw, range(start, epoch.number), len(dataset))
+            share = _memorised(epoch, is_indicator, accelerator if plan.together else None)
+            if share > lowest + MEMORISED:
+                close.set()
+            lowest = min(lowest, share)
         schedule = {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
         recorded = EpochMargins(
             epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]

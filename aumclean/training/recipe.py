@@ -49,7 +49,7 @@ class Recipe:
 
     def closed_after(self, epochs: int) -> "Recipe":
         """The recipe with so many epochs before the closing ones, where it has more."""
-        total = next(total for total in count(epochs) if total - closing_epochs(total, self.closing) == epochs)
+        total = next(total for total in count(epochs) if total + 1 - closing_epochs(total + 1, self.closing) > epochs)
         return replace(self, epochs=min(self.epochs, total))
 
     def rate_at(self, step: int, steps_per_epoch: int) -> float:

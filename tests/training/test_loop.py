@@ -93,10 +93,10 @@ def test_a_training_closes_when_asked_also_when_it_was_stopped(tmp_path, kill_af
         return found
 
     whole = epochs()
-    assert [round(epoch.learning_rate, 6) for epoch in whole] == [0.02, 0.02, 0.02, 0.013333, 0.003333]
+    assert [round(epoch.learning_rate, 6) for epoch in whole] == [0.02, 0.02, 0.02, 0.015556, 0.008889, 0.002222]
     epochs(kill_after, tmp_path / "state.pt")
     rest = epochs(checkpoint=tmp_path / "state.pt")
-    assert [epoch.number for epoch in rest] == list(range(kill_after - 1, 5))
+    assert [epoch.number for epoch in rest] == list(range(kill_after - 1, 6))
     np.testing.assert_array_equal(rest[-1].margin, whole[-1].margin)
 
 

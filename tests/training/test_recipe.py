@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aumclean.margins.closing import closing_epochs
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import Shift, model_of
@@ -125,5 +126,6 @@ def test_closing_early_keeps_the_share_of_closing_epochs():
         for epochs in range(1, 150):
             closed = recipe.closed_after(epochs)
             assert closed.epochs - closed.closing_epochs == epochs
-            assert abs(closed.closing_epochs - share * closed.epochs) < 1
+            assert 0 <= share * closed.epochs - closed.closing_epochs < 1
+            assert closed.epochs - closed.closing_epochs < closed.epochs + 1 - closing_epochs(closed.epochs + 1, share)
     assert Recipe("resnet9", 12, 0.1, 64, 0.0, closing=0.25).closed_after(30).epochs == 12
