@@ -52,7 +52,8 @@ def test_without_a_command_the_help_is_shown(aumclean):
         (["scan", "nowhere"], "nowhere: no such file or folder"),
         (["scan"], "DATA: name an image folder"),
         (["scan", "x", "--epoch", "3"], "No such option: --epoch.*--epochs"),
-        (["scan", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
+        (["scan", "x", "--epochs", "many"], "--epochs: must be a number .*or auto"),
+        (["scan", "x", "--draws", "many"], "Invalid value for '--draws'"),
         (["scan", "x", "--preset", "quick"], "Invalid value for '--preset'"),
         (["scan", "--resume", "nowhere"], "nowhere: is not a run directory"),
         (["scan", "--resume", "x", "--epochs", "3"], "--resume: .*leave out --epochs"),
@@ -257,7 +258,8 @@ def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == (
-        "aumclean: error: interrupted; a scan that had begun goes on with: aumclean scan --resume RUN"
+        "aumclean: error: interrupted; a scan that had begun goes on with: aumclean scan --resume RUN; "
+        "a diagnostic: with --out DIR"
     )
     assert not list(run.rglob("*.part"))
 

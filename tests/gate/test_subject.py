@@ -8,6 +8,7 @@ import pytest
 
 from aumclean.errors import RunError
 from aumclean.gate.subject import as_arrow, places, read_subject
+from aumclean.run import Run
 
 ROWS = [("a", "cat", True, 0.1), ("b", "cat", False, 0.9), ("c", "dog", False, 0.8)]
 
@@ -37,6 +38,7 @@ def test_an_unfinished_run_is_refused(finished, tmp_path):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     record["epochs_done"][1] -= 1
     (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    Run(tmp_path / "run").model(1).unlink()  # it is there when the draw is done
     with pytest.raises(RunError, match="is not finished"):
         read_subject(tmp_path / "run")
 
