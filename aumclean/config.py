@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.margins.closing import closing_epochs
 
 Preset = Literal["fast", "paper", "asapp", "thorough"]
 Combine = Literal["all", "any", "mean"]
@@ -69,6 +70,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+AUTO = "auto"
+MOST_EPOCHS = 40  # of `--epochs auto`
+
+
+def _epochs(given: Any) -> Any:
+    if given is None or given == AUTO:
+        return given
+    if not re.fullmatch(r"[1-9]\d*", str(given)):
+        raise ValueError("must be a number greater than or equal to 1, or auto")
+    return int(given)
+
+
 class ScanConfig(BaseModel):
     """Every option of `scan`; None means: by the preset, or found from the data and the machine."""
 
@@ -80,7 +93,7 @@ class ScanConfig(BaseModel):
     preset: Preset = "fast"
     arch: str = "auto"
     image_size: int | None = Field(default=None, ge=8, le=1024)
-    epochs: int | None = Field(default=None, ge=1)
+    epochs: Annotated[int | Literal["auto"] | None, BeforeValidator(_epochs)] = None
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
@@ -131,9 +144,15 @@ class ScanConfig(BaseModel):
         return threshold
 
     @property
-    def closing_epochs(self) -> int:
-        """How many of the epochs come last, with a falling rate."""
-        return int(self.by_preset("closing") * self.by_preset("epochs"))
+    def most_epochs(self) -> int:
+        """How many epochs there are at most: with `auto` the training may end before."""
+        epochs = self.by_preset("epochs")
+        return MOST_EPOCHS if epochs == AUTO else int(epochs)
+
+    @property
+    def recorded_epochs(self) -> int:
+        """How many of them come before the rate falls."""
+        return self.most_epochs - closing_epochs(self.most_epochs, self.by_preset("closing"))
 
 
 @dataclass(frozen=True)
@@ -202,7 +221,7 @@ def load(
     own = {name: value for name, value in environment.items() if not name.startswith(GATE_PREFIX)}
     config = _merged(ScanConfig, "scan", given, file, _from_environment(own, ENVIRONMENT_PREFIX, ScanConfig), folder)
     _require_shareable(config)
-    recorded, first_epoch = config.by_preset("epochs") - config.closing_epochs, config.first_epoch
+    recorded, first_epoch = config.recorded_epochs, config.first_epoch
     if first_epoch is not None and first_epoch >= recorded:
         raise ConfigError(
             f"--first-epoch: {first_epoch} leaves nothing to average over {recorded} epochs, after which the training "

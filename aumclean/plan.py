@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from psutil import virtual_memory
 
-from aumclean.config import ScanConfig
+from aumclean.config import AUTO, ScanConfig
 from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.decode import available_cpus, median_short_side
@@ -33,8 +33,9 @@ LARGE_ARCH = "resnet18"
 class Plan:
     """What a configuration comes to for these data on this machine.
 
-    `own_draws` are those that this process trains, `jobs` at a time; `together` says whether all processes share the
-    samples of every draw, else each has draws of its own.
+    With `until_memorised`, each draw is closed when its indicator samples begin to be memorised, after the recipe's
+    epochs at the latest. `own_draws` are those that this process trains, `jobs` at a time; `together` says whether all
+    processes share the samples of every draw, else each has draws of its own.
     """
 
     draws: int
@@ -44,6 +45,7 @@ class Plan:
     workers: int
     cache_dir: Path
     accelerator: Accelerator
+    until_memorised: bool
     together: bool
     own_draws: tuple[int, ...]
     jobs: int
@@ -72,7 +74,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     if arch == "auto":
         arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
     draws_chance = check_model(arch, len(samples.class_names) + 1, image_size)
-    epochs = config.by_preset("epochs")
+    epochs = config.most_epochs
     rule = config.by_preset("rule")
     draws = config.by_preset("draws")
     if draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
@@ -87,7 +89,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         batch_size=config.batch_size,
         weight_decay=config.by_preset("weight_decay"),
         warmup_epochs=config.by_preset("warmup_epochs"),
-        closing_epochs=config.closing_epochs,
+        closing=config.by_preset("closing"),
         flip=config.flip,
         bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(accelerator.device)),
         round_logits=rule == "asapp",
@@ -95,7 +97,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     settings = Settings(
         percentile=config.by_preset("percentile"),
         combine=config.by_preset("combine"),
-        first_epoch=min(config.by_preset("first_epoch"), epochs - config.closing_epochs - 1),
+        first_epoch=min(config.by_preset("first_epoch"), config.recorded_epochs - 1),
         rule=rule,
         threshold=config.judged_by,
     )
@@ -109,6 +111,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         workers=config.workers or available_cpus(),
         cache_dir=config.cache_dir or default_cache_dir(),
         accelerator=accelerator,
+        until_memorised=config.epochs == AUTO,
         together=together,
         own_draws=own_draws,
         jobs=1 if together or draws_chance else _jobs(config, accelerator.device, len(own_draws)),

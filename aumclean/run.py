@@ -228,7 +228,7 @@ class Run:
         record = self.read()
         epochs = record["recipe"]["epochs"]
         for draw, done in enumerate(record["epochs_done"]):
-            if done < epochs:
+            if done < epochs and not self.model(draw).is_file():  # which may be after fewer, with --epochs auto
                 raise RunError(
                     f"{self.path}: is not finished ({done} of {epochs} epochs of draw {draw}); "
                     f"finish it with: aumclean scan --resume {self.path}"

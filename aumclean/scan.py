@@ -6,12 +6,10 @@ import json
 import logging
 import platform
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,19 +25,16 @@ from aumclean import __version__, atomic
 from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.dataset.cache import Decoded, decoded
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.indicators import draw_indicators, with_indicators
+from aumclean.dataset.indicators import draw_indicators
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Embedded, Samples
+from aumclean.draws import train_draws
 from aumclean.errors import DataError, RunError, TrainingError
-from aumclean.margins.log import EpochMargins, remove_other_parts, write_epoch
-from aumclean.networks import keep_network
 from aumclean.plan import Plan, settle
 from aumclean.reports import csv, decisions, ledger
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.training.device import describe, make_accelerator
-from aumclean.training.loop import load_checkpoint, train
-from aumclean.training.side_by_side import Stopped, side_by_side
 from aumclean.verdict.horizon import read_horizon, recorded_warnings
 from aumclean.verdict.judge import Verdict, judge
 from aumclean.verdict.warnings import label_warnings
@@ -156,7 +151,7 @@ def _scan_only_draw(
             _enter(run, samples, images, config, plan)
     accelerator.wait_for_everyone()
     logger.info("draw %d goes to %s", draw, run.path)
-    _train_draws(run, dataset, indicators, plan, track)
+    train_draws(run, dataset, indicators, plan, track)
     if not accelerator.is_main_process:
         return Scan(run, None)
     with run.lock_briefly():
@@ -348,7 +343,7 @@ def _train_and_judge(
     dataset = _dataset(samples, images)
     for message in _foreseen(run, dataset):
         logger.warning("%s", message)
-    _train_draws(run, dataset, indicators, plan, track)
+    train_draws(run, dataset, indicators, plan, track)
     return Scan(run, _judge(run, dataset) if plan.accelerator.is_main_process else None)
 
 
@@ -366,95 +361,3 @@ def _judge(run: Run, dataset: Dataset) -> Verdict:
             logger.warning("%s", message)
     write_reports(run, verdict)
     return verdict
-
-
-def _train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track[Any]) -> None:
-    """Train this process's draws; when it returns, those of all processes are done."""
-    record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
-    done = n * sum(record["epochs_done"][draw] for draw in plan.own_draws)
-    total = n * epochs * len(plan.own_draws)
-
-    def tracked(batches: Iterable[torch.Tensor], description: str) -> Iterator[torch.Tensor]:
-        return track(batches, description, done, total)
-
-    trainings = [
-        partial(_train_draw, run, record, dataset, indicators[draw], draw, plan, tracked) for draw in plan.own_draws
-    ]
-    side_by_side(trainings, plan.jobs, plan.accelerator.device)
-    plan.accelerator.wait_for_everyone()
-
-
-def _train_draw(
-    run: Run,
-    record: dict[str, Any],
-    dataset: Dataset,
-    indicators: np.ndarray,
-    draw: int,
-    plan: Plan,
-    track: Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]],
-    stop: threading.Event,
-) -> None:
-    """Train on one draw of indicator samples; its margins, state and weights are on disk when this returns."""
-    with run.lock_draw(draw) if plan.writes else nullcontext():
-        checkpoint = run.checkpoint(draw)
-        if run.model(draw).is_file():
-            if plan.writes:
-                checkpoint.unlink(missing_ok=True)
-            return
-        _record_draw(run, record, dataset, indicators, draw, plan, track, stop)
-        if plan.writes:
-            weights, seed = load_checkpoint(checkpoint, torch.device("cpu"))["average"], record["config"]["seed"]
-            device = plan.accelerator.device
-            keep_network(run, draw, weights, dataset, indicators, plan.recipe, seed=seed, device=device)
-            checkpoint.unlink()
-
-
-def _record_draw(
-    run: Run,
-    record: dict[str, Any],
-    dataset: Dataset,
-    indicators: np.ndarray,
-    draw: int,
-    plan: Plan,
-    track: Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]],
-    stop: threading.Event,
-) -> None:
-    """Train a draw and record the margins of every epoch."""
-    recipe, accelerator, seconds = plan.recipe, plan.accelerator, record["training_seconds"][draw]
-    rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
-    is_indicator = np.zeros(len(dataset), bool)
-    is_indicator[indicators] = True
-
-    def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-        for batch in track(batches, f"draw {draw + 1}/{plan.draws}, epoch {epoch + 1}/{recipe.epochs}"):
-            if stop.is_set():
-                raise Stopped
-            yield batch
-
-    epochs = train(
-        with_indicators(dataset, indicators),
-        recipe,
-        seed=int(np.random.SeedSequence([record["config"]["seed"], 1 + draw]).generate_state(1)[0]),
-        accelerator=accelerator,
-        together=plan.together,
-        checkpoint=run.checkpoint(draw),
-        track=tracked,
-    )
-    for epoch in epochs:
-        schedule = {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
-        recorded = EpochMargins(
-            epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]
-        )
-        write_epoch(run.margins, draw, epoch.number, recorded, schedule, rank=rank)
-        if plan.together:
-            accelerator.wait_for_everyone()  # the epoch counts as done when every part of it is on disk
-        if not plan.writes:
-            continue
-        remove_other_parts(run.margins, draw, epoch.number, ranks)
-        seconds += epoch.seconds
-        run.write_progress(draw, epoch.number + 1, seconds)
-        logger.debug(
-            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
-            draw + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
-            len(dataset) / epoch.seconds,
-        )  # fmt: skip

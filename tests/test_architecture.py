@@ -15,7 +15,7 @@ BASE = {"errors", "atomic", "config", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "atomic": {"errors"},
-    "config": {"errors"},
+    "config": {"errors", "margins"},
     "run": {"errors", "atomic"},
     "margins": {"errors", "atomic"},
     "dataset": BASE,
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "networks": BASE | {"dataset", "training", "verdict"},
     "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
     "plan": BASE | {"dataset", "training", "verdict"},
-    "scan": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
+    "draws": BASE | {"dataset", "training", "networks", "plan"},
+    "scan": BASE | {"dataset", "training", "verdict", "reports", "plan", "draws"},
     "train": BASE | {"dataset", "training", "verdict", "reports", "plan"},
     "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},

@@ -130,10 +130,11 @@ def test_the_exit_codes_page_has_every_code():
 
 def test_recipes_for_many_machines_can_be_parsed():
     page = ROOT / "docs" / "how-to" / "scale.md"
-    for block in blocks(page, "bash"):
-        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
-    (code,) = blocks(page, "python")
-    compile(code, "scale.md", "exec")
+    scripts, (code,) = blocks(page, "bash"), blocks(page, "python")
+    assert [subprocess.run(["bash", "-n"], input=script, text=True).returncode for script in scripts] == [0] * len(
+        scripts
+    )
+    assert compile(code, "scale.md", "exec")
 
 
 @pytest.mark.parametrize("name", ["suspects_as_table", "own_training_loop"])

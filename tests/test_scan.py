@@ -18,7 +18,9 @@ import torch
 
 from aumclean import config
 from aumclean.dataset.read import read_samples
+from aumclean.draws import _lowest_share
 from aumclean.errors import ConfigError, DataError, OutputError, RunError, TrainingError
+from aumclean.margins.log import epoch_file, read_block
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
 from aumclean.scan import resume, scan
@@ -232,6 +234,36 @@ def test_a_killed_scan_resumes_to_the_same_result_bit_for_bit(planted, finished,
     resumed = resume(run)
     assert results(resumed.run) == results(finished.run)
     assert not list(run.path.rglob("*.part"))
+
+
+def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr("aumclean.draws.MEMORISED", -2.0)  # with so few images none is: any share will do
+    options = {**planted.options, "epochs": "auto"}
+    run = scan_folder(planted.root, tmp_path / "run", **options).run
+    record, summary = run.read(), json.loads(run.summary.read_text())
+    assert record["recipe"]["epochs"] == 40
+    assert record["epochs_done"] == [4, 4]  # the third decides, and a quarter is for closing
+    for draw in range(2):
+        last = [pq.read_schema(epoch_file(run.margins, draw, epoch)).metadata[b"aumclean"] for epoch in (2, 3)]
+        before, closing = (json.loads(about)["rate_at_end"] for about in last)
+        assert closing < before / 2
+        assert summary["thresholds"][draw]["epochs"] == 4
+        assert 0 <= summary["thresholds"][draw]["memorised"] <= 1
+
+
+def test_auto_goes_on_to_the_same_epochs_after_it_was_killed(planted, tmp_path, monkeypatch):
+    options = {**planted.options, "epochs": "auto", "jobs": 1}
+    monkeypatch.setattr("aumclean.config.MOST_EPOCHS", 8)
+    shares = iter([0.05, 0.02, 0.04, 0.08] * 2)
+    monkeypatch.setattr("aumclean.draws._memorised", lambda *_: next(shares))
+    whole = scan_folder(planted.root, tmp_path / "whole", **options).run
+    assert whole.read()["epochs_done"] == [8, 8]  # 2 points above the lowest after the fourth, 6 after the fifth
+
+    monkeypatch.undo()
+    found = _lowest_share(whole, 0, range(2, 5), 360)
+    margins = [read_block(whole.margins, 0, range(epoch, epoch + 1), 0, 360) for epoch in (2, 3, 4)]
+    assert found == min((margin[0, indicator] > 0).mean() for margin, _, indicator in margins)
+    assert _lowest_share(whole, 0, range(2, 2), 360) == 1.0
 
 
 def test_a_finished_run_resumes_to_itself(finished, tmp_path):

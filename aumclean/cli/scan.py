@@ -50,7 +50,10 @@ def command(
     image_size: Annotated[
         int | None, option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]")
     ] = None,
-    epochs: Annotated[int | None, option("Passes over the data per draw. [default: by preset]")] = None,
+    epochs: Annotated[
+        str | None,
+        option("Passes over the data per draw; auto: until wrong labels begin to be memorised. [default: by preset]"),
+    ] = None,
     batch_size: Annotated[int | None, option("Images per step. [default: 64]")] = None,
     learning_rate: Annotated[float | None, option("Constant rate. [default: by preset]")] = None,
     weight_decay: Annotated[float | None, option("L2 penalty. [default: by preset]")] = None,
@@ -212,11 +215,13 @@ def show_summary(finished: "Scan") -> None:
     run, summary = finished.run, finished.verdict.summary
     record, rate = run.read(), summary["noise_rate"]
     settings = summary["settings"]
+    memorised = sum(draw["memorised"] for draw in summary["thresholds"]) / settings["draws"]
     seconds = sum(record["training_seconds"])
     net = f"{record['recipe']['arch']} at {record['image_size']} px"
     facts = [
         ("scanned", f"{summary['samples']:,} images in {summary['classes']} classes"),
         ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),
+        ("memorised", f"{memorised:.1%} of the indicator samples when the rate began to fall"),
         ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
         ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
         *([("expected", expected(summary))] if summary["flags"] else []),

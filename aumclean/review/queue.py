@@ -66,8 +66,8 @@ def suspects(run: Run, *, everything: bool = False) -> Queue:
         open_conflict = pc.and_(report["conflict"], pc.is_null(report["decision"]))
         report = report.filter(pc.or_(pc.fill_null(report["flagged"], False), open_conflict))
     ids = report["sample_id"].to_numpy()
-    settings = verdict.summary["settings"]
-    curves = [read_curves(run.margins, draw, range(settings["epochs"]), ids) for draw in range(settings["draws"])]
+    draws = verdict.summary["thresholds"]
+    curves = [read_curves(run.margins, draw["draw"], range(draw["epochs"]), ids) for draw in draws]
     return _queue(verdict, report, blind=False, curves=curves)
 
 

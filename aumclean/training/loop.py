@@ -1,9 +1,10 @@
 """The training loop: a generator of epochs, each with the margin of every sample. Nothing else trains."""
 
 import io
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def train(
     together: bool = True,
     checkpoint: Path | None = None,
     track: BatchTrack = _never_tracked,
+    close: threading.Event | None = None,
 ) -> Iterator[Epoch]:
     """Train a fresh network and yield after every epoch.
 
@@ -110,6 +112,7 @@ def train(
         checkpoint: where the state is kept after every epoch, once the caller has taken that epoch; training
             goes on from it when it exists, and then yields what an uninterrupted training would have yielded.
         track: wraps the stream of batches of an epoch, those of all processes, for a progress display.
+        close: when the caller sets it, the closing epochs begin with the next one. All processes set it alike.
 
     Raises:
         TrainingError: when logits are not finite.
@@ -123,7 +126,7 @@ def train(
     bare = accelerator.unwrap_model(model)
     running_average = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(bare, multi_avg_fn=running_average, use_buffers=True)
-    first = _restore(checkpoint, bare, average, optimizer, device)
+    number, recipe = _restore(checkpoint, recipe, bare, average, optimizer, device)
 
     images = _resident(torch.from_numpy(dataset.images), device)
     labels = torch.from_numpy(dataset.labels).to(device)
@@ -132,7 +135,7 @@ def train(
     steps = max(1, min(-(-len(dataset) // recipe.batch_size), len(dataset) // smallest))
     padding = size // 8 if recipe.crop else 0
 
-    for number in range(first, recipe.epochs):
+    while number < recipe.epochs:
         started = time.perf_counter()
         with SEEDING:
             torch.manual_seed(_derive(seed, number))  # for dropout and its like
@@ -170,8 +173,10 @@ def train(
         _require_each_once(recorder.order, len(dataset), accelerator if ranks > 1 else None)
         rate = recipe.rate_at((number + 1) * steps - 1, steps)
         yield recorder.epoch(number, rate, started, bare, average.module)
+        number += 1
+        recipe = _closed(recipe, number, close)
         if checkpoint is not None and rank == 0:
-            _save(checkpoint, bare, average, optimizer, number + 1)
+            _save(checkpoint, bare, average, optimizer, number, recipe.epochs)
 
 
 class _Recorder:
@@ -239,10 +244,11 @@ def _resident(images: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _save(
-    checkpoint: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, epochs: int
+    checkpoint: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, epochs: int, of: int
 ) -> None:
     state = {
         "epochs": epochs,
+        "of": of,
         "model": model.state_dict(),
         "average": average.module.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -253,7 +259,7 @@ def _save(
 
 
 def load_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any]:
-    """The stored state: `epochs` behind it, `model`, `average`, `optimizer`; read without running code in the file.
+    """The stored state: `epochs` behind it, `of` all, `model`, `average`, `optimizer`; read without running code.
 
     Raises:
         RunError: when the file is damaged.
@@ -265,19 +271,26 @@ def load_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
+def _closed(recipe: Recipe, epochs: int, close: threading.Event | None) -> Recipe:
+    """The recipe whose closing epochs begin after so many, if that was asked and they have not begun."""
+    begun = epochs >= recipe.epochs - recipe.closing_epochs
+    return recipe.closed_after(epochs) if close is not None and close.is_set() and not begun else recipe
+
+
 def _restore(
     checkpoint: Path | None,
+    recipe: Recipe,
     model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
-) -> int:
-    """Load the state if there is one; how many epochs it has behind it."""
+) -> tuple[int, Recipe]:
+    """Load the state if there is one; how many epochs it has behind it, and the recipe with all it was to have."""
     if checkpoint is None or not checkpoint.is_file():
-        return 0
+        return 0, recipe
     state = load_checkpoint(checkpoint, device)
     model.load_state_dict(state["model"])
     average.module.load_state_dict(state["average"])
     average.n_averaged.fill_(1)  # so that the next step averages and does not begin anew
     optimizer.load_state_dict(state["optimizer"])
-    return int(state["epochs"])
+    return int(state["epochs"]), replace(recipe, epochs=int(state["of"]))

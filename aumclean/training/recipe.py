@@ -1,7 +1,10 @@
 """How a network is trained: everything that is not data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
+
+from aumclean.margins.closing import closing_epochs
 
 Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
 Pixels = Literal["standard", "unit", "image"]
@@ -20,7 +23,7 @@ class Recipe:
     batch_size: int  # 64 in the paper, small on purpose: gradient noise delays memorisation
     weight_decay: float
     warmup_epochs: int = 0  # the rate rises linearly over these
-    closing_epochs: int = 0  # the last ones, over which it falls linearly to zero; AUM is read before them
+    closing: float = 0.0  # share of the epochs that come last, where it falls linearly to zero; AUM is read before them
     drops: tuple[float, ...] = ()  # shares of the training after which the rate falls to a tenth; none in a scan
     momentum: float = 0.9
     crop: bool = True  # random shift by up to an eighth of the side: the usual 4 pixels at 32
@@ -38,6 +41,16 @@ class Recipe:
     mixup: float = 0.0  # alpha of Zhang et al. 2018, 0 for none; margins are then of mixed images
     adversarial: float = 0.0  # largest change per pixel, in 0..1, of the attack that is trained against; 0 for none
     adversarial_steps: int = 10  # of a tenth of that each, as Wang et al. 2020 do, without random start
+
+    @property
+    def closing_epochs(self) -> int:
+        """How many of the epochs come last."""
+        return closing_epochs(self.epochs, self.closing)
+
+    def closed_after(self, epochs: int) -> "Recipe":
+        """The recipe with so many epochs before the closing ones, where it has more."""
+        total = next(total for total in count(epochs) if total + 1 - closing_epochs(total + 1, self.closing) > epochs)
+        return replace(self, epochs=min(self.epochs, total))
 
     def rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""

@@ -1,6 +1,6 @@
 """The area under the margin of every sample in every draw, and which class each was taken for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ class Areas:
         is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
         suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
         suggested_share: float64 [n], in how many of the epochs that judge the sample it was, 0..1.
-        epochs: how many epochs are averaged.
+        epochs: how many epochs every draw averages, or the draw with the fewest.
+        memorised: per draw the share of indicator samples that were taken for the indicator class in the last epoch.
     """
 
     aum: np.ndarray
@@ -26,9 +27,10 @@ class Areas:
     suggested: np.ndarray
     suggested_share: np.ndarray
     epochs: int
+    memorised: list[float]
 
 
-def areas(folder: Path, n: int, n_classes: int, draws: int, epochs: range) -> Areas:
+def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range]) -> Areas:
     """Read the log block by block: memory grows with n, not with n times the epochs.
 
     AUM: Pleiss et al. 2020, equation 2. Epochs in which the runner-up was the indicator class count in the
@@ -38,9 +40,9 @@ def areas(folder: Path, n: int, n_classes: int, draws: int, epochs: range) -> Ar
         folder: the run's `margins` folder.
         n: number of samples.
         n_classes: number of classes without the indicator class.
-        draws: number of draws.
-        epochs: which epochs to average.
+        epochs: of every draw, which epochs to average.
     """
+    draws, memorised = len(epochs), np.zeros(len(epochs))
     aum = np.empty((draws, n))
     is_indicator = np.empty((draws, n), bool)
     suggested = np.empty(n, np.int32)
@@ -48,14 +50,16 @@ def areas(folder: Path, n: int, n_classes: int, draws: int, epochs: range) -> Ar
     for block in _blocks(n):
         votes = []
         for draw in range(draws):
-            margin, runner_up, indicator = read_block(folder, draw, epochs, block.start, block.stop)
+            margin, runner_up, indicator = read_block(folder, draw, epochs[draw], block.start, block.stop)
+            memorised[draw] += (margin[-1, indicator] > 0).sum()
             aum[draw, block] = margin.mean(0, dtype=np.float64)
             is_indicator[draw, block] = indicator
             votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))
         suggested[block], count = most_frequent(np.concatenate(votes))
-        judged_epochs = (~is_indicator[:, block]).sum(0) * len(epochs)
+        judged_epochs = np.array([len(some) for some in epochs]) @ ~is_indicator[:, block]
         share[block] = count / np.maximum(judged_epochs, 1)
-    return Areas(aum, is_indicator, suggested, share, len(epochs))
+    memorised /= np.maximum(is_indicator.sum(1), 1)
+    return Areas(aum, is_indicator, suggested, share, min(map(len, epochs)), memorised.tolist())
 
 
 def _blocks(n: int) -> Iterator[slice]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aumclean.errors import ConfigError
+from aumclean.margins.closing import closing_epochs
 from aumclean.verdict.warnings import Caution
 
 RECORD = "diagnostic.json"
@@ -83,8 +84,7 @@ def _stored(folder: Path) -> Horizon:
 def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -> list[Caution]:
     """What to say of margins that are read up to the last epoch of a recipe, on so many images."""
     found = []
-    closing = recipe.get("closing_epochs", 0)  # of those no margin is averaged
-    epochs = recipe["epochs"] - closing
+    epochs = recipe["epochs"] - closing_epochs(recipe["epochs"], recipe.get("closing", 0))  # those are not averaged
     if horizon.epochs is not None and epochs > horizon.epochs:
         read = horizon.low if horizon.low is not None else horizon.epochs
         most = max(1, math.floor(read * recipe["epochs"] / epochs))  # closing epochs keep their share

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean.errors import ConfigError, RunError
+from aumclean.margins.closing import closing_epochs
 from aumclean.margins.final import read_final
 from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
@@ -62,7 +63,7 @@ def settings_of(run: Run, **changed: Any) -> Settings:
     settings = Settings(**{**record["judge"], **given})
     if not 0 < settings.percentile < 100:
         raise ConfigError(f"--percentile: {settings.percentile:g} is not between 0 and 100")
-    epochs = _before_closing(record)
+    epochs = min(_before_closing(record))
     if not 0 <= settings.first_epoch < epochs:
         raise ConfigError(
             f"--first-epoch: {settings.first_epoch} is not among the epochs that AUM is read from, 0 to {epochs - 1}"
@@ -70,9 +71,10 @@ def settings_of(run: Run, **changed: Any) -> Settings:
     return settings
 
 
-def _before_closing(record: dict[str, Any]) -> int:
-    """How many epochs there are before the learning rate begins to fall."""
-    return int(record["recipe"]["epochs"] - record["recipe"].get("closing_epochs", 0))
+def _before_closing(record: dict[str, Any]) -> list[int]:
+    """How many epochs of each draw there are before the learning rate begins to fall."""
+    share = record["recipe"].get("closing", 0.0)
+    return [done - closing_epochs(done, share) for done in record["epochs_done"]]
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     class_names = tuple(record["data"]["class_names"])
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
-    epochs = range(settings.first_epoch, _before_closing(record))
-    area = areas(run.margins, len(labels), len(class_names), record["draws"], epochs)
+    epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
+    area = areas(run.margins, len(labels), len(class_names), epochs)
     thresholds = np.array(
         [
             indicator_threshold(aum[indicator], settings.percentile, settings.rule)
@@ -270,6 +272,8 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
                 "low": low,
                 "high": high,
                 "indicator_samples": len(indicator_aum),
+                "epochs": record["epochs_done"][draw],
+                "memorised": area.memorised[draw],
             }
         )
     share = float(flagged.sum() / max(judged.judged.sum(), 1))
@@ -298,7 +302,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
             histogram(aum, indicator, threshold)
             for aum, indicator, threshold in zip(area.aum, area.is_indicator, judged.thresholds, strict=True)
         ],
-        "settings": {**asdict(settings), "epochs": record["recipe"]["epochs"], "draws": record["draws"]},
+        "settings": {**asdict(settings), "epochs": max(record["epochs_done"]), "draws": record["draws"]},
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),
         "warnings": [asdict(warning) for warning in said],

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,32 @@ def test_training_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
     for late, straight in zip(rest, whole[2:], strict=True):
         np.testing.assert_array_equal(late.margin, straight.margin)
         np.testing.assert_array_equal(late.runner_up, straight.runner_up)
+
+
+@pytest.mark.parametrize("kill_after", [2, 3, 4])
+def test_a_training_closes_when_asked_also_when_it_was_stopped(tmp_path, kill_after):
+    dataset, recipe = coloured(40), Recipe("resnet9", 40, 0.02, 16, 1e-4, closing=0.5)
+
+    def epochs(most=None, checkpoint=None):
+        close, found = threading.Event(), []
+        stream = loop.train(
+            dataset, recipe, seed=0, accelerator=make_accelerator("cpu"), checkpoint=checkpoint, close=close
+        )
+        for epoch in stream:
+            found.append(epoch)
+            if epoch.number == 2:
+                close.set()
+            if len(found) == most:
+                break
+        stream.close()
+        return found
+
+    whole = epochs()
+    assert [round(epoch.learning_rate, 6) for epoch in whole] == [0.02, 0.02, 0.02, 0.015556, 0.008889, 0.002222]
+    epochs(kill_after, tmp_path / "state.pt")
+    rest = epochs(checkpoint=tmp_path / "state.pt")
+    assert [epoch.number for epoch in rest] == list(range(kill_after - 1, 6))
+    np.testing.assert_array_equal(rest[-1].margin, whole[-1].margin)
 
 
 def test_what_can_be_learned_is_learned():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aumclean.margins.closing import closing_epochs
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import Shift, model_of
@@ -117,3 +118,14 @@ def test_images_of_a_filter_train_as_bytes_do():
         for data in (dataset, dataset.with_images(dataset.images.astype(np.float16)))
     )
     np.testing.assert_allclose(of_bytes.margin, of_halves.margin, atol=1e-5)
+
+
+def test_closing_early_keeps_the_share_of_closing_epochs():
+    for share in (0.0, 0.2, 0.25, 0.5):
+        recipe = Recipe("resnet9", 400, 0.1, 64, 0.0, closing=share)
+        for epochs in range(1, 150):
+            closed = recipe.closed_after(epochs)
+            assert closed.epochs - closed.closing_epochs == epochs
+            assert 0 <= share * closed.epochs - closed.closing_epochs < 1
+            assert closed.epochs - closed.closing_epochs < closed.epochs + 1 - closing_epochs(closed.epochs + 1, share)
+    assert Recipe("resnet9", 12, 0.1, 64, 0.0, closing=0.25).closed_after(30).epochs == 12

@@ -40,7 +40,7 @@ def test_aum_is_the_mean_margin_over_the_chosen_epochs(tmp_path, monkeypatch):
     margin = rng.normal(size=(2, 4, 20)).astype(np.float32)
     runner_up = rng.integers(0, 3, (2, 4, 20))
     write_log(tmp_path, margin, runner_up, np.zeros((2, 20), bool))
-    found = areas(tmp_path, 20, 3, 2, range(1, 4))
+    found = areas(tmp_path, 20, 3, [range(1, 4)] * 2)
     np.testing.assert_allclose(found.aum, margin[:, 1:].mean(1, dtype=np.float64))
     assert found.epochs == 3
 
@@ -55,7 +55,7 @@ def test_suggestion_leaves_out_the_indicator_class_and_indicator_draws(tmp_path)
     )
     is_indicator = np.array([[False, False, True], [False, False, False]])
     write_log(tmp_path, np.zeros((2, 3, 3), np.float32), runner_up, is_indicator)
-    found = areas(tmp_path, 3, indicator_class, 2, range(3))
+    found = areas(tmp_path, 3, indicator_class, [range(3)] * 2)
     assert found.suggested.tolist() == [1, -1, 2]
     np.testing.assert_allclose(found.suggested_share, [3 / 6, 0, 2 / 3])
     assert found.is_indicator.tolist() == is_indicator.tolist()

@@ -65,7 +65,7 @@ def test_margins_read_after_it_are_warned_of_and_the_remedy_is_the_lower_end(tmp
 
 
 def test_closing_epochs_do_not_count_and_keep_their_share_in_the_remedy():
-    recipe = RECIPE | {"epochs": 12, "closing_epochs": 3}
+    recipe = RECIPE | {"epochs": 12, "closing": 0.25}
     assert codes(Horizon(9.0), recipe) == []
     (caution,) = horizon_warnings(Horizon(6.0), recipe, 1000)
     assert "over 9 epochs" in caution.message and "--epochs 8" in caution.message

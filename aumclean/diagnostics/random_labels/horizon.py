@@ -117,7 +117,7 @@ def horizon(
     quick = options.preset == "quick"
     most = QUICK_IMAGES if quick else None
     study = open_study(without_test(options), limit=most, test_limit=most, track=track)
-    recipe = replace(plan.recipe, closing_epochs=0)  # in those of a scan no margin is averaged
+    recipe = replace(plan.recipe, closing=0.0)  # in those of a scan no margin is averaged
     if not options.epochs:
         recipe = replace(recipe, epochs=LONGER * recipe.epochs)
     first = min(plan.settings.first_epoch, recipe.epochs - 1)

@@ -86,12 +86,10 @@ def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> lis
     """The `top` most suspect of the flagged samples."""
     rows = flagged(verdict).slice(0, top).to_pylist()
     ids = np.array([row["sample_id"] for row in rows], np.int64)
-    record = verdict.run.read()
-    epochs = range(record["recipe"]["epochs"])
     per_draw = []
     for about in verdict.summary["thresholds"]:
         draw, threshold = about["draw"], about["threshold"]
-        paths, height = charts.curves(read_curves(verdict.run.margins, draw, epochs, ids), threshold)
+        paths, height = charts.curves(read_curves(verdict.run.margins, draw, range(about["epochs"]), ids), threshold)
         per_draw.append(
             [
                 None
