@@ -125,7 +125,7 @@ def aum_package(dataset: Dataset, recipe: Recipe, seed: int) -> dict[str, Found]
     """
     from aum import AUMCalculator
 
-    recipe, n, runs = replace(recipe, closing_epochs=0), len(dataset), 2
+    recipe, n, runs = replace(recipe, closing=0.0), len(dataset), 2
     indicators = draw_indicators(n, len(dataset.class_names), runs, seed=seed, rule="asapp")
     area, vote = np.full((runs, n), np.nan), np.ones((runs, n), bool)
     for run, chosen in enumerate(indicators):
@@ -157,7 +157,7 @@ def cleanlab(dataset: Dataset, recipe: Recipe, draws: int, seed: int) -> dict[st
     from cleanlab.rank import get_label_quality_scores
 
     epochs = draws * recipe.epochs // (FOLDS - 1) + 1
-    recipe = replace(recipe, epochs=epochs, closing_epochs=epochs - recipe.warmup_epochs)
+    recipe = replace(recipe, epochs=epochs, closing=1 - recipe.warmup_epochs / epochs)
     logits = np.empty((len(dataset), len(dataset.class_names)), np.float32)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(dataset.labels, dataset.labels)
     for fold, (seen, held) in enumerate(folds):
