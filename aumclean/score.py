@@ -24,7 +24,7 @@ from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.calibration import Calibration, calibrate
 from aumclean.verdict.combine import label_score
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
-from aumclean.verdict.noise import wrong_share
+from aumclean.verdict.noise import random_share
 
 SCHEMA_VERSION = 1
 
@@ -82,7 +82,7 @@ def score(
     is_new = np.array([key not in known for key in keys], bool)
     new = _decode(samples.take(np.flatnonzero(is_new)), networks[0].image_size)
 
-    seed, noise_rate = record["config"]["seed"], wrong_share([network.held_out for network in networks])
+    seed, noise_rate = record["config"]["seed"], random_share([network.held_out for network in networks])
     calibrations = [
         calibrate(network.held_out, noise_rate, np.random.default_rng([seed, draw]))
         for draw, network in enumerate(networks)

@@ -34,7 +34,7 @@ def expected_errors(outcomes: Sequence[str | None], position: int) -> dict[str, 
     if not ahead or len(nearest) < ENOUGH:
         return about
     wrong = sum(outcomes[at] in WRONG for at in nearest)
-    low, high = wilson(wrong, len(nearest))
+    low, high = map(float, wilson(wrong, len(nearest)))
     share = wrong / len(nearest)
     return {**about, **{name: round(p * len(ahead)) for name, p in (("expected", share), ("low", low), ("high", high))}}
 
@@ -61,7 +61,7 @@ def spot_check_result(
         said = [outcome for outcome, is_flagged in zip(outcomes, flagged, strict=True) if is_flagged == which]
         wrong = sum(outcome in WRONG for outcome in said)
         decided = wrong + sum(outcome in RIGHT for outcome in said)
-        low, high = wilson(wrong, decided)
+        low, high = map(float, wilson(wrong, decided))
         return {
             "wrong": wrong,
             "decided": decided,

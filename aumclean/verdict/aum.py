@@ -14,7 +14,8 @@ class Areas:
     """What the margin log says of every sample.
 
     Attributes:
-        aum: float64 [draws, n], mean margin over the recorded epochs.
+        aum: float64 [draws, n], mean margin over the epochs before the closing ones.
+        closing: float32 [draws, n], mean margin over the closing epochs; AUM where there are none.
         is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
         suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
         suggested_share: float64 [n], in how many of the epochs that judge the sample it was, 0..1.
@@ -23,6 +24,7 @@ class Areas:
     """
 
     aum: np.ndarray
+    closing: np.ndarray
     is_indicator: np.ndarray
     suggested: np.ndarray
     suggested_share: np.ndarray
@@ -30,7 +32,7 @@ class Areas:
     memorised: list[float]
 
 
-def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range]) -> Areas:
+def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range], stops: Sequence[int]) -> Areas:
     """Read the log block by block: memory grows with n, not with n times the epochs.
 
     AUM: Pleiss et al. 2020, equation 2. Epochs in which the runner-up was the indicator class count in the
@@ -40,26 +42,31 @@ def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range]) -> Area
         folder: the run's `margins` folder.
         n: number of samples.
         n_classes: number of classes without the indicator class.
-        epochs: of every draw, which epochs to average.
+        epochs: of every draw, which epochs to average into AUM.
+        stops: of every draw, where the closing epochs that come after these end.
     """
     draws, memorised = len(epochs), np.zeros(len(epochs))
-    aum = np.empty((draws, n))
+    aum, closing = np.empty((draws, n)), np.empty((draws, n), np.float32)
     is_indicator = np.empty((draws, n), bool)
     suggested = np.empty(n, np.int32)
     share = np.empty(n)
     for block in _blocks(n):
         votes = []
         for draw in range(draws):
-            margin, runner_up, indicator = read_block(folder, draw, epochs[draw], block.start, block.stop)
-            memorised[draw] += (margin[-1, indicator] > 0).sum()
-            aum[draw, block] = margin.mean(0, dtype=np.float64)
+            before = len(epochs[draw])
+            all_epochs = range(epochs[draw].start, stops[draw])
+            margin, runner_up, indicator = read_block(folder, draw, all_epochs, block.start, block.stop)
+            memorised[draw] += (margin[before - 1, indicator] > 0).sum()
+            aum[draw, block] = margin[:before].mean(0, dtype=np.float64)
+            closing[draw, block] = margin[before:].mean(0) if len(margin) > before else aum[draw, block]
             is_indicator[draw, block] = indicator
+            runner_up = runner_up[:before]
             votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))
         suggested[block], count = most_frequent(np.concatenate(votes))
         judged_epochs = np.array([len(some) for some in epochs]) @ ~is_indicator[:, block]
         share[block] = count / np.maximum(judged_epochs, 1)
     memorised /= np.maximum(is_indicator.sum(1), 1)
-    return Areas(aum, is_indicator, suggested, share, min(map(len, epochs)), memorised.tolist())
+    return Areas(aum, closing, is_indicator, suggested, share, min(map(len, epochs)), memorised.tolist())
 
 
 def _blocks(n: int) -> Iterator[slice]:

@@ -6,38 +6,58 @@ import numpy as np
 
 from aumclean.verdict.combine import Combined, repeat_deviation
 from aumclean.verdict.held_out import HeldOut
-from aumclean.verdict.noise import Estimate, below, resampled_means
+from aumclean.verdict.noise import Estimate, below, random_share, resampled_means
 
 CUTS = 300  # candidates of each kind
 
 
 def combine_final(
-    final: np.ndarray, is_indicator: np.ndarray, judged: np.ndarray, held: Sequence[HeldOut], rate: float
+    final: np.ndarray,
+    closing: np.ndarray,
+    is_indicator: np.ndarray,
+    judged: np.ndarray,
+    held: Sequence[HeldOut],
+    rate: float,
 ) -> Combined:
-    """Rank by final margins, and flag as many samples as labels are estimated to be wrong, or more where more are low.
+    """Rank by final and closing margins, and flag as many samples as labels are estimated to be wrong, or more.
 
-    A sample's margins under the draws' networks are averaged in units of the deviation of each draw's. That includes
-    the draw in which it is an indicator sample: its network was not taught the label, and judges it all the same.
+    A sample's margins are averaged in units of the deviation of each draw's. Its final margins include that of the draw
+    in which it is an indicator sample: its network was not taught the label, and judges it all the same. The
+    closing epochs saw each image in several versions and before all of it was memorised; the final network knows the
+    classes best. Together they rank better than either (docs/benchmarks.md).
 
-    Two cuts are known, and the higher one is taken, since both tend to be low. The number of wrong labels is known up
-    to the chance of which samples are indicator samples. The held-out margin with the best F1 does not depend on it
-    where right and wrong labels lie apart, but labels that were taught lie higher than held-out ones.
+    Two numbers of suspects are known, and the greater one is taken, since both tend to be low. The number of wrong
+    labels is known up to the chance of which samples are indicator samples. How many final margins lie below the
+    held-out one with the best F1 does not depend on it where right and wrong labels lie apart, but labels that were
+    taught lie higher than held-out ones.
 
     Args:
         final: float32 [draws, n], see `aumclean.margins.final`.
-        is_indicator: bool [draws, n]; these do not count towards mean and deviation.
+        closing: float32 [draws, n], mean margin over the closing epochs, see `aumclean.verdict.aum`.
+        is_indicator: bool [draws, n]; these do not count towards mean and deviation, nor with their closing margins.
         judged: bool [n]; the others are never flagged.
         held: held-out margins of every draw.
         rate: share of the labels that is wrong, 0..1.
     """
-    taught = [margin[~indicator].astype(np.float64) for margin, indicator in zip(final, is_indicator, strict=True)]
-    mean, scale = np.array([(margin.mean(), margin.std() or 1.0) for margin in taught]).T[..., None]
-    distances = (final - mean) / scale
-    score = distances.mean(0)
-    by_margin = np.array([[best_f1_cut(draw, rate)] for draw in held])
-    cut = max(_cut_of_count(score[judged], rate), float(((by_margin - mean) / scale).mean()))
-    everywhere = np.ones_like(is_indicator)
-    return Combined((score <= cut) & judged, score - cut, repeat_deviation(distances, everywhere))
+    judges = ~is_indicator
+    mean, scale = _mean_and_deviation(final, judges)
+    final_distance = (final - mean) / scale
+    by_margin = (np.array([[best_f1_cut(draw, rate)] for draw in held]) - mean) / scale
+    share = max(rate, float((final_distance.mean(0) <= by_margin.mean())[judged].mean())) if judged.any() else rate
+
+    mean, scale = _mean_and_deviation(closing, judges)
+    closing_distance = (closing - mean) / scale
+    by_draws = np.where(judges, closing_distance, 0).sum(0) / np.maximum(judges.sum(0), 1)
+    score = (final_distance.mean(0) + by_draws) / 2
+    cut = _cut_of_count(score[judged], share)
+    spread = repeat_deviation((final_distance + closing_distance) / 2, judges)
+    return Combined((score <= cut) & judged, score - cut, spread)
+
+
+def _mean_and_deviation(margins: np.ndarray, judges: np.ndarray) -> np.ndarray:
+    """Of each draw's margins of samples that it judges: float64 [2, draws, 1]."""
+    taught = [draw[judge].astype(np.float64) for draw, judge in zip(margins, judges, strict=True)]
+    return np.array([(margin.mean(), margin.std() or 1.0) for margin in taught]).T[..., None]
 
 
 def _cut_of_count(score: np.ndarray, share: float) -> float:
@@ -68,9 +88,11 @@ def best_f1_cut(held: HeldOut, rate: float) -> float:
 def at_cut(held: Sequence[HeldOut], flagged: float, rate: Estimate, rng: np.random.Generator) -> dict[str, Estimate]:
     """Estimate how good the flags are when the given share of labels is flagged, most suspect first.
 
-    Below the held-out margin that cuts off that share of given labels lie so many of the wrong ones: the recall. The
-    precision follows from it and the noise rate. A network is surer of labels it was taught, and two know more than
-    one, so both are estimates of what a single draw would do on labels it has not seen.
+    Wrong labels drawn at random: below the held-out margin that cuts off that share of given labels lie so many of the
+    wrong ones that were tried. Those that are easily taken for right, which `random_share` does not count, are found
+    at least as often as by chance and at most as often as random ones; the estimate is the middle. The precision
+    follows from the recall and the noise rate. A network is surer of labels it was taught, and two know more than one,
+    so both are estimates of what a single draw would do on labels it has not seen.
 
     Args:
         held: held-out margins of every draw.
@@ -82,6 +104,12 @@ def at_cut(held: Sequence[HeldOut], flagged: float, rate: Estimate, rng: np.rand
         `recall` and `precision`.
     """
     shares = [resampled_means(below(np.quantile(draw.given, [flagged]), draw.wrong), rng)[:, 0] for draw in held]
-    recall = Estimate.of(np.mean(shares, axis=0))
-    precision = (min(1.0, share * found / flagged) for share, found in zip(rate, recall, strict=True))
+    found = Estimate.of(np.mean(shares, axis=0))
+    random = min(1.0, random_share(held) / rate.estimate) if rate.estimate else 1.0
+    at_least = min(flagged, found.low)
+    middle = (flagged + found.estimate) / 2
+    recall = Estimate(
+        random * found.estimate + (1 - random) * middle, random * found.low + (1 - random) * at_least, found.high
+    )
+    precision = (min(1.0, share * part / flagged) for share, part in zip(rate, recall, strict=True))
     return {"recall": recall, "precision": Estimate(*precision)}

@@ -26,10 +26,14 @@ class HeldOut:
     Attributes:
         given: float32 [m], for the label each sample has.
         wrong: float32 [m, k], for k other labels.
+        predicted: int32 [m], the class each sample is taken for.
+        lead: float32 [m], margin of that class, never negative.
     """
 
     given: np.ndarray
     wrong: np.ndarray
+    predicted: np.ndarray
+    lead: np.ndarray
 
 
 def held_out(logits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> HeldOut:
@@ -45,13 +49,16 @@ def held_out(logits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -
     count = min(n_classes - 1, WRONG_LABELS)
     steps = rng.permuted(np.tile(np.arange(1, n_classes), (m, 1)), axis=1)[:, :count]
     wrong = [margins(logits, (labels + steps[:, k]) % n_classes)[0] for k in range(count)]
-    return HeldOut(given.astype(np.float32), np.stack(wrong, axis=1).astype(np.float32))
+    predicted = logits.argmax(1).astype(np.int32)
+    lead, _ = margins(logits, predicted)
+    return HeldOut(given.astype(np.float32), np.stack(wrong, axis=1).astype(np.float32), predicted, lead)
 
 
 def write_held_out(file: Path, sample_ids: np.ndarray, held: HeldOut) -> None:
     """Write the held-out margins of a draw; `sample_ids` (int [m]) says of which indicator samples they are."""
     wrong = pa.FixedSizeListArray.from_arrays(pa.array(held.wrong.ravel()), held.wrong.shape[1])
-    table = pa.table({"sample_id": pa.array(sample_ids, pa.int32()), "given": pa.array(held.given), "wrong": wrong})
+    columns = {name: pa.array(getattr(held, name)) for name in ("given", "predicted", "lead")}
+    table = pa.table({"sample_id": pa.array(sample_ids, pa.int32()), **columns, "wrong": wrong})
     with atomic.replacing(file) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -65,6 +72,7 @@ def read_held_out(file: Path) -> HeldOut:
     try:
         table = pq.read_table(file).combine_chunks()
         wrong = table["wrong"].combine_chunks().flatten().to_numpy()
-        return HeldOut(table["given"].to_numpy(), wrong.reshape(len(table), -1))
+        given, predicted, lead = (table[name].to_numpy() for name in ("given", "predicted", "lead"))
+        return HeldOut(given, wrong.reshape(len(table), -1), predicted, lead)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())}); scan anew") from None

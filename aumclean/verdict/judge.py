@@ -132,7 +132,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
     epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
-    area = areas(run.margins, len(labels), len(class_names), epochs)
+    area = areas(run.margins, len(labels), len(class_names), epochs, record["epochs_done"])
     thresholds = np.array(
         [
             indicator_threshold(aum[indicator], settings.percentile, settings.rule)
@@ -145,7 +145,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     if settings.threshold == "estimate":
         judged = large_enough
         final = np.stack([read_final(run.final_margins(draw), len(labels)) for draw in range(record["draws"])])
-        combined = combine_final(final, area.is_indicator, judged, held, rate.estimate)
+        combined = combine_final(final, area.closing, area.is_indicator, judged, held, rate.estimate)
     else:
         judged = large_enough & ~area.is_indicator.all(0)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)

@@ -86,7 +86,8 @@ def make_run(folder: Path, count: int, suspects: int, side: int) -> Run:
             write_epoch(run.margins, draw, epoch, recorded, {})
         run.held_out(draw).parent.mkdir(exist_ok=True)
         given = rng.normal(np.where(wrong[indicator], -4, 4), 0.8)
-        held = HeldOut(given.astype(np.float32), rng.normal(-4, 0.8, (size, CLASSES - 1)).astype(np.float32))
+        wrong_margins = rng.normal(-4, 0.8, (size, CLASSES - 1)).astype(np.float32)
+        held = HeldOut(given.astype(np.float32), wrong_margins, labels[indicator], np.abs(given).astype(np.float32))
         write_held_out(run.held_out(draw), np.flatnonzero(indicator), held)
     root = str((folder / "images").absolute())
     run.write(

@@ -119,8 +119,9 @@ def write_network(
     given = rng.normal(np.where(is_wrong, -4, 3), 2).astype(np.float32)
     wrong = rng.normal(-4, 2, (len(indicators), 20)).astype(np.float32)
     kept = slice(MOST_HELD_OUT)
+    held = HeldOut(given[kept], wrong[kept], np.zeros(len(given[kept]), np.int32), np.abs(given[kept]))
     run.held_out(draw).parent.mkdir(exist_ok=True)
-    write_held_out(run.held_out(draw), indicators[kept], HeldOut(given[kept], wrong[kept]))
+    write_held_out(run.held_out(draw), indicators[kept], held)
     write_final(run.final_margins(draw), level, np.zeros(len(level), np.int32))
 
 

@@ -3,7 +3,8 @@ import pytest
 
 from aumclean.verdict.calibration import best_cut, calibrate
 from aumclean.verdict.held_out import HeldOut, held_out
-from aumclean.verdict.noise import wrong_share
+from aumclean.verdict.noise import random_share
+from tests.verdict.conftest import between_two
 
 
 def test_margins_for_given_and_wrong_labels_agree_with_a_loop():
@@ -15,6 +16,8 @@ def test_margins_for_given_and_wrong_labels_agree_with_a_loop():
         margin = {y: logits[sample, y] - max(np.delete(logits[sample], y)) for y in range(5)}
         assert held.given[sample] == pytest.approx(margin.pop(label))
         assert sorted(held.wrong[sample]) == pytest.approx(sorted(margin.values()))
+        assert held.predicted[sample] == logits[sample].argmax()
+        assert held.lead[sample] == pytest.approx(np.ptp(np.sort(logits[sample])[-2:]))
 
 
 def test_of_many_classes_twenty_other_labels_are_tried_each_once():
@@ -35,17 +38,17 @@ def test_the_threshold_is_where_false_alarms_begin_to_cost_more_than_is_found():
     assert found == pytest.approx(0.5 - np.log(1.5) / 3, abs=0.1)  # where one density is 1.5 times the other
 
 
-def noisy(rate, n=20_000, seed=3):
+def noisy(rate, n=20_000, seed=3) -> HeldOut:
     """Held-out margins where `rate` of the given labels are wrong."""
     rng = np.random.default_rng(seed)
     is_wrong = rng.random(n) < rate
     given = np.where(is_wrong, rng.normal(-1, 1, n), rng.normal(2, 1, n))
-    return HeldOut(given, rng.normal(-1, 1, (n, 3)))
+    return between_two(given, rng.normal(-1, 1, (n, 3)))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.4])
 def test_the_share_of_wrong_labels_is_found(rate):
-    assert wrong_share([noisy(rate, seed=seed) for seed in (1, 2)]) == pytest.approx(rate, abs=0.02)
+    assert random_share([noisy(rate, seed=seed) for seed in (1, 2)]) == pytest.approx(rate, abs=0.02)
 
 
 def test_the_threshold_does_not_depend_on_how_many_given_labels_are_wrong():
@@ -69,6 +72,6 @@ def test_the_stated_rates_are_those_of_new_images(rate):
 
 
 def test_equal_margins_do_not_break_it():
-    found = calibrate(HeldOut(np.zeros(5), np.zeros((5, 2))), 0.0, np.random.default_rng(0))
+    found = calibrate(between_two(np.zeros(5), np.zeros((5, 2))), 0.0, np.random.default_rng(0))
     assert found.scale == 1.0
     assert np.isfinite(found.threshold)

@@ -2,25 +2,28 @@ import numpy as np
 import pytest
 
 from aumclean.verdict.cut import at_cut, best_f1_cut, combine_final
-from aumclean.verdict.held_out import HeldOut
-from aumclean.verdict.noise import Estimate
+from aumclean.verdict.noise import Estimate, random_share
+from tests.verdict.conftest import between_two
 
-APART = [HeldOut(np.full(4, 100.0), np.full((4, 2), -100.0))] * 2
+APART = [between_two(np.full(4, 100.0), np.full((4, 2), -100.0))] * 2
 """Held-out margins that put the cut of the best F1 far below the samples of a test, so that their number decides."""
 
 
-def test_the_lowest_mean_final_margins_are_flagged_as_many_as_asked():
+def test_the_lowest_means_of_final_and_closing_margins_are_flagged_as_many_as_asked():
     rng = np.random.default_rng(0)
-    final, is_indicator = rng.normal(size=(2, 40)).astype(np.float32) * [[1], [5]], rng.random((2, 40)) < 0.2
+    final, closing = rng.normal(size=(2, 2, 40)).astype(np.float32) * [[1], [5]]
+    is_indicator = np.stack([np.arange(40) < 8, (np.arange(40) >= 8) & (np.arange(40) < 16)])
     judged = rng.random(40) < 0.9
-    found = combine_final(final, is_indicator, judged, APART, 0.25)
+    found = combine_final(final, closing, is_indicator, judged, APART, 0.25)
     plain = []
     for sample in range(40):
-        total = 0.0
+        parts = {"final": [], "closing": []}
         for draw in range(2):
-            taught = [final[draw, other] for other in range(40) if not is_indicator[draw, other]]
-            total += (final[draw, sample] - np.mean(taught)) / np.std(taught)
-        plain.append(total / 2)
+            for name, margins in (("final", final), ("closing", closing)):
+                taught = [margins[draw, other] for other in range(40) if not is_indicator[draw, other]]
+                if name == "final" or not is_indicator[draw, sample]:
+                    parts[name].append((margins[draw, sample] - np.mean(taught)) / np.std(taught))
+        plain.append((np.mean(parts["final"]) + np.mean(parts["closing"])) / 2)
     ranked = sorted(np.flatnonzero(judged), key=lambda sample: plain[sample])
     count = round(0.25 * judged.sum())
     assert set(np.flatnonzero(found.flagged)) == set(ranked[:count])
@@ -30,14 +33,15 @@ def test_the_lowest_mean_final_margins_are_flagged_as_many_as_asked():
 
 @pytest.mark.parametrize(("share", "flagged"), [(0.0, 0), (1.0, 6)])
 def test_none_and_all_can_be_flagged(share, flagged):
-    found = combine_final(np.arange(12.0).reshape(2, 6), np.zeros((2, 6), bool), np.ones(6, bool), APART, share)
+    margins = np.arange(12.0).reshape(2, 6)
+    found = combine_final(margins, margins, np.zeros((2, 6), bool), np.ones(6, bool), APART, share)
     assert found.flagged.sum() == flagged
     assert np.isfinite(found.distance).all()
 
 
 def test_the_cut_of_the_best_f1_is_that_of_a_search():
     rng = np.random.default_rng(1)
-    held = HeldOut(rng.normal(1, 1, 400), rng.normal(-1, 1, (400, 3)))
+    held = between_two(rng.normal(1, 1, 400), rng.normal(-1, 1, (400, 3)))
 
     def f1(cut, rate=0.3):
         found, flagged = rate * (held.wrong <= cut).mean(), (held.given <= cut).mean()
@@ -51,8 +55,8 @@ def test_between_right_and_wrong_labels_that_lie_apart_the_number_does_not_matte
     rng = np.random.default_rng(2)
     is_wrong = rng.random(1000) < 0.12
     final = np.where(is_wrong, -5, 5) + rng.normal(size=(2, 1000))
-    held = [HeldOut(margin[:100], rng.normal(-5, 1, (100, 3))) for margin in final]
-    found = combine_final(final, np.zeros((2, 1000), bool), np.ones(1000, bool), held, 0.08)
+    held = [between_two(margin[:100], rng.normal(-5, 1, (100, 3))) for margin in final]
+    found = combine_final(final, final, np.zeros((2, 1000), bool), np.ones(1000, bool), held, 0.08)
     np.testing.assert_array_equal(found.flagged, is_wrong)
 
 
@@ -60,7 +64,7 @@ def test_precision_and_recall_of_a_cut_agree_with_the_truth():
     rng = np.random.default_rng(3)
     is_wrong = rng.random(20_000) < 0.3
     given = np.where(is_wrong, rng.normal(0.5, 1, 20_000), rng.normal(3, 1, 20_000))
-    held = HeldOut(given, rng.normal(0.5, 1, (20_000, 4)))
+    held = between_two(given, rng.normal(0.5, 1, (20_000, 4)))
     share = 0.25
     flagged = held.given <= np.quantile(held.given, share)
     rate = Estimate(is_wrong.mean(), 0.28, 0.32)
@@ -70,3 +74,15 @@ def test_precision_and_recall_of_a_cut_agree_with_the_truth():
     for one in found.values():
         assert one.low < one.estimate < one.high
     assert found["precision"].high / found["precision"].low > 0.32 / 0.28
+
+
+def test_wrong_labels_that_are_taken_for_right_are_not_said_to_be_found():
+    rng = np.random.default_rng(4)
+    is_wrong = rng.random(20_000) < 0.3
+    given = np.where(is_wrong, rng.normal(1, 1, 20_000), rng.normal(1.5, 1, 20_000))  # as a plausible mistake
+    held = between_two(given, rng.normal(-3, 1, (20_000, 4)))
+    found = at_cut([held], 0.3, Estimate(0.3, 0.28, 0.32), np.random.default_rng(0))
+    flagged = held.given <= np.quantile(held.given, 0.3)
+    assert random_share([held]) < 0.01
+    assert found["recall"].low < (flagged & is_wrong).sum() / is_wrong.sum() < found["recall"].estimate < 0.7
+    assert found["precision"].low < is_wrong[flagged].mean() < found["precision"].high

@@ -1,42 +1,86 @@
 import numpy as np
 import pytest
 
-from aumclean.verdict.held_out import HeldOut
-from aumclean.verdict.noise import noise_rate, per_class, per_pair, wilson, wrong_share
+from aumclean.verdict.held_out import HeldOut, held_out
+from aumclean.verdict.noise import contradicted_rate, noise_rate, per_class, per_pair, random_share, wilson
+from tests.verdict.conftest import between_two
 
 NAMES = ("a", "b", "c")
 
 
-def held_out(rate, *, n=3000, wrong_at=-3.0, given_wrong_at=-3.0, seed=3):
+def apart(rate, *, n=3000, wrong_at=-3.0, given_wrong_at=-3.0, seed=3) -> tuple[HeldOut, np.ndarray]:
     """Margins of one draw's indicator samples, of whose labels `rate` are wrong."""
     rng = np.random.default_rng(seed)
     is_wrong = rng.random(n) < rate
     given = np.where(is_wrong, rng.normal(given_wrong_at, 1, n), rng.normal(3, 1, n))
-    return HeldOut(given, rng.normal(wrong_at, 1, (n, 4))), is_wrong
+    return between_two(given, rng.normal(wrong_at, 1, (n, 4))), is_wrong
+
+
+def doubtful(noisy, *, n=4000, skill=2.5, seed=0) -> HeldOut:
+    """A network that is often wrong (six of ten right), on samples of five classes whose labels `noisy` changes."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, 5, n)
+    logits = rng.normal(size=(n, 5))
+    logits[np.arange(n), true] += skill * rng.random(n)
+    return held_out(logits.astype(np.float32), noisy(true, rng), rng)
+
+
+def at_random(share):
+    return lambda true, rng: np.where(rng.random(len(true)) < share, (true + rng.integers(1, 5, len(true))) % 5, true)
+
+
+def the_same_mistake(share):
+    return lambda true, rng: np.where(rng.random(len(true)) < share, (true + 1) % 5, true)
+
+
+def in_one_class(share):
+    return lambda true, rng: np.where((true == 2) & (rng.random(len(true)) < share), 3, true)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.4])
 def test_rate_is_estimated_within_its_interval(rate):
-    draws = [held_out(rate, seed=seed)[0] for seed in (3, 4)]
+    draws = [apart(rate, seed=seed)[0] for seed in (3, 4)]
     found = noise_rate(draws, np.random.default_rng(0))
     assert found.low <= found.estimate <= found.high
     assert found.low - 0.01 <= rate <= found.high + 0.01
     assert found.high - found.low < 0.06
-    assert found.estimate == pytest.approx(wrong_share(draws))
+    assert random_share(draws) == pytest.approx(rate, abs=0.02)
 
 
-def test_rate_is_not_overestimated_when_wrong_labels_look_worse_than_tried_ones():
-    held, is_wrong = held_out(0.1, given_wrong_at=-6)
-    assert noise_rate([held], np.random.default_rng(0)).estimate == pytest.approx(is_wrong.mean(), abs=0.015)
+@pytest.mark.parametrize(
+    ("noisy", "rate"),
+    [(at_random(0), 0), (at_random(0.2), 0.2), (at_random(0.4), 0.4), (the_same_mistake(0.2), 0.2),
+     (the_same_mistake(0.4), 0.4), (in_one_class(0.4), 0.08)],
+)  # fmt: skip
+def test_rate_is_found_by_a_network_that_is_often_wrong(noisy, rate):
+    found = noise_rate([doubtful(noisy, seed=seed) for seed in (1, 2)], np.random.default_rng(0))
+    assert found.estimate == pytest.approx(rate, abs=0.08)
+    assert found.low - 0.03 <= rate <= found.high + 0.02
+
+
+def test_rate_counts_the_surest_of_every_predicted_class():
+    # class 0: one of ten labels wrong, all of them sure; class 1: of twenty the surer half right, the others wrong
+    given = np.array([-9.0] + [9.0] * 9 + [1.0] * 10 + [-0.1] * 10)
+    held = HeldOut(given, np.full((30, 1), -9.0), np.array([0] * 10 + [1] * 20), np.abs(given))
+    found = contradicted_rate([held], np.random.default_rng(0))
+    assert found.estimate == pytest.approx(1 / 15)
+
+
+def test_random_share_is_not_overestimated_when_wrong_labels_look_worse_than_tried_ones():
+    held, is_wrong = apart(0.1, given_wrong_at=-6)
+    assert random_share([held]) == pytest.approx(is_wrong.mean(), abs=0.015)
 
 
 def test_few_samples_do_not_bias_the_estimate():
-    found = [wrong_share([held_out(0.12, n=160, seed=seed)[0] for seed in (2 * s, 2 * s + 1)]) for s in range(60)]
-    assert np.mean(found) == pytest.approx(0.12, abs=0.02)
+    draws = [[apart(0.12, n=160, seed=seed)[0] for seed in (2 * s, 2 * s + 1)] for s in range(60)]
+    random = [random_share(held) for held in draws]
+    assert np.mean(random) == pytest.approx(0.12, abs=0.02)
+    rates = [noise_rate(held, np.random.default_rng(0)).estimate for held in draws[:20]]
+    assert np.mean(rates) == pytest.approx(np.mean(random[:20]), abs=0.015)
 
 
 def test_the_interval_is_as_wide_as_samples_differ():
-    few, many = (noise_rate([held_out(0.3, n=n)[0]], np.random.default_rng(0)) for n in (200, 5000))
+    few, many = (noise_rate([apart(0.3, n=n)[0]], np.random.default_rng(0)) for n in (200, 5000))
     assert few.high - few.low > 3 * (many.high - many.low)
 
 
