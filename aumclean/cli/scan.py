@@ -202,10 +202,13 @@ def _resume(path: Path, frequency: bool) -> None:
     give(finished.run.path)
 
 
-def expected(summary: dict[str, Any]) -> str:
-    """How good the flags should be."""
-    precision, recall = (summary["flags"][name]["estimate"] for name in ("precision", "recall"))
-    return f"{precision:.0%} of the flagged are wrong, {recall:.0%} of the wrong are flagged, if errors are random"
+def expected(flags: dict[str, dict[str, float]]) -> list[tuple[str, str]]:
+    """How good the flags should be, nothing when there are none."""
+    of = {"precision": "of the flagged labels should be wrong", "recall": "of the wrong labels should be flagged"}
+    return [
+        (name, f"{one['estimate']:.0%} ({one['low']:.0%} to {one['high']:.0%}) {of[name]}")
+        for name, one in sorted(flags.items())
+    ]
 
 
 def show_summary(finished: "Scan") -> None:
@@ -224,7 +227,7 @@ def show_summary(finished: "Scan") -> None:
         ("memorised", f"{memorised:.1%} of the indicator samples when the rate began to fall"),
         ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
         ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
-        *([("expected", expected(summary))] if summary["flags"] else []),
+        *expected(summary["flags"]),
     ]
     if summary["unreadable"]:
         facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))

@@ -150,9 +150,9 @@ def cleaned_table(table: pa.Table, cleaning: Cleaning, label_column: str) -> tup
     """
     changes = cleaning.changes
     is_removed = pc.equal(changes["action"], "remove").to_numpy()
-    originals = np.full(len(changes), None, object)
-    originals[is_removed] = list(_as_json(table, cleaning._ids("remove")))
-    changes = changes.set_column(changes.column_names.index("original"), "original", pa.array(originals, pa.string()))
+    rows = _as_json(table, cleaning._ids("remove"))
+    originals = pa.array((next(rows) if removed else None for removed in is_removed), pa.string(), size=len(changes))
+    changes = changes.set_column(changes.column_names.index("original"), "original", originals)
     table = _with_labels(table, cleaning.new_labels, label_column)
     if cleaning.weighs:
         table, changes = _with_weights(table, cleaning, changes)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aumclean.errors import AumcleanError, DataError, did_you_mean
@@ -306,7 +307,7 @@ def _listed(names: Iterable[str | None], between: str = ", ") -> str | None:
 def filled_by_hand(run: Run) -> int:
     """How many decisions stand in the run's report.csv and nowhere else: a person wrote them there."""
     file = run.report("csv")
-    if not file.is_file():
+    if not file.is_file() or _is_blank(file):
         return 0
     try:
         rows = _rows(read(file))
@@ -317,6 +318,19 @@ def filled_by_hand(run: Run) -> int:
     table = pq.read_table(run.report("parquet"), columns=["content_hash", "sample_id", *FOR_THE_ANNOTATOR])
     ours = {_key(row) for row in table.filter(pc.is_valid(table["decision"])).to_pylist()}
     return sum(_key(row) not in ours for row in rows)
+
+
+def _is_blank(file: Path) -> bool:
+    """Whether a report.csv is as we write it, the annotator's columns empty; in pieces, as it may be huge."""
+    wanted = pyarrow.csv.ConvertOptions(
+        include_columns=FOR_THE_ANNOTATOR, column_types=dict.fromkeys(FOR_THE_ANNOTATOR, pa.string())
+    )
+    quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    try:
+        with pyarrow.csv.open_csv(file, convert_options=wanted, parse_options=quoted) as pieces:
+            return all(pc.all(pc.equal(column, "")).as_py() for piece in pieces for column in piece.columns)
+    except pa.ArrowException:
+        return False
 
 
 def _key(row: Row) -> tuple[Any, ...]:

@@ -18,11 +18,13 @@ STREAMED_ROWS = 1024
 def removed(verdict: Verdict, kept: np.ndarray) -> pa.Table:
     """The flagged samples that are not among `kept` (ids), most suspect first, each with the reason in words."""
     report = verdict.report
-    stays = pc.is_in(report["sample_id"], value_set=pa.array(kept, pa.int32()))
-    flagged = report.filter(pc.and_not(pc.fill_null(report["flagged"], False), stays))
-    reasons = [reason(row) for row in flagged.select(["label_score", "aum", "threshold"]).to_pylist()]
-    chosen = flagged.select(["sample_id", "path", "label", "suggested_label", "label_score"])
-    return chosen.append_column("reason", pa.array(reasons, pa.string()))
+    goes = np.ones(len(report), bool)
+    goes[kept] = False
+    shown = ["sample_id", "path", "label", "suggested_label", "label_score"]
+    wanted = pc.and_(pc.fill_null(report["flagged"], False), pa.array(goes[report["sample_id"].to_numpy()]))
+    flagged = report.select([*shown, "aum", "threshold"]).filter(wanted)
+    reasons = (reason(row) for batch in flagged.to_batches(max_chunksize=STREAMED_ROWS) for row in batch.to_pylist())
+    return flagged.select(shown).append_column("reason", pa.array(reasons, pa.string(), size=len(flagged)))
 
 
 @dataclass(frozen=True)

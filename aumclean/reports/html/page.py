@@ -220,16 +220,16 @@ def trust(verdict: Verdict) -> list[str]:
         ]
     if flags := summary["flags"]:
         said.append(
-            f"If wrong labels were drawn at random, {flags['precision']['estimate']:.0%} of the suspects would be "
-            f"mislabeled, and {flags['recall']['estimate']:.0%} of all mislabeled images would be among them. Real "
-            "mistakes between classes that look alike are harder, so more of them are missed."
+            f"About {_with_interval(flags['precision'])} of the suspects should be mislabeled, and about "
+            f"{_with_interval(flags['recall'])} of all mislabeled images should be among them. Mistakes between "
+            "classes that look alike are the harder ones, so more of them are missed."
         )
     if summary["flagged"]:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
         "The noise rate is estimated from how the networks judge labels that they were not taught. Its interval holds "
-        "the error of sampling only: images that the networks have not learned count as noise too, and a mistake that "
-        "is made again and again is not seen as one."
+        "the error of sampling only: images that the networks have not learned count as noise too, and labels that are "
+        "wrong on doubtful images only are not seen."
     )
     said.append(
         "A suspect is a question, not a proof: rare views and unusual pictures behave like wrong labels. Look before "
@@ -240,6 +240,10 @@ def trust(verdict: Verdict) -> list[str]:
     if summary["unreadable"]:
         said.append(f"{summary['unreadable']:,} files could not be read and are in none of the figures.")
     return said
+
+
+def _with_interval(estimate: dict[str, float]) -> str:
+    return f"{estimate['estimate']:.0%} (95 % interval {estimate['low']:.0%} to {estimate['high']:.0%})"
 
 
 def _agreed(verdict: Verdict) -> float:
