@@ -54,7 +54,7 @@ def fit(
 ) -> None:
     """Train on true labels and on noise in their place, everything else the same, until all is fitted.
 
-    Steps until fitted and test error per corruption: figure 1a. quick: mlp_1x512; paper: small_inception.
+    Steps until fitted and test error per corruption: figure 1a. quick: resnet8-s2d; paper: small_inception.
 
     Example: `aumclean random-labels fit photos/ --holdout 0.2 --corruption true --corruption random`
     """

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from aumclean import __version__
-from aumclean.diagnostics.report import Report
+from aumclean.diagnostics.report import Report, setting
 from aumclean.reports.html.safety import command_line, environment, policy
 
 
@@ -29,6 +29,7 @@ def render(report: Report, drawn: Mapping[str, bytes], record: Mapping[str, Any]
             policy=policy(style),
             style=Markup(style),
             report=report,
+            setting=setting,
             sources={name: _as_source(content) for name, content in drawn.items()},
             record=record,
             command=command_line(record["argv"]),

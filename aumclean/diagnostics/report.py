@@ -112,3 +112,10 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
     return str(value)
+
+
+def setting(value: Any) -> str:
+    """A setting for people: as short as it is exact."""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(setting(each) for each in value) or "-"
+    return f"{value:g}" if isinstance(value, float) else shown(value)

@@ -24,11 +24,16 @@ Preset = Literal["quick", "paper"]
 
 LARGEST_IMAGE = 32  # the papers' size; --image-size asks for another
 CACHE_GIB = 50.0
+LEAST = {"limit": 1, "test_limit": 1, "image_size": 8, "epochs": 1, "batch_size": 2}  # batch norm needs two images
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every diagnostic that trains can be asked; None means: by the preset, or found from data and machine."""
+    """What every diagnostic that trains can be asked; None means: by the preset, or found from data and machine.
+
+    Raises:
+        ConfigError: for a number that is too small.
+    """
 
     data: Path
     test: Path | None = None
@@ -53,6 +58,13 @@ class Options:
     split: str | None = None
     class_folder: ClassFolder | None = None
     cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ConfigError(f"--{name.replace('_', '-')}: {value} is not at least {least}")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ConfigError(f"--learning-rate: {self.learning_rate:g} is not above 0")
 
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
         """A preset's recipe with what was asked for in its place."""

@@ -70,6 +70,23 @@ def test_regularize_trains_each_variant_on_true_and_on_random_labels(aumclean, d
     assert all(row["best_test_error"] <= row["test_error"] for row in found["tables"]["regularize"])
 
 
+def test_each_page_says_what_quick_cannot_show_there(aumclean, data, tmp_path):
+    said = {
+        command: "\n".join(run(aumclean, data, tmp_path / command, command, *SMALL, *options)["said"])
+        for command, *options in (
+            ("sweep", "--probabilities", "0,1", "--arch", "mlp_1x512"),
+            ("regularize", "--only", "none"),
+            ("rademacher", "--draws", "1"),
+        )
+    }
+    assert "ends of epochs, here of 4 steps" in said["sweep"]
+    assert "differences of test error below 22%, which 40 test images leave to chance" in said["regularize"]
+    assert "nor batch normalisation, of which mlp_1x512 has none" in said["regularize"]
+    assert "the complexity on all images" in said["rademacher"]
+    options = ("--preset", "paper", "--draws", "1", "--arch", "mlp_1x512", *SMALL)
+    assert "cannot show" not in "".join(run(aumclean, data, tmp_path / "paper", "rademacher", *options)["said"])
+
+
 def test_expressivity_fits_everything_without_a_test_part(aumclean, data, tmp_path):
     found = run(aumclean, data / "train", tmp_path / "out", "expressivity", "--depths", "1,3", "--device", "cpu")
     assert found["tables"]["expressivity"][0]["weights"] == 2 * 120 + 3 * 12 * 12
@@ -108,6 +125,7 @@ def test_rademacher_has_an_estimate_between_0_and_1(aumclean, data, tmp_path):
         ("regularize", ("--only", "droput"), "--only droput: .*did you mean 'dropout'"),
         ("expressivity", ("--depths", "0"), "--depth: 0 is not between 1 and"),
         ("kernel", ("--kernel", "gaussian", "--memory", "0.001"), "--memory: .* raise --memory or lower --limit"),
+        ("kernel", ("--memory", "-1"), "--memory: -1 is not above 0"),
         ("rademacher", ("--fractions", "0"), "--fractions: 0 is not above 0"),
         ("horizon", ("--share", "0"), "--share: 0 is not between 0 and 1"),
     ],

@@ -54,6 +54,23 @@ def test_test_labels_count_as_the_training_labels_do(bands, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"), [({"holdout": 1.5}, "--holdout"), ({"holdout": 0.5, "test_split": "test"}, "give one")]
 )
-def test_options_that_make_no_sense_are_named(bands, asked, message):
+def test_a_test_part_that_makes_no_sense_is_refused(bands, asked, message):
     with pytest.raises(ConfigError, match=message):
         open_study(replace(options(bands), **asked), limit=None, test_limit=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epochs", 0, "--epochs: 0 is not at least 1"),
+        ("limit", 0, "--limit: 0 is not at least 1"),
+        ("test_limit", -1, "--test-limit: -1 is not at least 1"),
+        ("batch_size", 1, "--batch-size: 1 is not at least 2"),
+        ("image_size", 4, "--image-size: 4 is not at least 8"),
+        ("learning_rate", 0.0, "--learning-rate: 0 is not above 0"),
+        ("learning_rate", float("nan"), "--learning-rate: nan is not above 0"),
+    ],
+)
+def test_numbers_that_are_too_small_are_refused_before_anything_is_read(tmp_path, name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        options(tmp_path / "absent", **{name: value})

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, draw, enlarged, sheet
-from aumclean.diagnostics.report import Report, Table, over_seeds, shown
+from aumclean.diagnostics.report import Report, Table, over_seeds, setting, shown
 from aumclean.diagnostics.store import opened
 from aumclean.diagnostics.write import write
 
@@ -106,3 +106,8 @@ def test_cells_are_short():
     assert [shown(cell) for cell in cells] == [
         "-", "yes", "12,345", "0.123", "0.000", "1.00e-05", "1.23e+05", "2.000", "x", "-",
     ]  # fmt: skip
+
+
+def test_settings_are_short_and_exact():
+    found = [setting(value) for value in (0.0005, 0.95, 5000, True, (0, 1), (), "resnet9", None)]
+    assert found == ["0.0005", "0.95", "5,000", "yes", "0, 1", "-", "resnet9", "-"]

@@ -117,6 +117,8 @@ def plan(
     if (solver == "cholesky" and low_rank) or (solver == "primal" and kernel == "gaussian"):
         suits = "--solver primal or cg" if low_rank else "--solver cholesky or cg"
         raise ConfigError(f"--solver {solver}: does not suit the {kernel} kernel of {train:,} images; say {suits}")
+    if memory is not None and not memory > 0:
+        raise ConfigError(f"--memory: {memory:g} is not above 0")
     available = psutil.virtual_memory().available / 2 if memory is None else memory * GIB
     if solver is None and needs[chosen] > available:
         chosen = "cg"

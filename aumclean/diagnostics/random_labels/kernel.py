@@ -72,11 +72,10 @@ def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters
     rows = [{name: row[name] for name in (*first, *(name for name in row if name not in first))} for row in merged]
     names = list(dict.fromkeys(row["kernel"] for row in rows))
     penalties = ["none", *(f"{ridge:g}" for ridge in dict.fromkeys(row["ridge"] for row in rows) if ridge)]
-    axis = "ridge: " + ", ".join(f"{place} is {penalty}" for place, penalty in enumerate(penalties))
     panels = [
-        Panel(f"{measure.replace('_', ' ')}, {labels} labels", axis, measure.replace("_", " "),
+        Panel(f"{measure.replace('_', ' ')}, {labels} labels", "ridge", measure.replace("_", " "),
               [_line(rows, name, labels, measure) for name in names], None if measure == "norm" else (0, 1),
-              log="y" if measure == "norm" else "")
+              log="y" if measure == "norm" else "", ticks=penalties)
         for measure, labels in (("test_error", "true"), ("norm", "true"), ("norm", "random"))
     ]  # fmt: skip
     figure = Figure(

@@ -14,7 +14,7 @@ import numpy as np
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
-from aumclean.diagnostics.random_labels.settings import QUICK_ARCH, Ground, cannot, open_ground, recipes, without_test
+from aumclean.diagnostics.random_labels.settings import Ground, cannot, open_ground, recipes, without_test
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
@@ -25,6 +25,7 @@ from aumclean.training.recipe import Recipe
 
 SIGNS = ("-1", "+1")
 DRAWS = 3
+CANNOT = "the complexity on all images, which may be smaller: it falls as their number grows (--limit, --fractions)"
 
 
 def rademacher(
@@ -46,7 +47,7 @@ def rademacher(
     if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
         raise ConfigError(f"--fractions: {bad[0]:g} is not above 0 and at most 1")
     ground = open_ground(without_test(options), "rademacher", track=track)
-    networks = recipes(options, ground, (QUICK_ARCH,) if options.preset == "quick" else ("small_inception",))
+    networks = recipes(options, ground, "rademacher")
     asked = question(
         "random-labels rademacher", options, ground.study,
         draws=draws, fractions=list(fractions), recipes=[asdict(recipe) for recipe in networks],
@@ -137,7 +138,7 @@ def _report(options: Options, ground: Ground, rows: list[dict[str, Any]], networ
         kind="random-labels rademacher",
         title=f"Random signs on {ground.study.name}",
         lead=f"{', '.join(each.arch for each in networks)} trained on random signs of {len(ground.train):,} images.",
-        said=[*said, *cannot(options, ground)],
+        said=[*said, *cannot(options, ground, CANNOT)],
         tables=[Table("rademacher", "Empirical Rademacher complexity", rows)],
         figures=[figure],
         settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "seeds": list(options.seeds),

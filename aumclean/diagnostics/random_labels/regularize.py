@@ -10,7 +10,7 @@ from typing import Any
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case
-from aumclean.diagnostics.random_labels.settings import QUICK_ARCH, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.settings import Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
@@ -22,6 +22,7 @@ from aumclean.training.recipe import Recipe
 
 LABELS = (Case("true"), Case("random"))
 QUICK_EPOCHS = 25  # all of them are trained, ten times
+CONFIDENT = 1.96  # standard errors on either side: 95 %
 NOTE = (
     "Errors in evaluation mode, on the images as they are, also where training saw them shifted and mirrored; of "
     "random labels the training error is against those, the test error against true ones. best_epoch is chosen on the "
@@ -78,7 +79,7 @@ def regularize(
     if not 0 < strength.dropout < 1:
         raise ConfigError(f"--dropout: {strength.dropout:g} is not between 0 and 1")
     ground = open_ground(options, "regularize", track=track)
-    (base, *more) = recipes(options, ground, (QUICK_ARCH,) if options.preset == "quick" else ("small_inception",))
+    (base, *more) = recipes(options, ground, "regularize")
     if more:
         raise ConfigError("--arch: regularize takes one network")
     if options.preset == "quick" and options.epochs is None:
@@ -150,7 +151,7 @@ def _report(
         kind="random-labels regularize",
         title=f"Regularisers on true and on random labels of {ground.study.name}",
         lead=f"{base.arch} on {len(ground.train):,} images, each regulariser alone, on true and on random labels.",
-        said=[*_said(summary), *cannot(options, ground)],
+        said=[*_said(summary), *cannot(options, ground, _beyond(ground, base))],
         tables=[
             Table("regularize", "Errors at the end and at the best epoch", summary, NOTE),
             *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOTE)]),
@@ -161,6 +162,15 @@ def _report(
                   "dropout where on": max(r.dropout for r in chosen.values())},
         facts={"chance": ground.chance},
     )  # fmt: skip
+
+
+def _beyond(ground: Ground, base: Recipe) -> str:
+    chance = CONFIDENT * (2 * 0.25 / max(1, len(ground.test))) ** 0.5  # of a difference of two shares near a half
+    return (
+        f"differences of test error below {chance:.0%}, which {len(ground.test):,} test images leave to chance, nor "
+        f"whether random labels that {base.epochs} epochs do not fit would be fitted in more"
+        + ("" if has_batch_norm(base.arch, ground) else f", nor batch normalisation, of which {base.arch} has none")
+    )
 
 
 def _row(each: Fitted) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from aumclean.diagnostics.random_labels.fitting import (
     steps_to_loss,
     trailing_mean,
 )
-from aumclean.diagnostics.random_labels.settings import Ground, base_recipe, centre
+from aumclean.diagnostics.random_labels.settings import Ground, base_recipe, centre, recipes
 from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options
 from aumclean.diagnostics.trainings import Training
 from aumclean.errors import RunError
 from aumclean.training.recipe import Recipe
@@ -22,7 +24,7 @@ from aumclean.training.recipe import Recipe
 RECIPE = Recipe("mlp_1x512", 40, 0.02, 32, 0.0, crop=False, flip=False, pixels="image")
 
 
-TRUE = Case("true")
+TRUE, DATA = Case("true"), Path("data")
 
 
 def fit(path, study, case=TRUE, seed=0, **options):
@@ -100,6 +102,16 @@ def test_every_step_has_a_loss_and_an_accuracy(study, tmp_path):
 def test_the_middle_is_cut_out(study):
     cropped = centre(study.train, 10)
     np.testing.assert_array_equal(cropped.images, study.train.images[:, 3:13, 3:13])
+
+
+def test_quick_fits_with_convolutions_at_a_rate_that_learns_before_it_memorises(study):
+    ground = Ground(study, study.train, study.test)
+    (recipe,) = recipes(Options(DATA), ground, "fit")
+    assert (recipe.arch, recipe.learning_rate, recipe.batch_size) == ("resnet8-s2d", 0.2, 64)
+    asked = recipes(Options(DATA, arch="mlp_1x512,small_inception"), ground, "fit")
+    assert [(each.arch, each.learning_rate) for each in asked] == [("mlp_1x512", 0.01), ("small_inception", 0.1)]
+    networks = [each.arch for each in recipes(Options(DATA, preset="paper"), ground, "sweep")]
+    assert networks == ["small_inception", "small_alexnet", "mlp_1x512"]
 
 
 def test_the_papers_recipe_is_as_published():

@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from aumclean.diagnostics.random_labels.horizon import crossing, interval, plant
+from aumclean.diagnostics.random_labels.horizon import crossing, interval, longest_scan, plant
+from aumclean.training.recipe import Recipe
 from tests.diagnostics.conftest import write_bands
 
 
@@ -19,6 +21,13 @@ def test_the_interval_is_students_and_silent_where_a_draw_is_censored():
     assert (mean, low, high) == (5.0, pytest.approx(5 - 4.302653 / 3**0.5), pytest.approx(5 + 4.302653 / 3**0.5))
     assert interval([4.0]) == (4.0, None, None)
     assert interval([4.0, None]) == (None, None, None)
+
+
+def test_the_longest_scan_ends_its_margins_before_the_horizon():
+    recipe = Recipe("resnet8", 12, 0.05, 64, 0.0, closing=0.25)
+    assert longest_scan(recipe, 9.8) == 12  # 9 epochs, then 3 closing ones
+    assert longest_scan(replace(recipe, closing=0.0), 9.8) == 9
+    assert longest_scan(recipe, 0.3) == 1
 
 
 def test_planted_labels_are_wrong_and_indicator_samples_are_apart(study):
