@@ -32,9 +32,19 @@ def render(report: Report, drawn: Mapping[str, bytes], record: Mapping[str, Any]
             sources={name: _as_source(content) for name, content in drawn.items()},
             record=record,
             command=command_line(record["argv"]),
+            settings={name: _in_words(value) for name, value in report.settings.items()},
         )
     )
     return text.encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _in_words(value: Any) -> str:
+    """A setting for people, as it would be typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_words, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _own(name: str) -> str:
