@@ -5,7 +5,9 @@ import hashlib
 import io
 import os
 import warnings
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,12 +209,19 @@ def decode_each_whole(samples: Samples, *, threads: int, chunk_values: int) -> I
     """
     side = median_short_side(samples) or 1
     chunks = samples.images.chunks(samples.rows, max(1, min(CHUNK, chunk_values // (3 * side * side))))
-    parallel = joblib.Parallel(n_jobs=threads, backend="threading", return_as="generator", pre_dispatch="2*n_jobs")
+    pool, ahead = ThreadPoolExecutor(threads), deque[Future[list[tuple[np.ndarray | None, str]]]]()
     with warnings.catch_warnings():  # here, as filters are those of all threads; only Pillow's are touched
         warnings.filterwarnings("ignore", module="PIL")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for decoded in parallel(joblib.delayed(_decode_chunk_whole)(chunk) for chunk in chunks):
-            yield from decoded
+        try:
+            for chunk in chunks:
+                ahead.append(pool.submit(_decode_chunk_whole, chunk))
+                if len(ahead) > threads:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _decode_chunk_whole(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:

@@ -161,3 +161,14 @@ def test_whole_images_keep_size_and_order_and_say_why_one_is_missing(threads, tm
     for number, (image, _) in enumerate(found):
         if number not in {10, 20}:
             assert image.shape == (6, 5 + number % 7, 3) and (image == (number, 0, 0)).all()
+
+
+def test_who_stops_reading_whole_images_early_hears_nothing(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(30):
+        Image.new("RGB", (6, 6)).save(tmp_path / "a" / f"{number:02d}.png")
+    filters = list(warnings.filters)
+    stream = decode_each_whole(read_samples(tmp_path, one_class=True), threads=2, chunk_values=200)
+    next(stream)
+    stream.close()
+    assert warnings.filters == filters
