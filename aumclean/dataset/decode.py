@@ -5,7 +5,9 @@ import hashlib
 import io
 import os
 import warnings
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,6 +191,47 @@ def decode(samples: Samples, size: int, *, workers: int) -> Iterator[DecodedChun
         return
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
     yield from parallel(joblib.delayed(decode_chunk)(chunk, size) for chunk in chunks)
+
+
+def decode_each_whole(samples: Samples, *, threads: int, chunk_values: int) -> Iterator[tuple[np.ndarray | None, str]]:
+    """Decode all samples in order, each in its own size, holding a few chunks in memory.
+
+    In threads, not in processes as `decode` does: nothing is made smaller, so that handing pixels from one process to
+    another would cost what it saves; and Pillow's decoders let other threads run.
+
+    Args:
+        samples: what to decode.
+        threads: how many.
+        chunk_values: about how many values the images of a chunk have together.
+
+    Returns:
+        Per sample the image, uint8 [height, width, 3], and ""; or None and why it cannot be read.
+    """
+    side = median_short_side(samples) or 1
+    chunks = samples.images.chunks(samples.rows, max(1, min(CHUNK, chunk_values // (3 * side * side))))
+    pool, ahead = ThreadPoolExecutor(threads), deque[Future[list[tuple[np.ndarray | None, str]]]]()
+    with warnings.catch_warnings():  # here, as filters are those of all threads; only Pillow's are touched
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            for chunk in chunks:
+                ahead.append(pool.submit(_decode_chunk_whole, chunk))
+                if len(ahead) > threads:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _decode_chunk_whole(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
+    found: list[tuple[np.ndarray | None, str]] = []
+    for item in chunk:
+        try:
+            found.append((decode_whole(read_encoded(item)), ""))
+        except Exception as error:  # as in `decode_chunk`
+            found.append((None, reason_of(error)))
+    return found
 
 
 def available_cpus() -> int:

@@ -103,6 +103,7 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
     style: dict[Any, Any] = {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
         "svg.hashsalt": figure.name, "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8,
+        "legend.handlelength": 3.5,  # so long that a dashed line shows as one
         "text.parse_math": False,  # class names may hold dollar signs
     }  # fmt: skip
     with mpl.rc_context(style):

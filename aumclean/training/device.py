@@ -54,5 +54,7 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
     if device.type == "cpu":
-        return f"CPU {platform.machine()}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        threads = torch.get_num_threads()
+        plural = "" if threads == 1 else "s"
+        return f"CPU {platform.machine()}, {threads} thread{plural}, {torch.backends.cpu.get_cpu_capability()}"
     return device.type

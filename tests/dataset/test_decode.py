@@ -1,13 +1,14 @@
 import io
 import os
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aumclean.dataset.decode import decode_chunk, decode_image, median_short_side
+from aumclean.dataset.decode import decode_chunk, decode_each_whole, decode_image, median_short_side
 from aumclean.dataset.read import read_samples
 
 
@@ -139,3 +140,35 @@ def test_broken_metadata_and_broken_floats_do_not_cost_the_pixels():
 def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.png")
     assert decode_chunk([tmp_path / "x.png"], 8).reason == ["not a regular file"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_whole_images_keep_size_and_order_and_say_why_one_is_missing(threads, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    (tmp_path / "a").mkdir()
+    for number in range(30):
+        Image.new("RGB", (5 + number % 7, 6), (number, 0, 0)).save(tmp_path / "a" / f"{number:02d}.png")
+    (tmp_path / "a" / "10.png").write_bytes(b"no image")
+    Image.new("RGB", (41, 20)).save(tmp_path / "a" / "20.png")
+    filters = list(warnings.filters)
+    samples = read_samples(tmp_path, one_class=True)
+    found = list(decode_each_whole(samples, threads=threads, chunk_values=200))
+    assert warnings.filters == filters
+    assert {number: reason for number, (_, reason) in enumerate(found) if reason} == {
+        10: "not an image",
+        20: "more than 89478485 pixels (decompression bomb)",
+    }
+    for number, (image, _) in enumerate(found):
+        if number not in {10, 20}:
+            assert image.shape == (6, 5 + number % 7, 3) and (image == (number, 0, 0)).all()
+
+
+def test_who_stops_reading_whole_images_early_hears_nothing(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(30):
+        Image.new("RGB", (6, 6)).save(tmp_path / "a" / f"{number:02d}.png")
+    filters = list(warnings.filters)
+    stream = decode_each_whole(read_samples(tmp_path, one_class=True), threads=2, chunk_values=200)
+    next(stream)
+    stream.close()
+    assert warnings.filters == filters

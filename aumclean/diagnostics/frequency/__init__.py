@@ -2,6 +2,7 @@
 
 bands       the filter: an image is the sum of its low-pass and its high-pass image
 accuracy    a network judged on both, at several radii
+energy      its share below each of several radii
 split       the two images of every image, and how the energy is spread
 test        one network on both
 curves      when each band is picked up, with natural and with shuffled labels

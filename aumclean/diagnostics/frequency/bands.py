@@ -19,7 +19,7 @@ Unit = Literal["bins", "cycles"]
 Edge = Literal["inside", "outside"]
 Scaling = Literal["none", "image-max"]
 
-BATCH_VALUES = 12_000_000  # of a batch in float32, 48 MB: a bound on memory whatever the size of the images
+BATCH_VALUES = 1_500_000  # of a batch in float32, 6 MB: near the processor the transform is four times as fast
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,19 @@ def low_pass(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     Returns:
         float32 of the same shape: not clipped, it overshoots the range of the images a little.
     """
-    spectrum = torch.fft.rfft2(images, dim=(1, 2))
-    low: torch.Tensor = torch.fft.irfft2(spectrum * mask[:, :, None], s=images.shape[1:3], dim=(1, 2))
+    return low_pass_of(spectrum_of(images), mask, images.shape[2])
+
+
+def spectrum_of(images: torch.Tensor) -> torch.Tensor:
+    """Coefficients, complex64 [batch, height, width // 2 + 1, channels], of images [batch, height, width, channels]."""
+    spectrum: torch.Tensor = torch.fft.rfft2(images, dim=(1, 2))
+    return spectrum
+
+
+def low_pass_of(spectrum: torch.Tensor, mask: torch.Tensor, width: int) -> torch.Tensor:
+    """The low-pass images, `width` pixels wide, from the spectrum of the images, whose high part is set to zero."""
+    size = (spectrum.shape[1], width)
+    low: torch.Tensor = torch.fft.irfft2(spectrum.mul_(mask[:, :, None]), s=size, dim=(1, 2))
     return low
 
 

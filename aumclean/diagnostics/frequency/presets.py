@@ -77,10 +77,11 @@ def discs_for(radii: tuple[float, ...] | None, edge: Edge, size: int) -> list[Di
 
 
 def limits(options: Options, studied: list[str]) -> str:
-    """What the quick preset cannot show, in a sentence; none for `paper`."""
+    """What the quick preset cannot show, in sentences; none for `paper`."""
     if options.preset == "paper":
         return ""
+    unseen = f" It cannot show {' nor '.join(studied)}; --preset paper can, in hours." if studied else ""
     return (
         "The quick preset trains a small network briefly on a part of the data: orderings may show, figures are not "
-        f"the paper's. It cannot show {' nor '.join(studied)}; --preset paper can, in hours."
+        f"the paper's.{unseen}"
     )

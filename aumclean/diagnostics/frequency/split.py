@@ -1,30 +1,23 @@
 """Every image as the sum of its low-pass and its high-pass image, in its own size, streamed."""
 
-import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
 
 from aumclean import atomic
-from aumclean.dataset.decode import (
-    CHUNK,
-    SERIAL_BELOW,
-    available_cpus,
-    decode_whole,
-    median_short_side,
-    read_encoded,
-    reason_of,
-)
-from aumclean.dataset.samples import Chunk, Samples
+from aumclean.dataset.decode import available_cpus, decode_each_whole
+from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
-from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, distances, imaginary_part, low_pass
+from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, imaginary_part, low_pass_of, spectrum_of
+from aumclean.diagnostics.frequency.energy import EnergyBelow, discs_around, energy_of
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.trainings import Track, untracked
@@ -53,17 +46,24 @@ class Looks:
     high: Look = "offset"
     gain: float = 1.0
 
+    def in_words(self) -> str:
+        """As the page says it."""
+        return f"gain {self.gain:g}" if self.high == "gain" else self.high
+
     def bytes_of(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 images of float32 ones in the unit of 0..255; what lies outside is clipped."""
         if self.high == "image-max":
             shown = high * (255 / greatest) if (greatest := float(high.max(initial=0))) > 0 else high
         else:
-            shown = high * (self.gain if self.high == "gain" else 1) + (0 if self.high == "none" else 127.5)
+            shown = high * np.float32(self.gain if self.high == "gain" else 1)
+            shown += np.float32(0 if self.high == "none" else 127.5)
         return _to_bytes(low), _to_bytes(shown)
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.rint(values).clip(0, 255).astype(np.uint8))
+    whole: np.ndarray = np.rint(values)
+    np.clip(whole, 0, 255, out=whole)
+    return whole.astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,51 +74,10 @@ class Part:
     pixels: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    energy: np.ndarray  # float64 [batch, height, width // 2 + 1], summed over channels
+    energy: np.ndarray  # as `energy_of` gives it
 
     def __len__(self) -> int:
         return len(self.positions)
-
-
-@dataclass
-class _Energy:
-    """Sums over all images of the shares of energy, at radii from nothing to the corner."""
-
-    radii: list[float]
-    whole: np.ndarray = field(init=False)
-    around_mean: np.ndarray = field(init=False)
-    kept: np.ndarray = field(init=False)
-    images: int = 0
-
-    def __post_init__(self) -> None:
-        self.whole, self.around_mean, self.kept = np.zeros((3, len(self.radii)))
-
-    def add(self, part: Part, disc: Disc) -> None:
-        _, height, width, _ = part.pixels.shape
-        masks = [Disc(radius, disc.unit, disc.edge) for radius in self.radii]
-        flat = part.energy.reshape(len(part), -1)
-        inside = flat @ np.stack([mask.mask(height, width).ravel() for mask in masks]).T.astype(np.float64)
-        total, constant = flat.sum(1), part.energy[:, 0, 0]
-        self.whole += (inside / np.maximum(total, 1e-12)[:, None]).sum(0)
-        varying = np.maximum(total - constant, 1e-9)
-        self.around_mean += np.where(
-            (total - constant < 1e-6)[:, None], 1.0, (inside - constant[:, None]) / varying[:, None]
-        ).sum(0)
-        self.kept += len(part) * np.array([mask.count(height, width) / (height * width) for mask in masks])
-        self.images += len(part)
-
-    def rows(self) -> list[dict[str, Any]]:
-        n = max(self.images, 1)
-        return [
-            {
-                "radius": Disc(radius).at,
-                "coefficients_kept": float(kept / n),
-                "energy_low": float(whole / n),
-                "energy_low_without_mean": float(around / n),
-                "energy_high_without_mean": float(1 - around / n),
-            }
-            for radius, kept, whole, around in zip(self.radii, self.kept, self.whole, self.around_mean, strict=True)
-        ]
 
 
 def split(
@@ -158,9 +117,9 @@ def split(
     accelerator = make_accelerator(device)
     settings = {"disc": asdict(disc), "floats": floats, "pictures": pictures, "looks": asdict(looks)}
     asked = {"kind": "frequency split", "source": str(samples.source.absolute()), "samples": len(samples), **settings}
-    with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store:
+    with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store, _one_torch_thread():
         unreadable: list[dict[str, str]] = []
-        parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
+        parts = split_stream(samples, disc, accelerator.device, unreadable, threads=available_cpus())
         report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
         report.settings["device"] = describe(accelerator.device)
         write(store, report)
@@ -168,38 +127,56 @@ def split(
 
 
 def split_stream(
-    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, workers: int = 1
+    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, threads: int = 1
 ) -> Iterator[Part]:
     """Consecutive samples of one size, filtered; those that cannot be read are added to `unreadable` and left out."""
     checked: set[tuple[int, ...]] = set()
-    for positions, pixels in _decoded(samples, unreadable, workers):
-        shape = pixels.shape[1:3]
-        images = torch.from_numpy(pixels).to(device).float()
-        if shape not in checked:
-            disc.check(*shape)
-            if (imaginary := imaginary_part(images[:1], disc)) > MOST_IMAGINARY:
+    for positions, pixels in _decoded(samples, unreadable, threads):
+        _, height, width, _ = pixels.shape
+        if (height, width) not in checked:
+            disc.check(height, width)
+            if (imaginary := imaginary_part(_channel(pixels[:1], 0, device), disc)) > MOST_IMAGINARY:
                 raise AssertionError(f"the filter leaves an imaginary part of {imaginary:.1e}")
-            checked.add(shape)
-        mask = torch.from_numpy(disc.mask(*shape)).to(device)
-        low = low_pass(images, mask)
-        yield Part(positions, pixels, low.cpu().numpy(), (images - low).cpu().numpy(), _energy(images))
+            checked.add((height, width))
+        mask = _mask(disc, height, width).to(device)
+        low = np.empty(pixels.shape, np.float32)
+        energy = np.zeros((len(pixels), height, width // 2 + 1), np.float32)
+        for channel in range(3):  # one at a time: of a photograph, everything in between takes 100 MB less
+            spectrum = spectrum_of(_channel(pixels, channel, device))
+            energy += energy_of(spectrum, width)
+            low[..., channel : channel + 1] = low_pass_of(spectrum, mask, width).cpu().numpy()
+        yield Part(positions, pixels, low, pixels - low, energy)
 
 
-def _energy(images: torch.Tensor) -> np.ndarray:
-    """Squared magnitude of every coefficient of `rfft2`, those counted twice that stand for two."""
-    width = images.shape[2]
-    squared = torch.fft.rfft2(images, dim=(1, 2)).abs().square().sum(3).double()
-    squared[:, :, 1 : (width + 1) // 2] *= 2
-    return np.asarray(squared.cpu().numpy())
+def _channel(pixels: np.ndarray, channel: int, device: torch.device) -> torch.Tensor:
+    """One channel of uint8 images as float32 [batch, height, width, 1]."""
+    return torch.from_numpy(pixels[..., channel : channel + 1]).to(device).float()
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """While decoders keep all processors busy, further threads of torch would mostly wait, and wait by spinning."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=4)  # photographs come in a few sizes, and alternate between upright and wide
+def _mask(disc: Disc, height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(disc.mask(height, width))
 
 
 def _decoded(
-    samples: Samples, unreadable: list[dict[str, str]], workers: int
+    samples: Samples, unreadable: list[dict[str, str]], threads: int
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Positions and uint8 images [batch, height, width, 3] of consecutive samples of one size."""
     positions: list[int] = []
     images: list[np.ndarray] = []
-    for position, (image, reason) in enumerate(_one_by_one(samples, workers)):
+    each = decode_each_whole(samples, threads=threads, chunk_values=BATCH_VALUES)
+    for position, (image, reason) in enumerate(each):
         if image is None:
             unreadable.append({"path": samples.paths[position].as_py(), "reason": reason})
             continue
@@ -210,32 +187,6 @@ def _decoded(
         images.append(image)
     if images:
         yield positions, np.stack(images)
-
-
-def _one_by_one(samples: Samples, workers: int) -> Iterator[tuple[np.ndarray | None, str]]:
-    """Every image in its own size, or the reason why it cannot be read; several processes decode many images."""
-    side = median_short_side(samples) or 1
-    chunks = samples.images.chunks(samples.rows, max(1, min(CHUNK, BATCH_VALUES // (4 * 3 * side * side))))
-    if workers == 1 or len(samples) < SERIAL_BELOW:
-        decoded: Iterable[list[tuple[np.ndarray | None, str]]] = map(_decode_chunk, chunks)
-    else:
-        parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="2*n_jobs", batch_size=1)
-        decoded = parallel(joblib.delayed(_decode_chunk)(chunk) for chunk in chunks)
-    for chunk in decoded:
-        yield from chunk
-
-
-def _decode_chunk(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
-    found: list[tuple[np.ndarray | None, str]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for item in chunk:
-            try:
-                found.append((decode_whole(read_encoded(item)), ""))
-            except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
-                found.append((None, reason_of(error)))
-    return found
 
 
 def _write_parts(
@@ -250,12 +201,12 @@ def _write_parts(
     chosen = set((np.arange(pictures) * len(samples) // max(pictures, 1)).tolist()) if pictures else set()
     on_sheet = set((np.arange(SHEET_IMAGES) * len(samples) // SHEET_IMAGES).tolist())
     floats = _Floats(store, len(samples)) if settings["floats"] else None
-    energy: _Energy | None = None
+    energy: EnergyBelow | None = None
     shown = []
     for part in parts:
         _, height, width, _ = part.pixels.shape
-        energy = energy or _Energy(_radii(disc, height, width))
-        energy.add(part, disc)
+        energy = energy or EnergyBelow(discs_around(disc, height, width))
+        energy.add(part.energy, width)
         for index, position in enumerate(part.positions):
             if position in chosen or position in on_sheet:
                 low, high = looks.bytes_of(part.low[index], part.high[index])
@@ -306,16 +257,6 @@ class _Floats:
             file.replace(self.store.path / f"{band}.npy")
 
 
-def _radii(disc: Disc, height: int, width: int) -> list[float]:
-    """A few radii from the mean alone to almost everything, and the one asked for."""
-    farthest = float(distances(height, width, disc.unit).max())
-    if disc.unit == "bins":
-        radii = {float(round(farthest * share)) for share in (0, 0.09, 0.18, 0.27, 0.36, 0.45, 0.54, 0.63, 0.72, 0.9)}
-    else:
-        radii = {0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5}
-    return sorted(radii | {disc.radius})
-
-
 def _thumb(image: np.ndarray) -> np.ndarray:
     """A square of the contact sheet: small images enlarged pixel by pixel, large ones reduced, white around."""
     height, width, _ = image.shape
@@ -331,25 +272,26 @@ def _thumb(image: np.ndarray) -> np.ndarray:
 def _report(
     samples: Samples,
     disc: Disc,
-    energy: _Energy,
+    energy: EnergyBelow,
     shown: list[list[np.ndarray]],
     unreadable: list[dict[str, str]],
     settings: dict[str, Any],
 ) -> Report:
-    at = next(row for row in energy.rows() if row["radius"] == disc.radius)
+    looks, rows = Looks(**settings["looks"]), energy.rows()
+    at = next(row for row in rows if row["radius"] == disc.radius)
     unit = "bins" if disc.unit == "bins" else "cycles per pixel"
     said = [
         f"The low band, up to {disc.radius:g} {unit}, keeps {at['coefficients_kept']:.1%} of the coefficients and "
         f"{at['energy_low_without_mean']:.1%} of the energy around the mean.",
         "Energy is not meaning: what the labels rest on is for aumclean frequency test and its like to say.",
         "PNGs are for looking: low-pass images are clipped to 0..255, high-pass images scaled by "
-        f"'{settings['looks']['high']}'. The transform takes images as periodic, so that a step between opposite "
+        f"'{looks.in_words()}'. The transform takes images as periodic, so that a step between opposite "
         "borders counts as high frequency.",
     ]
     if unreadable:
         said.append(f"{len(unreadable):,} images cannot be read and are left out; unreadable.csv lists them.")
     lines = [
-        Line(label, [row["radius"] for row in energy.rows()], [row[name] for row in energy.rows()])
+        Line(label, [row["radius"] for row in rows], [row[name] for row in rows])
         for label, name in (("energy", "energy_low"), ("energy without the mean", "energy_low_without_mean"),
                             ("coefficients", "coefficients_kept"))
     ]  # fmt: skip
@@ -359,7 +301,7 @@ def _report(
         lead=f"{energy.images:,} images, each cut at a radius of {disc.radius:g} {unit}.",
         said=said,
         tables=[
-            Table("energy", "Energy below a radius", energy.rows(), note="Means over images of each image's shares."),
+            Table("energy", "Energy below a radius", rows, note="Means over images of each image's shares."),
             *([Table("unreadable", "Images that cannot be read", unreadable)] if unreadable else []),
         ],
         figures=[
@@ -382,7 +324,9 @@ def _report(
             "radius": disc.radius,
             "unit": disc.unit,
             "edge": disc.edge,
-            **{name: value for name, value in settings.items() if name != "disc"},
+            "floats": settings["floats"],
+            "pictures": settings["pictures"],
+            "high-pass pictures": looks.in_words(),
         },
         facts={"images": energy.images, "unreadable": len(unreadable)},
     )

@@ -80,6 +80,8 @@ def test(
         AumcleanError: when anything stands in the way.
     """
     subject = options.data
+    if Store(subject).record.is_file():
+        raise ConfigError(f"{subject}: is a diagnostic; name one of its networks, trainings/*.safetensors")
     if (subject / "run.json").is_file():
         judge, digest = _of_run(options, track)
     elif subject.suffix == ".safetensors":

@@ -9,7 +9,7 @@ import torch
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
-from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.frequency.presets import RADII_AT_32, SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Study, open_study, question
@@ -154,7 +154,8 @@ def _said(options: Options, rows: list[dict[str, Any]], chance: float) -> list[s
         "That high-pass training does not carry over to whole images is partly a matter of brightness and contrast, "
         "which a high-pass image lacks: 'test_same', on test images of the same band, says what can be learned of it.",
     ]
-    if sentence := limits(options, ["the heights of the paper's Table 1", "its four radii"]):
+    fewer = len({row["radius"] for row in rows}) < len(RADII_AT_32)
+    if sentence := limits(options, ["the heights of the paper's Table 1", *(["its four radii"] if fewer else [])]):
         said.append(sentence)
     return said
 

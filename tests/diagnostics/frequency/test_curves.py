@@ -28,6 +28,7 @@ def test_natural_labels_are_learned_and_shuffled_ones_are_not(bands, tmp_path):
     natural, mixed = rows["natural", "original"], rows["shuffled", "original"]
     assert natural["last_epoch"] > 0.95
     assert mixed["last_epoch"] < natural["last_epoch"]
+    assert ("fitted to the end" in " ".join(report.said)) == (mixed["last_epoch"] < 0.95)
     assert natural["picked_up_at_epoch"] <= (mixed["picked_up_at_epoch"] or 99)
     assert natural["highest_low"] <= natural["highest"] <= natural["highest_high"]
     assert {panel.title for panel in report.figures[0].panels} == {

@@ -1,7 +1,7 @@
 import pytest
 
 from aumclean.diagnostics.frequency.heuristics import BY_PRESET, VARIANTS, heuristics, recipe_of
-from aumclean.diagnostics.frequency.presets import PAPER, QUICK
+from aumclean.diagnostics.frequency.presets import PAPER, QUICK, limits
 from aumclean.diagnostics.study import Options
 from aumclean.errors import ConfigError
 
@@ -31,3 +31,10 @@ def test_batch_norm_is_judged_both_ways_and_every_variant_has_its_row(bands, tmp
 def test_an_unknown_variant_is_named_before_anything_is_read(tmp_path):
     with pytest.raises(ConfigError, match=r"--variants: 'mixup' is none of .*did you mean 'mix-up'"):
         heuristics(Options(tmp_path / "absent"), variants=("mixup",))
+
+
+def test_what_the_quick_preset_cannot_show_is_said_as_long_as_there_is_something(tmp_path):
+    quick, paper = Options(tmp_path), Options(tmp_path, preset="paper")
+    assert "cannot show this nor that;" in limits(quick, ["this", "that"])
+    assert "cannot" not in limits(quick, []) and "orderings may show" in limits(quick, [])
+    assert limits(paper, ["this"]) == ""

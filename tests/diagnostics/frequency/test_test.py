@@ -70,6 +70,8 @@ def test_what_makes_no_sense_is_one_clear_line(judged, bands, tmp_path):
         judge(Options(file, test=other, **ASKED))
     with pytest.raises(ConfigError, match="--radius 40: leaves nothing in the high band"):
         judge(Options(file, test=bands, out=tmp_path / "o", **ASKED), radii=(40,))
+    with pytest.raises(ConfigError, match="is a diagnostic; name one of its networks"):
+        judge(Options(store.path, test=bands, **ASKED))
     broken = tmp_path / "x.safetensors"
     broken.write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"x\.safetensors: cannot be read as a network"):

@@ -26,3 +26,4 @@ def test_both_scalings_and_batch_norm_are_trained(moved):
     ]  # fmt: skip
     assert [panel.title for panel in moved.figures[0].panels] == ["scaling image-max", "scaling none"]
     assert len(moved.figures[1].panels) == 5
+    assert "cannot show the heights of the paper's Table 1 nor its four radii" in " ".join(moved.said)
