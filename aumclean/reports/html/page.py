@@ -243,7 +243,8 @@ def trust(verdict: Verdict) -> list[str]:
 
 
 def _with_interval(estimate: dict[str, float]) -> str:
-    return f"{estimate['estimate']:.0%} (95 % interval {estimate['low']:.0%} to {estimate['high']:.0%})"
+    share, low, high = (f"{100 * estimate[name]:.0f} %" for name in ("estimate", "low", "high"))
+    return f"{share} (95 % interval {low} to {high})"
 
 
 def _agreed(verdict: Verdict) -> float:
