@@ -89,8 +89,7 @@ def random_rate(held: Sequence[HeldOut], rng: np.random.Generator) -> Estimate:
     Wrong labels that are easily taken for right, such as the same mistake again and again, are not counted. Arguments
     as of `noise_rate`.
     """
-    below = [resampled_means(_below_quantiles(draw), rng) for draw in held]
-    given, wrong = np.mean(below, axis=0)
+    given, wrong = np.mean([resampled_means(_below_quantiles(draw), rng) for draw in held], axis=0)
     return Estimate.of(_share(given, wrong, sum(len(draw.given) for draw in held)))
 
 
