@@ -158,10 +158,10 @@ def test_pages_hold_500_and_a_link_finds_its_page(open_page, large):
     page = open_page(large, top=1200)
     expect(visible_rows(page)).to_have_count(500)
     assert page.locator("#previous").is_disabled()
-    page.locator("#next").click()
-    page.locator("#next").click()
-    assert page.locator("#page").text_content() == "page 3 of 3"
-    expect(visible_rows(page)).to_have_count(min(len(rows), 1200) - 1000)
+    for number in (2, 3):
+        page.locator("#next").click()
+        expect(page.locator("#page")).to_have_text(f"page {number} of 3")
+        expect(visible_rows(page)).to_have_count(min(500, len(rows[:1200]) - 500 * (number - 1)))
     assert page.locator("#next").is_disabled()
     sample = rows["sample_id"].to_pylist()[990]
     page.evaluate(f"location.hash = 'sample-{sample}'")
