@@ -19,8 +19,7 @@ from torch import nn
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError
-from aumclean.margins import margins
-from aumclean.margins.final import write_final
+from aumclean.margins.final import Final, final_margins, write_final
 from aumclean.run import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
@@ -100,7 +99,7 @@ def keep_network(
         indicators = np.sort(rng.choice(indicators, MOST_HELD_OUT, replace=False))
     logits = predict(model, dataset.images[indicators], mean, std, mirror=recipe.flip, device=device)
     write_held_out(run.held_out(draw), indicators, held_out(logits[:, :n_classes], dataset.labels[indicators], rng))
-    write_final(run.final_margins(draw), *_final_margins(model, dataset, recipe, mean, std, device))
+    write_final(run.final_margins(draw), _final_margins(model, dataset, recipe, mean, std, device))
     atomic.write_json(run.model_json, {"schema_version": SCHEMA_VERSION, "outputs": n_classes + 1, **about})
     whole = {name: tensor.contiguous() for name, tensor in weights.items()}
     atomic.write_bytes(run.model(draw), safetensors.torch.save(whole))  # last: it says that the draw is done
@@ -108,16 +107,14 @@ def keep_network(
 
 def _final_margins(
     model: nn.Module, dataset: Dataset, recipe: Recipe, mean: list[float], std: list[float], device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
-    """Margin and runner-up of every sample among the real classes, batch by batch: logits are never all in memory."""
-    n_classes, done = len(dataset.class_names), 0
-    margin, runner_up = np.empty(len(dataset), np.float32), np.empty(len(dataset), np.int32)
+) -> Final:
+    """Final margins of every sample, batch by batch: logits are never all in memory."""
+    n_classes, done, parts = len(dataset.class_names), 0, []
     batches = predictions(model, dataset.images, mean, std, mirror=recipe.flip, device=device, bf16=recipe.bf16)
     for logits in batches:
-        here = slice(done, done + len(logits))
-        margin[here], runner_up[here] = margins(logits[:, :n_classes], dataset.labels[here])
+        parts.append(final_margins(logits[:, :n_classes], dataset.labels[done : done + len(logits)]))
         done += len(logits)
-    return margin, runner_up
+    return Final(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def read_networks(run: Run) -> list[Network]:

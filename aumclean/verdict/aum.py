@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aumclean.margins.log import ROW_GROUP, read_block
+from aumclean.verdict.transitions import NO_DIRECTION, Transitions
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Areas:
 
     Attributes:
         aum: float64 [draws, n], mean margin over the epochs before the closing ones.
-        closing: float32 [draws, n], mean margin over the closing epochs; AUM where there are none.
+        closing: float32 [draws, n], mean margin over the closing epochs, lowered where errors have a direction; AUM
+            where there are none.
         is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
         suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
         suggested_share: float64 [n], in how many of the epochs that judge the sample it was, 0..1.
@@ -32,7 +34,14 @@ class Areas:
     memorised: list[float]
 
 
-def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range], stops: Sequence[int]) -> Areas:
+def areas(
+    folder: Path,
+    labels: np.ndarray,
+    n_classes: int,
+    epochs: Sequence[range],
+    stops: Sequence[int],
+    directed: Transitions = NO_DIRECTION,
+) -> Areas:
     """Read the log block by block: memory grows with n, not with n times the epochs.
 
     AUM: Pleiss et al. 2020, equation 2. Epochs in which the runner-up was the indicator class count in the
@@ -40,11 +49,13 @@ def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range], stops: 
 
     Args:
         folder: the run's `margins` folder.
-        n: number of samples.
+        labels: int [n].
         n_classes: number of classes without the indicator class.
         epochs: of every draw, which epochs to average into AUM.
         stops: of every draw, where the closing epochs that come after these end.
+        directed: by how much the margins of closing epochs over each runner-up are lowered.
     """
+    n = len(labels)
     draws, memorised = len(epochs), np.zeros(len(epochs))
     aum, closing = np.empty((draws, n)), np.empty((draws, n), np.float32)
     is_indicator = np.empty((draws, n), bool)
@@ -58,7 +69,8 @@ def areas(folder: Path, n: int, n_classes: int, epochs: Sequence[range], stops: 
             margin, runner_up, indicator = read_block(folder, draw, all_epochs, block.start, block.stop)
             memorised[draw] += (margin[before - 1, indicator] > 0).sum()
             aum[draw, block] = margin[:before].mean(0, dtype=np.float64)
-            closing[draw, block] = margin[before:].mean(0) if len(margin) > before else aum[draw, block]
+            lowered = margin[before:] - directed.of(runner_up[before:], labels[block])
+            closing[draw, block] = lowered.mean(0) if len(lowered) else aum[draw, block]
             is_indicator[draw, block] = indicator
             runner_up = runner_up[:before]
             votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))

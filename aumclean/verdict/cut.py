@@ -13,6 +13,7 @@ CUTS = 300  # candidates of each kind
 
 def combine_final(
     final: np.ndarray,
+    corrected: np.ndarray,
     closing: np.ndarray,
     is_indicator: np.ndarray,
     judged: np.ndarray,
@@ -33,6 +34,8 @@ def combine_final(
 
     Args:
         final: float32 [draws, n], see `aumclean.margins.final`.
+        corrected: float32 [draws, n], the same for errors that have a direction, see `aumclean.verdict.transitions`; it
+            ranks, while `final` is what held-out margins can be compared with.
         closing: float32 [draws, n], mean margin over the closing epochs, see `aumclean.verdict.aum`.
         is_indicator: bool [draws, n]; these do not count towards mean and deviation, nor with their closing margins.
         judged: bool [n]; the others are never flagged.
@@ -41,10 +44,12 @@ def combine_final(
     """
     judges = ~is_indicator
     mean, scale = _mean_and_deviation(final, judges)
-    final_distance = (final - mean) / scale
     by_margin = (np.array([[best_f1_cut(draw, rate)] for draw in held]) - mean) / scale
-    share = max(rate, float((final_distance.mean(0) <= by_margin.mean())[judged].mean())) if judged.any() else rate
+    below = ((final - mean) / scale).mean(0) <= by_margin.mean()
+    share = max(rate, float(below[judged].mean())) if judged.any() else rate
 
+    mean, scale = _mean_and_deviation(corrected, judges)
+    final_distance = (corrected - mean) / scale
     mean, scale = _mean_and_deviation(closing, judges)
     closing_distance = (closing - mean) / scale
     by_draws = np.where(judges, closing_distance, 0).sum(0) / np.maximum(judges.sum(0), 1)

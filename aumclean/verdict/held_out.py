@@ -54,6 +54,16 @@ def held_out(logits: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -
     return HeldOut(given.astype(np.float32), np.stack(wrong, axis=1).astype(np.float32), predicted, lead)
 
 
+def rank_among_predicted(predicted: np.ndarray, sureness: np.ndarray) -> np.ndarray:
+    """Where each sample stands among those taken for the same class, the surest first: float64 [n], within 0..1."""
+    order = np.lexsort((-sureness, predicted))
+    of_class = np.bincount(predicted)
+    first = np.repeat(of_class.cumsum() - of_class, of_class)
+    rank = np.empty(len(predicted))
+    rank[order] = (np.arange(len(predicted)) - first + 0.5) / of_class[predicted[order]]
+    return rank
+
+
 def write_held_out(file: Path, sample_ids: np.ndarray, held: HeldOut) -> None:
     """Write the held-out margins of a draw; `sample_ids` (int [m]) says of which indicator samples they are."""
     wrong = pa.FixedSizeListArray.from_arrays(pa.array(held.wrong.ravel()), held.wrong.shape[1])

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from aumclean.errors import ConfigError, RunError
 from aumclean.margins.closing import closing_epochs
-from aumclean.margins.final import read_final
 from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
 from aumclean.verdict import noise, warnings
@@ -25,6 +24,7 @@ from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
+from aumclean.verdict.transitions import NO_DIRECTION, find_transitions, read_corrected
 
 SCHEMA_VERSION = 1
 Threshold = Literal["indicator", "estimate"]
@@ -132,7 +132,10 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
     epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
-    area = areas(run.margins, len(labels), len(class_names), epochs, record["epochs_done"])
+    by_final = settings.threshold == "estimate"
+    finals = [run.final_margins(draw) for draw in range(record["draws"])]
+    directed = find_transitions(finals, labels, len(class_names)) if by_final else NO_DIRECTION
+    area = areas(run.margins, labels, len(class_names), epochs, record["epochs_done"], directed)
     thresholds = np.array(
         [
             indicator_threshold(aum[indicator], settings.percentile, settings.rule)
@@ -142,10 +145,10 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     large_enough = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
     held = [read_held_out(run.held_out(draw)) for draw in range(record["draws"])]
     rate = noise.noise_rate(held, np.random.default_rng(record["config"]["seed"]))
-    if settings.threshold == "estimate":
+    if by_final:
         judged = large_enough
-        final = np.stack([read_final(run.final_margins(draw), len(labels)) for draw in range(record["draws"])])
-        combined = combine_final(final, area.closing, area.is_indicator, judged, held, rate.estimate)
+        final, corrected = read_corrected(finals, labels, directed)
+        combined = combine_final(final, corrected, area.closing, area.is_indicator, judged, held, rate.estimate)
     else:
         judged = large_enough & ~area.is_indicator.all(0)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)

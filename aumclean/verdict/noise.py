@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aumclean.verdict.held_out import HeldOut
+from aumclean.verdict.held_out import HeldOut, rank_among_predicted
 from aumclean.verdict.threshold import interval
 
 SURE = np.array([0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0])  # shares of the held-out samples, the surest ones
@@ -67,13 +67,7 @@ def contradicted_rate(held: Sequence[HeldOut], rng: np.random.Generator) -> Esti
 
 def _contradicted(held: HeldOut) -> np.ndarray:
     """Whether each sample is among the surest and contradicted, and whether it is among the surest: [m, 2, shares]."""
-    m = len(held.given)
-    order = np.lexsort((-held.lead, held.predicted))
-    of_class = np.bincount(held.predicted)
-    first = np.repeat(of_class.cumsum() - of_class, of_class)
-    rank = np.empty(m)
-    rank[order] = (np.arange(m) - first + 0.5) / of_class[held.predicted[order]]
-    sure = rank[:, None] <= SURE
+    sure = rank_among_predicted(held.predicted, held.lead)[:, None] <= SURE
     return np.stack([sure & (held.given < held.lead)[:, None], sure], axis=1)
 
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from aumclean import __version__
 from aumclean.dataset.indicators import draw_indicators
-from aumclean.margins.final import write_final
+from aumclean.margins.final import RIVALS, Final, write_final
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
@@ -122,7 +122,9 @@ def write_network(
     held = HeldOut(given[kept], wrong[kept], np.zeros(len(given[kept]), np.int32), np.abs(given[kept]))
     run.held_out(draw).parent.mkdir(exist_ok=True)
     write_held_out(run.held_out(draw), indicators[kept], held)
-    write_final(run.final_margins(draw), level, np.zeros(len(level), np.int32))
+    rivals = np.broadcast_to(np.arange(1, 1 + RIVALS, dtype=np.int16), (len(level), RIVALS))
+    over = level[:, None] + np.arange(RIVALS, dtype=np.float32)
+    write_final(run.final_margins(draw), Final(rivals, over))
 
 
 def write_samples(run: Run, labels: np.ndarray, names: list[str]) -> None:

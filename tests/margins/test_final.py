@@ -4,29 +4,67 @@ import pyarrow.parquet as pq
 import pytest
 
 from aumclean.errors import RunError
-from aumclean.margins.final import read_final, write_final
+from aumclean.margins import final, margins
+from aumclean.margins.final import Final, final_margins, read_final, write_final
 
 
-def test_what_was_written_is_read(tmp_path):
-    margin = np.random.default_rng(0).normal(size=50).astype(np.float32)
-    write_final(tmp_path / "final.parquet", margin, np.full(50, 40_000))
-    np.testing.assert_array_equal(read_final(tmp_path / "final.parquet", 50), margin)
-    assert pq.read_schema(tmp_path / "final.parquet").field("runner_up").type == pa.int32()
+def drawn(n, classes, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, classes)).astype(np.float32), rng.integers(0, classes, n)
 
 
-def test_margins_are_joined_by_sample_id_and_not_by_row(tmp_path):
-    table = pa.table({"sample_id": pa.array([2, 0, 1], pa.int32()), "margin": pa.array([2.0, 0.0, 1.0], pa.float32())})
-    pq.write_table(table, tmp_path / "final.parquet")
-    np.testing.assert_array_equal(read_final(tmp_path / "final.parquet", 3), [0, 1, 2])
+@pytest.mark.parametrize(("classes", "kept"), [(2, 1), (5, 4), (6, 5), (40, 5)])
+def test_the_largest_other_logits_come_first_and_the_first_is_the_margin(classes, kept):
+    logits, labels = drawn(60, classes)
+    found = final_margins(logits, labels)
+    assert found.margins.shape == found.rivals.shape == (60, kept)
+    for row, label, rivals, over in zip(logits, labels, *found, strict=True):
+        others = sorted((index for index in range(classes) if index != label), key=lambda index: -row[index])
+        np.testing.assert_array_equal(rivals, others[:kept])
+        np.testing.assert_array_equal(over, row[label] - row[others[:kept]])
+    margin, runner_up = margins(logits, labels)
+    np.testing.assert_array_equal(found.margins[:, 0], margin)
+    np.testing.assert_array_equal(found.rivals[:, 0], runner_up)
+
+
+@pytest.mark.parametrize("rows", [7, 1 << 20])
+def test_what_was_written_is_read_block_by_block(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(final, "ROW_GROUP", rows)
+    written = final_margins(*drawn(50, 9))
+    write_final(tmp_path / "final.parquet", written)
+    blocks, parts = zip(*read_final(tmp_path / "final.parquet", 50), strict=True)
+    assert [block.start for block in blocks] == list(range(0, 50, rows))
+    for name, values in zip(Final._fields, zip(*parts, strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(values), getattr(written, name))
+
+
+def test_more_classes_than_16_bits_hold_are_kept(tmp_path):
+    write_final(tmp_path / "final.parquet", Final(np.full((3, 2), 40_000), np.zeros((3, 2), np.float32)))
+    ((_, found),) = read_final(tmp_path / "final.parquet", 3)
+    assert (found.rivals == 40_000).all()
 
 
 @pytest.mark.parametrize("n", [49, 51])
 def test_another_number_of_samples_is_refused(tmp_path, n):
-    write_final(tmp_path / "final.parquet", np.zeros(50, np.float32), np.zeros(50, int))
+    write_final(tmp_path / "final.parquet", final_margins(*drawn(50, 3)))
     with pytest.raises(RunError, match="every sample once"):
-        read_final(tmp_path / "final.parquet", n)
+        list(read_final(tmp_path / "final.parquet", n))
 
 
-def test_a_missing_file_is_named_with_the_way_out(tmp_path):
+def test_samples_out_of_order_are_refused(tmp_path):
+    write_final(tmp_path / "final.parquet", final_margins(*drawn(3, 3)))
+    table = pq.read_table(tmp_path / "final.parquet").take(pa.array([2, 0, 1]))
+    pq.write_table(table, tmp_path / "final.parquet")
+    with pytest.raises(RunError, match="every sample once"):
+        list(read_final(tmp_path / "final.parquet", 3))
+
+
+@pytest.mark.parametrize("content", [None, b"no Parquet", "another table"])
+def test_a_missing_or_damaged_file_is_named_with_the_way_out(tmp_path, content):
+    file = tmp_path / "final.parquet"
+    if content == "another table":
+        pq.write_table(pa.table({"sample_id": [0, 1, 2], "margin": [0.0, 1.0, 2.0]}), file)
+    elif content is not None:
+        file.write_bytes(content)
     with pytest.raises(RunError, match=r"final.parquet.*--threshold indicator"):
-        read_final(tmp_path / "final.parquet", 3)
+        list(read_final(file, 3))

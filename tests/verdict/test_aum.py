@@ -40,11 +40,11 @@ def test_aum_is_the_mean_margin_over_the_chosen_epochs(tmp_path, monkeypatch):
     margin = rng.normal(size=(2, 4, 20)).astype(np.float32)
     runner_up = rng.integers(0, 3, (2, 4, 20))
     write_log(tmp_path, margin, runner_up, np.zeros((2, 20), bool))
-    found = areas(tmp_path, 20, 3, [range(1, 3)] * 2, [4, 4])
+    found = areas(tmp_path, np.zeros(20, int), 3, [range(1, 3)] * 2, [4, 4])
     np.testing.assert_allclose(found.aum, margin[:, 1:3].mean(1, dtype=np.float64))
     np.testing.assert_allclose(found.closing, margin[:, 3], atol=1e-6)
     assert found.epochs == 2
-    without = areas(tmp_path, 20, 3, [range(1, 3)] * 2, [3, 3])
+    without = areas(tmp_path, np.zeros(20, int), 3, [range(1, 3)] * 2, [3, 3])
     np.testing.assert_allclose(without.closing, without.aum, atol=1e-6)
 
 
@@ -58,7 +58,7 @@ def test_suggestion_leaves_out_the_indicator_class_and_indicator_draws(tmp_path)
     )
     is_indicator = np.array([[False, False, True], [False, False, False]])
     write_log(tmp_path, np.zeros((2, 3, 3), np.float32), runner_up, is_indicator)
-    found = areas(tmp_path, 3, indicator_class, [range(3)] * 2, [3, 3])
+    found = areas(tmp_path, np.zeros(3, int), indicator_class, [range(3)] * 2, [3, 3])
     assert found.suggested.tolist() == [1, -1, 2]
     np.testing.assert_allclose(found.suggested_share, [3 / 6, 0, 2 / 3])
     assert found.is_indicator.tolist() == is_indicator.tolist()

@@ -11,19 +11,19 @@ APART = [between_two(np.full(4, 100.0), np.full((4, 2), -100.0))] * 2
 
 def test_the_lowest_means_of_final_and_closing_margins_are_flagged_as_many_as_asked():
     rng = np.random.default_rng(0)
-    final, closing = rng.normal(size=(2, 2, 40)).astype(np.float32) * [[1], [5]]
+    final, corrected, closing = rng.normal(size=(3, 2, 40)).astype(np.float32) * [[1], [5]]
     is_indicator = np.stack([np.arange(40) < 8, (np.arange(40) >= 8) & (np.arange(40) < 16)])
     judged = rng.random(40) < 0.9
-    found = combine_final(final, closing, is_indicator, judged, APART, 0.25)
+    found = combine_final(final, corrected, closing, is_indicator, judged, APART, 0.25)
     plain = []
     for sample in range(40):
-        parts = {"final": [], "closing": []}
+        parts = {"corrected": [], "closing": []}
         for draw in range(2):
-            for name, margins in (("final", final), ("closing", closing)):
+            for name, margins in (("corrected", corrected), ("closing", closing)):
                 taught = [margins[draw, other] for other in range(40) if not is_indicator[draw, other]]
-                if name == "final" or not is_indicator[draw, sample]:
+                if name == "corrected" or not is_indicator[draw, sample]:
                     parts[name].append((margins[draw, sample] - np.mean(taught)) / np.std(taught))
-        plain.append((np.mean(parts["final"]) + np.mean(parts["closing"])) / 2)
+        plain.append((np.mean(parts["corrected"]) + np.mean(parts["closing"])) / 2)
     ranked = sorted(np.flatnonzero(judged), key=lambda sample: plain[sample])
     count = round(0.25 * judged.sum())
     assert set(np.flatnonzero(found.flagged)) == set(ranked[:count])
@@ -34,7 +34,7 @@ def test_the_lowest_means_of_final_and_closing_margins_are_flagged_as_many_as_as
 @pytest.mark.parametrize(("share", "flagged"), [(0.0, 0), (1.0, 6)])
 def test_none_and_all_can_be_flagged(share, flagged):
     margins = np.arange(12.0).reshape(2, 6)
-    found = combine_final(margins, margins, np.zeros((2, 6), bool), np.ones(6, bool), APART, share)
+    found = combine_final(margins, margins, margins, np.zeros((2, 6), bool), np.ones(6, bool), APART, share)
     assert found.flagged.sum() == flagged
     assert np.isfinite(found.distance).all()
 
@@ -56,7 +56,7 @@ def test_between_right_and_wrong_labels_that_lie_apart_the_number_does_not_matte
     is_wrong = rng.random(1000) < 0.12
     final = np.where(is_wrong, -5, 5) + rng.normal(size=(2, 1000))
     held = [between_two(margin[:100], rng.normal(-5, 1, (100, 3))) for margin in final]
-    found = combine_final(final, final, np.zeros((2, 1000), bool), np.ones(1000, bool), held, 0.08)
+    found = combine_final(final, final, final, np.zeros((2, 1000), bool), np.ones(1000, bool), held, 0.08)
     np.testing.assert_array_equal(found.flagged, is_wrong)
 
 

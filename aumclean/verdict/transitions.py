@@ -1,0 +1,128 @@
+"""Which classes are labelled as which others: label errors that have a direction.
+
+Where a network is surest, a label that contradicts it is an error, or the network confuses two classes. Errors that
+fall on any class alike, and confusion of two classes that look alike, go both ways between two classes; trucks labelled
+as cars, and no cars labelled as trucks, do not. So what goes one way more often than the other is taken for errors of
+that kind, once the table of all such labels is less symmetric than chance would have it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.special
+
+from aumclean.margins.final import Final, read_final
+from aumclean.verdict.held_out import rank_among_predicted
+
+SURE = 0.3  # share of the samples that are taken for a class, the surest ones
+SYMMETRIC = 0.01  # p-value from which on contradicting labels are taken to go both ways
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """How much likelier than errors on any class alike it is that one class is labelled as a given other one.
+
+    Attributes:
+        n_classes: number of classes.
+        pair: int64, ascending, true class * n_classes + label; the others are no likelier.
+        log_ratio: float32, above 0, of each of these pairs.
+    """
+
+    n_classes: int
+    pair: np.ndarray
+    log_ratio: np.ndarray
+
+    def of(self, true: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The log ratio of each true class and label, float32; true classes and labels are int and broadcast."""
+        if not len(self.pair):
+            return np.zeros(1, np.float32)
+        pair = true.astype(np.int64) * self.n_classes + label
+        at = np.minimum(self.pair.searchsorted(pair), len(self.pair) - 1)
+        return np.where(self.pair[at] == pair, self.log_ratio[at], np.float32(0))
+
+
+NO_DIRECTION = Transitions(1, np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+def find_transitions(files: Sequence[Path], labels: np.ndarray, n_classes: int) -> Transitions:
+    """Estimate transitions from the final margins of all draws, of the mean of their counts.
+
+    Args:
+        files: of every draw, see `aumclean.margins.final`.
+        labels: int [n].
+        n_classes: number of classes.
+
+    Raises:
+        RunError: as `read_final` does.
+    """
+    n = len(labels)
+    predicted, sureness = np.empty(n, np.int32), np.empty(n, np.float32)
+    pairs = []
+    for file in files:
+        for block, final in read_final(file, n):
+            predicted[block], sureness[block] = taken_for(final, labels[block])
+        sure = rank_among_predicted(predicted, sureness) <= SURE
+        pairs.append(predicted[sure] * np.int64(n_classes) + labels[sure])
+    pair, count = np.unique(np.concatenate(pairs), return_counts=True)
+    return transitions(pair, count / len(files), n_classes)
+
+
+def taken_for(final: Final, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The class each sample is taken for, int [n], and minus the odds that it is another one, float32 [n]."""
+    margin = final.margins[:, 0]
+    odds = np.exp(-abs(margin)) + np.exp(np.minimum(margin, 0)[:, None] - final.margins[:, 1:]).sum(1)
+    return np.where(margin > 0, labels, final.rivals[:, 0]), -odds
+
+
+def transitions(pair: np.ndarray, count: np.ndarray, n_classes: int) -> Transitions:
+    """Transitions from how often each predicted class has each label.
+
+    Between two classes the shares that are labelled as the other one are compared; the excess of the greater is
+    shrunk by the size it has by chance. How likely an error on any class alike is, is the mean of what is left.
+    Whether there is any direction at all is tested by the sum of squares of all differences (Bowker 1948, for classes
+    of unequal size).
+
+    Args:
+        pair: int64, ascending, predicted class * n_classes + label.
+        count: float64, above 0, of each pair.
+        n_classes: number of classes.
+    """
+    predicted, label = np.divmod(pair, n_classes)
+    of_class = np.bincount(predicted, count, n_classes)
+    off = predicted != label
+    predicted, label, count = predicted[off], label[off], count[off]
+    pair, back = pair[off], label * n_classes + predicted
+    reverse = np.zeros(len(pair))
+    if len(pair):
+        at = np.minimum(pair.searchsorted(back), len(pair) - 1)
+        reverse = np.where(pair[at] == back, count[at], 0.0)
+    size, other_size = of_class[predicted], np.maximum(of_class[label], 1)
+    excess = count / size - reverse / other_size
+    pooled = (count + reverse) / (size + other_size)
+    squared = excess**2 / (pooled * (1 - pooled) * (1 / size + 1 / other_size)).clip(1e-12)
+    once = (reverse == 0) | (predicted < label)  # of the two directions between two classes
+    if not once.any() or scipy.special.chdtrc(once.sum(), squared[once].sum()) >= SYMMETRIC:
+        return NO_DIRECTION
+    excess = excess.clip(0) * (1 - 1 / squared.clip(1))
+    base = max((count / size - excess).sum() / (n_classes * (n_classes - 1)), 1 / of_class.sum())
+    directed = excess > 0
+    return Transitions(n_classes, pair[directed], np.log1p(excess[directed] / base).astype(np.float32))
+
+
+def read_corrected(files: Sequence[Path], labels: np.ndarray, directed: Transitions) -> tuple[np.ndarray, np.ndarray]:
+    """Final margins, and with each rival's logit raised by how likely its class is to be given the label.
+
+    A margin is the log odds of two classes as labels; corrected it is that of the label being right against its being
+    an error, and a sample is as suspect as the likeliest error makes it. Where no error has a direction both are equal.
+
+    Returns:
+        float32 [draws, n] each.
+    """
+    final, corrected = np.empty((2, len(files), len(labels)), np.float32)
+    for draw, file in enumerate(files):
+        for block, found in read_final(file, len(labels)):
+            final[draw, block] = found.margins[:, 0]
+            corrected[draw, block] = (found.margins - directed.of(found.rivals, labels[block, None])).min(1)
+    return final, corrected
