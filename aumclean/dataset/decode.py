@@ -6,10 +6,14 @@ import io
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
+from threading import Event
+from typing import TypeVar
 
 import joblib
 import numpy as np
@@ -18,11 +22,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from aumclean.dataset.samples import Chunk, Samples
 
 CHUNK = 128
-SERIAL_BELOW = 512  # starting processes costs more than decoding this many small images
+SERIAL_BELOW = 4  # chunks: starting processes costs more than decoding fewer
 PROBED = 256
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = 1
 TURNED = frozenset({5, 6, 7, 8})  # its values that swap width and height
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,7 @@ def decode_chunk(chunk: Chunk, size: int) -> DecodedChunk:
     hashes: list[str | None] = []
     widths, heights, reasons = [], [], []
     readable = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with _bombs_are_errors():
         for item in chunk:
             content_hash, width, height, reason = None, 0, 0, None
             try:
@@ -185,53 +189,61 @@ def reason_of(error: Exception) -> str:
 
 def decode(samples: Samples, size: int, *, workers: int) -> Iterator[DecodedChunk]:
     """Decode all samples in order, `workers` processes at a time, holding a few chunks in memory."""
-    chunks = samples.images.chunks(samples.rows, CHUNK)
-    if workers == 1 or len(samples) < SERIAL_BELOW:
-        yield from (decode_chunk(chunk, size) for chunk in chunks)
-        return
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
-    yield from parallel(joblib.delayed(decode_chunk)(chunk, size) for chunk in chunks)
+    yield from _each(partial(decode_chunk, size=size), samples, CHUNK, workers)
 
 
-def decode_each_whole(samples: Samples, *, threads: int, chunk_values: int) -> Iterator[tuple[np.ndarray | None, str]]:
-    """Decode all samples in order, each in its own size, holding a few chunks in memory.
-
-    In threads, not in processes as `decode` does: nothing is made smaller, so that handing pixels from one process to
-    another would cost what it saves; and Pillow's decoders let other threads run.
+def decode_each_whole(samples: Samples, *, workers: int, chunk_values: int) -> Iterator[tuple[np.ndarray | None, str]]:
+    """As `decode`, each sample in its own size.
 
     Args:
         samples: what to decode.
-        threads: how many.
+        workers: how many processes.
         chunk_values: about how many values the images of a chunk have together.
 
     Returns:
         Per sample the image, uint8 [height, width, 3], and ""; or None and why it cannot be read.
     """
     side = median_short_side(samples) or 1
-    chunks = samples.images.chunks(samples.rows, max(1, min(CHUNK, chunk_values // (3 * side * side))))
-    pool, ahead = ThreadPoolExecutor(threads), deque[Future[list[tuple[np.ndarray | None, str]]]]()
-    with warnings.catch_warnings():  # here, as filters are those of all threads; only Pillow's are touched
-        warnings.filterwarnings("ignore", module="PIL")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            for chunk in chunks:
-                ahead.append(pool.submit(_decode_chunk_whole, chunk))
-                if len(ahead) > threads:
-                    yield from ahead.popleft().result()
-            while ahead:
-                yield from ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    of_chunk = max(1, min(CHUNK, chunk_values // (3 * side * side)))
+    for found in _each(_decode_chunk_whole, samples, of_chunk, workers):
+        yield from found
+
+
+def _each(function: Callable[[Chunk], Found], samples: Samples, of_chunk: int, workers: int) -> Iterator[Found]:
+    """What the function makes of every chunk, in order."""
+    chunks = samples.images.chunks(samples.rows, of_chunk)
+    if workers == 1 or len(samples) < SERIAL_BELOW * of_chunk:
+        yield from map(function, chunks)
+        return
+    stop = Event()
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
+    each = parallel(joblib.delayed(function)(chunk) for chunk in takewhile(lambda _: not stop.is_set(), chunks))
+    try:
+        for found in each:  # noqa: UP028 (`yield from` would close `each` at once)
+            yield found
+    finally:  # who stops early waits for what was begun: joblib would kill its processes, and complain of it
+        stop.set()
+        deque(each, maxlen=0)
 
 
 def _decode_chunk_whole(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
     found: list[tuple[np.ndarray | None, str]] = []
-    for item in chunk:
-        try:
-            found.append((decode_whole(read_encoded(item)), ""))
-        except Exception as error:  # as in `decode_chunk`
-            found.append((None, reason_of(error)))
+    with _bombs_are_errors():
+        for item in chunk:
+            try:
+                found.append((decode_whole(read_encoded(item)), ""))
+            except Exception as error:  # as in `decode_chunk`
+                found.append((None, reason_of(error)))
     return found
+
+
+@contextmanager
+def _bombs_are_errors() -> Iterator[None]:
+    """Pillow warns of images above its limit and of broken metadata: the first is an error here, the rest nobody's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def available_cpus() -> int:

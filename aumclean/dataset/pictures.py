@@ -71,7 +71,7 @@ class Pictures:
             ([(item, next(hashes)) for item in chunk], side)
             for chunk in self.images.chunks(self.rows[ascending], CHUNK)
         )
-        if len(sample_ids) < SERIAL_BELOW:
+        if len(sample_ids) < SERIAL_BELOW * CHUNK:
             made = [_thumbnails(*task) for task in tasks]
         else:
             made = joblib.Parallel(n_jobs=available_cpus())(joblib.delayed(_thumbnails)(*task) for task in tasks)

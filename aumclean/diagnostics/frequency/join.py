@@ -29,12 +29,15 @@ from aumclean.run import Run
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
 from aumclean.training.models import build_model
 from aumclean.verdict.judge import Verdict, judge
+from aumclean.verdict.noise import wilson
 
 SCHEMA_VERSION = 1
 
 RELIANCE = ("both", "low", "high", "neither")
 RIGHT_ENOUGH = 20  # samples of a class that are right as they are, below which nothing is said of it
-SHORTCUT_SHARE = 0.5  # of a class's samples that are right as they are: right on the high band alone
+MOST = 0.5  # of a class's samples that are right as they are: right on the high band alone
+STANDS_OUT = 2.0  # times the share of all other classes, ...
+AT_LEAST = 0.1  # ... and no less than this
 LISTED = 1000
 MOST_CLASSES = 20  # of the figure
 
@@ -151,6 +154,7 @@ def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[dict
         flagged: bool [n].
     """
     reliance, right = bands.reliance(), bands.original > 0
+    stands_out = _stands_out(dataset.labels[right], reliance[right] == "high", len(dataset.class_names))
     rows = []
     for label, name in enumerate(dataset.class_names):
         here = dataset.labels == label
@@ -158,7 +162,6 @@ def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[dict
         shares = {
             f"right_{kind}": float((reliance[known] == kind).mean()) if known.any() else None for kind in RELIANCE
         }
-        high = shares["right_high"]
         rows.append(
             {
                 "class": name,
@@ -169,10 +172,24 @@ def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[dict
                 "median_margin_high": float(np.median(bands.high[here])) if here.any() else None,
                 "flagged": int((here & flagged).sum()),
                 "flagged_high_only": int((here & flagged & (reliance == "high")).sum()),
-                "hint": bool(known.sum() >= RIGHT_ENOUGH and high is not None and high >= SHORTCUT_SHARE),
+                "hint": bool(known.sum() >= RIGHT_ENOUGH and stands_out[label]),
             }
         )
     return sorted(rows, key=lambda row: -(row["right_high"] or 0))
+
+
+def _stands_out(labels: np.ndarray, high: np.ndarray, n_classes: int) -> np.ndarray:
+    """Whether most of a class rests on the high band alone, or surely twice as much as of all others: bool [classes].
+
+    Args:
+        labels: int [k], of the samples that are right as they are.
+        high: bool [k], whether the high band alone is right.
+        n_classes: number of classes.
+    """
+    count, hits = np.bincount(labels, minlength=n_classes), np.bincount(labels[high], minlength=n_classes)
+    others = (hits.sum() - hits) / np.maximum(count.sum() - count, 1)
+    at_least, _ = wilson(hits, count)
+    return (hits >= MOST * np.maximum(count, 1)) | (at_least >= np.maximum(STANDS_OUT * others, AT_LEAST))
 
 
 def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
@@ -202,10 +219,11 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
         f"Of {n:,} labels {counts['both']:,} are carried by both bands, {counts['low']:,} by the low band alone, "
         f"{counts['high']:,} by the high band alone, {counts['neither']:,} by neither.",
         (
-            f"Learned from high frequencies alone, for the most part: {', '.join(hints)}. That can be a mark of the "
-            "camera, the compression or the source of the images rather than of what they show: look at some of each."
+            f"Learned from high frequencies alone, most of it or far more than other classes: {', '.join(hints)}. "
+            "That can be a mark of the camera, the compression or the source of the images rather than of what they "
+            "show: look at some of each."
             if hints
-            else "No class rests for the most part on high frequencies alone."
+            else "No class stands out by resting on high frequencies alone."
         ),
         f"{suspects:,} flagged samples are supported by the high band only; high_only.csv lists these and the others "
         "whose label the low band contradicts.",

@@ -119,7 +119,7 @@ def split(
     asked = {"kind": "frequency split", "source": str(samples.source.absolute()), "samples": len(samples), **settings}
     with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store, _one_torch_thread():
         unreadable: list[dict[str, str]] = []
-        parts = split_stream(samples, disc, accelerator.device, unreadable, threads=available_cpus())
+        parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
         report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
         report.settings["device"] = describe(accelerator.device)
         write(store, report)
@@ -127,11 +127,11 @@ def split(
 
 
 def split_stream(
-    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, threads: int = 1
+    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, workers: int = 1
 ) -> Iterator[Part]:
     """Consecutive samples of one size, filtered; those that cannot be read are added to `unreadable` and left out."""
     checked: set[tuple[int, ...]] = set()
-    for positions, pixels in _decoded(samples, unreadable, threads):
+    for positions, pixels in _decoded(samples, unreadable, workers):
         _, height, width, _ = pixels.shape
         if (height, width) not in checked:
             disc.check(height, width)
@@ -170,12 +170,12 @@ def _mask(disc: Disc, height: int, width: int) -> torch.Tensor:
 
 
 def _decoded(
-    samples: Samples, unreadable: list[dict[str, str]], threads: int
+    samples: Samples, unreadable: list[dict[str, str]], workers: int
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Positions and uint8 images [batch, height, width, 3] of consecutive samples of one size."""
     positions: list[int] = []
     images: list[np.ndarray] = []
-    each = decode_each_whole(samples, threads=threads, chunk_values=BATCH_VALUES)
+    each = decode_each_whole(samples, workers=workers, chunk_values=BATCH_VALUES)
     for position, (image, reason) in enumerate(each):
         if image is None:
             unreadable.append({"path": samples.paths[position].as_py(), "reason": reason})

@@ -91,3 +91,21 @@ def test_a_class_that_rests_on_the_high_band_is_named_first():
     first, second = class_rows(dataset, bands, flagged)
     assert (first["class"], first["hint"], first["right_high"], first["flagged_high_only"]) == ("marked", True, 0.75, 1)
     assert (second["class"], second["hint"], second["right_both"], second["right"]) == ("whole", False, 1.0, 39 / 40)
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [
+        ([0.32, 0.15, 0.07, 0.05, 0.05], [0]),  # one far above the others
+        ([0.15, 0.12, 0.1, 0.1, 0.1], []),  # a little more than the others
+        ([0.04, 0.0, 0.0, 0.0, 0.0], []),  # many times the others, and yet little
+        ([0.6, 0.55, 0.6, 0.55, 0.6], [0, 1, 2, 3, 4]),  # most of every class
+    ],
+)
+def test_a_class_is_named_for_most_of_it_or_for_far_more_than_the_others(shares, named):
+    n = 200
+    dataset = Dataset(np.zeros((5 * n, 8, 8, 3), np.uint8), np.repeat(np.arange(5), n), tuple("01234"))
+    high = np.concatenate([np.arange(n) < round(share * n) for share in shares])
+    bands = Bands(np.ones(5 * n), np.where(high, -1.0, 1.0), np.ones(5 * n))
+    rows = class_rows(dataset, bands, np.zeros(5 * n, bool))
+    assert sorted(int(row["class"]) for row in rows if row["hint"]) == named
