@@ -5,30 +5,23 @@ import hashlib
 import io
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
-from threading import Event
-from typing import TypeVar
 
-import joblib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.samples import Chunk, Samples
 
 CHUNK = 128
-SERIAL_BELOW = 4  # chunks: starting processes costs more than decoding fewer
 PROBED = 256
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = 1
 TURNED = frozenset({5, 6, 7, 8})  # its values that swap width and height
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -133,7 +126,7 @@ def decode_chunk(chunk: Chunk, size: int) -> DecodedChunk:
     hashes: list[str | None] = []
     widths, heights, reasons = [], [], []
     readable = 0
-    with _bombs_are_errors():
+    with bombs_are_errors():
         for item in chunk:
             content_hash, width, height, reason = None, 0, 0, None
             try:
@@ -189,7 +182,8 @@ def reason_of(error: Exception) -> str:
 
 def decode(samples: Samples, size: int, *, workers: int) -> Iterator[DecodedChunk]:
     """Decode all samples in order, `workers` processes at a time, holding a few chunks in memory."""
-    yield from _each(partial(decode_chunk, size=size), samples, CHUNK, workers)
+    chunks = samples.images.chunks(samples.rows, CHUNK)
+    yield from in_processes(partial(decode_chunk, size=size), chunks, len(samples) // CHUNK, workers=workers)
 
 
 def decode_each_whole(samples: Samples, *, workers: int, chunk_values: int) -> Iterator[tuple[np.ndarray | None, str]]:
@@ -205,30 +199,14 @@ def decode_each_whole(samples: Samples, *, workers: int, chunk_values: int) -> I
     """
     side = median_short_side(samples) or 1
     of_chunk = max(1, min(CHUNK, chunk_values // (3 * side * side)))
-    for found in _each(_decode_chunk_whole, samples, of_chunk, workers):
-        yield from found
-
-
-def _each(function: Callable[[Chunk], Found], samples: Samples, of_chunk: int, workers: int) -> Iterator[Found]:
-    """What the function makes of every chunk, in order."""
     chunks = samples.images.chunks(samples.rows, of_chunk)
-    if workers == 1 or len(samples) < SERIAL_BELOW * of_chunk:
-        yield from map(function, chunks)
-        return
-    stop = Event()
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="3*n_jobs", batch_size=1)
-    each = parallel(joblib.delayed(function)(chunk) for chunk in takewhile(lambda _: not stop.is_set(), chunks))
-    try:
-        for found in each:  # noqa: UP028 (`yield from` would close `each` at once)
-            yield found
-    finally:  # who stops early waits for what was begun: joblib would kill its processes, and complain of it
-        stop.set()
-        deque(each, maxlen=0)
+    for found in in_processes(_decode_chunk_whole, chunks, len(samples) // of_chunk, workers=workers):
+        yield from found
 
 
 def _decode_chunk_whole(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
     found: list[tuple[np.ndarray | None, str]] = []
-    with _bombs_are_errors():
+    with bombs_are_errors():
         for item in chunk:
             try:
                 found.append((decode_whole(read_encoded(item)), ""))
@@ -238,7 +216,7 @@ def _decode_chunk_whole(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
 
 
 @contextmanager
-def _bombs_are_errors() -> Iterator[None]:
+def bombs_are_errors() -> Iterator[None]:
     """Pillow warns of images above its limit and of broken metadata: the first is an error here, the rest nobody's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,18 +4,17 @@ An image that has changed since the scan is not shown: a decision on it would be
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
-from aumclean.dataset.decode import CHUNK, SERIAL_BELOW, available_cpus, read_encoded, thumbnail
+from aumclean.dataset.decode import CHUNK, available_cpus, bombs_are_errors, read_encoded, thumbnail
+from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.samples import Embedded, Files
 from aumclean.run import Run
 
@@ -67,14 +66,9 @@ class Pictures:
         order = np.argsort(sample_ids)
         ascending = sample_ids[order]
         hashes = iter(self.content_hash.take(pa.array(ascending)).to_pylist())
-        tasks = (
-            ([(item, next(hashes)) for item in chunk], side)
-            for chunk in self.images.chunks(self.rows[ascending], CHUNK)
-        )
-        if len(sample_ids) < SERIAL_BELOW * CHUNK:
-            made = [_thumbnails(*task) for task in tasks]
-        else:
-            made = joblib.Parallel(n_jobs=available_cpus())(joblib.delayed(_thumbnails)(*task) for task in tasks)
+        tasks = ([(item, next(hashes)) for item in chunk] for chunk in self.images.chunks(self.rows[ascending], CHUNK))
+        count = len(sample_ids) // CHUNK
+        made = in_processes(partial(_thumbnails, side=side), tasks, count, workers=available_cpus())
         small = [picture for chunk in made for picture in chunk]
         yield from (small[position] for position in np.argsort(order))
 
@@ -104,9 +98,7 @@ def _unchanged(item: bytes | Path | None, content_hash: str) -> bytes:
 
 def _thumbnails(items: list[tuple[bytes | Path | None, str]], side: int) -> list[bytes | None]:
     made: list[bytes | None] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with bombs_are_errors():
         for item, content_hash in items:
             try:
                 made.append(thumbnail(_unchanged(item, content_hash), side))

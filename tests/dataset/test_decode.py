@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import time
 import warnings
 import zlib
 
@@ -171,3 +172,23 @@ def test_who_stops_reading_whole_images_early_hears_nothing(tmp_path):
     next(stream)
     stream.close()
     assert warnings.filters == filters
+
+
+def test_decoding_waits_for_a_slow_reader(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    for number in range(40):
+        Image.new("RGB", (6, 6)).save(tmp_path / "a" / f"{number:02d}.png")
+    samples = read_samples(tmp_path, one_class=True)
+    taken, chunks = [], type(samples.images).chunks
+
+    def counted(*arguments):
+        for chunk in chunks(*arguments):
+            taken.append(chunk)
+            yield chunk
+
+    monkeypatch.setattr(type(samples.images), "chunks", counted)
+    stream = decode_each_whole(samples, workers=2, chunk_values=108)  # chunks of one image
+    next(stream)
+    time.sleep(0.5)
+    assert sum(len(chunk) == 1 for chunk in taken) == 5
+    assert len(list(stream)) == 39

@@ -1,3 +1,4 @@
+import hashlib
 import io
 
 import numpy as np
@@ -6,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from aumclean.dataset import pictures
+from aumclean.dataset import parallel
 from aumclean.dataset.pictures import Pictures, pictures_of
 from aumclean.dataset.samples import Embedded
 
@@ -23,9 +24,9 @@ def test_an_image_comes_back_byte_for_byte(finished):
     assert found.encoded(17) == (finished.root / path).read_bytes()
 
 
-@pytest.mark.parametrize("parallel_from", [0, 1000])
-def test_thumbnails_keep_the_order_asked_for(finished, monkeypatch, parallel_from):
-    monkeypatch.setattr(pictures, "SERIAL_BELOW", parallel_from)
+@pytest.mark.parametrize("serial_below", [0, 1000])
+def test_thumbnails_keep_the_order_asked_for(finished, monkeypatch, serial_below):
+    monkeypatch.setattr(parallel, "SERIAL_BELOW", serial_below)
     found = pictures_of(finished.run)
     colours = [
         np.asarray(Image.open(io.BytesIO(jpeg))).mean((0, 1)) for jpeg in found.thumbnails(np.array([300, 2, 150]), 8)
@@ -42,7 +43,7 @@ def embedded(tmp_path, sizes):
         encoded.append(sink.getvalue())
     file = tmp_path / "images.parquet"
     pq.write_table(pa.table({"image": pa.array(encoded, pa.binary())}), file, row_group_size=2)
-    hashes = pa.array([pictures.hashlib.sha256(image).hexdigest() for image in encoded])
+    hashes = pa.array([hashlib.sha256(image).hexdigest() for image in encoded])
     return Pictures(Embedded(file, "image"), np.arange(len(sizes)), hashes), encoded
 
 

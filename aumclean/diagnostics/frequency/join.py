@@ -189,7 +189,8 @@ def _stands_out(labels: np.ndarray, high: np.ndarray, n_classes: int) -> np.ndar
     count, hits = np.bincount(labels, minlength=n_classes), np.bincount(labels[high], minlength=n_classes)
     others = (hits.sum() - hits) / np.maximum(count.sum() - count, 1)
     at_least, _ = wilson(hits, count)
-    return (hits >= MOST * np.maximum(count, 1)) | (at_least >= np.maximum(STANDS_OUT * others, AT_LEAST))
+    found: np.ndarray = (hits >= MOST * np.maximum(count, 1)) | (at_least >= np.maximum(STANDS_OUT * others, AT_LEAST))
+    return found
 
 
 def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
