@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MEMORISED = 0.05  # by how much the share of memorised indicator samples rises when the network begins to memorise
 
+Track = Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]]
 TrackBatches = Callable[[Iterable[torch.Tensor], str, int, int], Iterator[torch.Tensor]]
 
 
@@ -37,36 +38,98 @@ def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, 
     def tracked(batches: Iterable[torch.Tensor], description: str) -> Iterator[torch.Tensor]:
         return track(batches, description, done, total)
 
-    trainings = [
-        partial(_train_draw, run, record, dataset, indicators[draw], draw, plan, tracked) for draw in plan.own_draws
-    ]
-    side_by_side(trainings, plan.jobs, plan.accelerator.device)
+    draws = [_Draw(run, record, dataset, indicators[number], number, plan) for number in plan.own_draws]
+    side_by_side([partial(draw.train, tracked) for draw in draws], plan.jobs, plan.accelerator.device)
     plan.accelerator.wait_for_everyone()
 
 
-def _train_draw(
-    run: Run,
-    record: dict[str, Any],
-    dataset: Dataset,
-    indicators: np.ndarray,
-    draw: int,
-    plan: Plan,
-    track: Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]],
-    stop: threading.Event,
-) -> None:
-    """Train on one draw of indicator samples; its margins, state and weights are on disk when this returns."""
-    with run.lock_draw(draw) if plan.writes else nullcontext():
-        checkpoint = run.checkpoint(draw)
-        if run.model(draw).is_file():
+@dataclass(frozen=True)
+class _Draw:
+    """One draw of a run, and what its training needs."""
+
+    run: Run
+    record: dict[str, Any]
+    dataset: Dataset
+    indicators: np.ndarray
+    number: int
+    plan: Plan
+
+    def train(self, track: Track, stop: threading.Event) -> None:
+        """Train on these indicator samples; margins, state and weights are on disk when this returns."""
+        run, plan = self.run, self.plan
+        with run.lock_draw(self.number) if plan.writes else nullcontext():
+            checkpoint = run.checkpoint(self.number)
+            if run.model(self.number).is_file():
+                if plan.writes:
+                    checkpoint.unlink(missing_ok=True)
+                return
+            self._record_epochs(track, stop)
             if plan.writes:
-                checkpoint.unlink(missing_ok=True)
+                weights = load_checkpoint(checkpoint, torch.device("cpu"))["average"]
+                seed, device = self.record["config"]["seed"], plan.accelerator.device
+                keep_network(
+                    run, self.number, weights, self.dataset, self.indicators, plan.recipe, seed=seed, device=device
+                )
+                checkpoint.unlink()
+
+    def _record_epochs(self, track: Track, stop: threading.Event) -> None:
+        """Train, and record the margins of every epoch; close when the indicator samples begin to be memorised."""
+        plan, seed, start = self.plan, self.record["config"]["seed"], self.plan.settings.first_epoch
+        is_indicator = np.zeros(len(self.dataset), bool)
+        is_indicator[self.indicators] = True
+        close = threading.Event()
+        lowest: float | None = None  # share of memorised indicator samples so far
+        seconds = self.record["training_seconds"][self.number]
+
+        def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
+            at = f"draw {self.number + 1}/{plan.draws}, epoch {epoch + 1}/{plan.recipe.epochs}"
+            for batch in track(batches, at):
+                if stop.is_set():
+                    raise Stopped
+                yield batch
+
+        epochs = train(
+            with_indicators(self.dataset, self.indicators),
+            plan.recipe,
+            seed=int(np.random.SeedSequence([seed, 1 + self.number]).generate_state(1)[0]),
+            accelerator=plan.accelerator,
+            together=plan.together,
+            checkpoint=self.run.checkpoint(self.number),
+            track=tracked,
+            close=close,
+        )
+        for epoch in epochs:
+            if plan.until_memorised and epoch.number >= start and not close.is_set():
+                if lowest is None:
+                    lowest = _lowest_share(self.run, self.number, range(start, epoch.number), len(self.dataset))
+                share = _memorised(epoch, is_indicator, plan.accelerator if plan.together else None)
+                if share > lowest + MEMORISED:
+                    close.set()
+                lowest = min(lowest, share)
+            seconds += epoch.seconds
+            self._write(epoch, is_indicator, seconds)
+
+    def _write(self, epoch: Epoch, is_indicator: np.ndarray, seconds: float) -> None:
+        """Put this process's part of an epoch on disk and, when every part is there, count the epoch as done."""
+        plan, recipe, accelerator = self.plan, self.plan.recipe, self.plan.accelerator
+        rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
+        at = {"draw": self.number, "epoch": epoch.number}
+        schedule = {**at, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
+        recorded = EpochMargins(
+            epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]
+        )
+        write_epoch(self.run.margins, self.number, epoch.number, recorded, schedule, rank=rank)
+        if plan.together:
+            accelerator.wait_for_everyone()
+        if not plan.writes:
             return
-        _record_draw(run, record, dataset, indicators, draw, plan, track, stop)
-        if plan.writes:
-            weights, seed = load_checkpoint(checkpoint, torch.device("cpu"))["average"], record["config"]["seed"]
-            device = plan.accelerator.device
-            keep_network(run, draw, weights, dataset, indicators, plan.recipe, seed=seed, device=device)
-            checkpoint.unlink()
+        remove_other_parts(self.run.margins, self.number, epoch.number, ranks)
+        self.run.write_progress(self.number, epoch.number + 1, seconds)
+        logger.debug(
+            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
+            self.number + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
+            len(self.dataset) / epoch.seconds,
+        )  # fmt: skip
 
 
 def _memorised(epoch: Epoch, is_indicator: np.ndarray, accelerator: Accelerator | None) -> float:
@@ -85,64 +148,3 @@ def _lowest_share(run: Run, draw: int, epochs: range, n: int) -> float:
         margin, _, is_indicator = read_block(run.margins, draw, range(epoch, epoch + 1), 0, n)
         lowest = min(lowest, float((margin[0, is_indicator] > 0).mean()))
     return lowest
-
-
-def _record_draw(
-    run: Run,
-    record: dict[str, Any],
-    dataset: Dataset,
-    indicators: np.ndarray,
-    draw: int,
-    plan: Plan,
-    track: Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]],
-    stop: threading.Event,
-) -> None:
-    """Train a draw and record the margins of every epoch."""
-    recipe, accelerator, seconds = plan.recipe, plan.accelerator, record["training_seconds"][draw]
-    rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
-    is_indicator = np.zeros(len(dataset), bool)
-    is_indicator[indicators] = True
-    close, start = threading.Event(), plan.settings.first_epoch
-    lowest: float | None = None  # share of memorised indicator samples so far
-
-    def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-        for batch in track(batches, f"draw {draw + 1}/{plan.draws}, epoch {epoch + 1}/{recipe.epochs}"):
-            if stop.is_set():
-                raise Stopped
-            yield batch
-
-    epochs = train(
-        with_indicators(dataset, indicators),
-        recipe,
-        seed=int(np.random.SeedSequence([record["config"]["seed"], 1 + draw]).generate_state(1)[0]),
-        accelerator=accelerator,
-        together=plan.together,
-        checkpoint=run.checkpoint(draw),
-        track=tracked,
-        close=close,
-    )
-    for epoch in epochs:
-        if plan.until_memorised and epoch.number >= start and not close.is_set():
-            if lowest is None:
-                lowest = _lowest_share(run, draw, range(start, epoch.number), len(dataset))
-            share = _memorised(epoch, is_indicator, accelerator if plan.together else None)
-            if share > lowest + MEMORISED:
-                close.set()
-            lowest = min(lowest, share)
-        schedule = {"draw": draw, "epoch": epoch.number, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
-        recorded = EpochMargins(
-            epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]
-        )
-        write_epoch(run.margins, draw, epoch.number, recorded, schedule, rank=rank)
-        if plan.together:
-            accelerator.wait_for_everyone()  # the epoch counts as done when every part of it is on disk
-        if not plan.writes:
-            continue
-        remove_other_parts(run.margins, draw, epoch.number, ranks)
-        seconds += epoch.seconds
-        run.write_progress(draw, epoch.number + 1, seconds)
-        logger.debug(
-            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
-            draw + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
-            len(dataset) / epoch.seconds,
-        )  # fmt: skip
