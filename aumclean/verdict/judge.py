@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
-from aumclean.verdict.transitions import NO_DIRECTION, find_transitions, read_corrected
+from aumclean.verdict.transitions import NO_DIRECTION, Transitions, find_transitions, read_corrected, read_predictions
 
 SCHEMA_VERSION = 1
 Threshold = Literal["indicator", "estimate"]
@@ -134,7 +135,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
     by_final = settings.threshold == "estimate"
     finals = [run.final_margins(draw) for draw in range(record["draws"])]
-    directed = find_transitions(finals, labels, len(class_names)) if by_final else NO_DIRECTION
+    predicted, directed = _predicted(finals, labels, len(class_names)) if by_final else (None, NO_DIRECTION)
     area = areas(run.margins, labels, len(class_names), epochs, record["epochs_done"], directed)
     thresholds = np.array(
         [
@@ -142,15 +143,17 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
             for aum, indicator in zip(area.aum, area.is_indicator, strict=True)
         ]
     )
-    large_enough = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
-    held = [read_held_out(run.held_out(draw)) for draw in range(record["draws"])]
-    rate = noise.noise_rate(held, np.random.default_rng(record["config"]["seed"]))
+    agreed = None if predicted is None else noise.agreed_rate(predicted, labels, area.is_indicator)
+    del predicted  # of millions of samples as large as what is made of it
+    held, rng = [read_held_out(run.held_out(draw)) for draw in range(record["draws"])], _generator(record)
+    rate = noise.noise_rate(held, rng, agreed, directed=len(directed.pair) > 0)
+    judged = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
     if by_final:
-        judged = large_enough
-        final, corrected = read_corrected(finals, labels, directed)
-        combined = combine_final(final, corrected, area.closing, area.is_indicator, judged, held, rate.estimate)
+        margins = read_corrected(finals, labels, directed)
+        combined = combine_final(*margins, area.closing, area.is_indicator, judged, held, rate.estimate)
+        del margins
     else:
-        judged = large_enough & ~area.is_indicator.all(0)
+        judged &= ~area.is_indicator.all(0)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)
     first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
     found = _Judged(
@@ -170,6 +173,16 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     )
     report = _report(found, settings)
     return Verdict(report, _summary(found, settings, record, report), settings, run)
+
+
+def _predicted(finals: list[Path], labels: np.ndarray, n_classes: int) -> tuple[np.ndarray, Transitions]:
+    """What the networks take each sample for, int32 [draws, n], and which errors have a direction."""
+    predicted, sureness = read_predictions(finals, labels)
+    return predicted, find_transitions(predicted, sureness, labels, n_classes)
+
+
+def _generator(record: dict[str, Any]) -> np.random.Generator:
+    return np.random.default_rng(record["config"]["seed"])
 
 
 def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
@@ -263,7 +276,7 @@ def _for_the_annotator(confirmed: pa.Table, order: np.ndarray) -> dict[str, pa.A
 
 def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report: pa.Table) -> dict[str, Any]:
     area, flagged, labels, names = judged.area, judged.flagged, judged.labels, judged.class_names
-    rng = np.random.default_rng(record["config"]["seed"])
+    rng = _generator(record)
     thresholds = []
     for draw, threshold in enumerate(judged.thresholds):
         indicator_aum = area.aum[draw][area.is_indicator[draw]]

@@ -1,6 +1,7 @@
 """The structure of the label noise: how much in all, in which classes, between which pairs of classes."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from aumclean.verdict.threshold import interval
 
 SURE = np.array([0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0])  # shares of the held-out samples, the surest ones
 LEVELS = np.linspace(0.5, 0.99, 50)  # below the median of wrong labels too few given ones are left to count
+PROVED = 0.01  # share of the labels that must surely be wrong before agreement counts
 REPLICATES = 200  # of the bootstrap
 Z95 = 1.959964  # standard normal, two-sided 95 %
 
@@ -30,19 +32,58 @@ class Estimate(NamedTuple):
         return cls(estimate, min(low, estimate), max(high, estimate))
 
 
-def noise_rate(held: Sequence[HeldOut], rng: np.random.Generator) -> Estimate:
+def noise_rate(
+    held: Sequence[HeldOut], rng: np.random.Generator, agreed: float | None = None, *, directed: bool = False
+) -> Estimate:
     """Estimate which share of the labels is wrong, of whatever kind the wrong ones are.
 
-    `random_rate` rests on all held-out samples and so varies least, but sees only labels that are wrong at random;
-    `contradicted_rate` sees every kind, on few samples. So the first is taken when it lies in the interval of the
-    second: then wrong labels look as if drawn at random. Else the second is.
+    Of several draws `agreed_rate` is taken: it rests on all samples and is least misled by what the networks do not
+    know. Where errors have a direction the networks agree on some of them, and it is too low; `contradicted_rate` is
+    then too high as a rule, and the middle is taken. The interval holds the estimates and intervals of all kinds.
+
+    One draw has none to agree with, and where `contradicted_rate` does not prove that labels are wrong, networks may
+    agree by mistake. Then `random_rate`, which varies least but sees only labels that are wrong at random, is taken when
+    it lies in the interval of `contradicted_rate`, which sees every kind, on few samples; else the latter.
 
     Args:
         held: held-out margins of every draw.
         rng: of the bootstrap, which resamples indicator samples.
+        agreed: the estimate of `agreed_rate`, of several draws.
+        directed: whether errors have a direction, see `aumclean.verdict.transitions`.
     """
     random, contradicted = random_rate(held, rng), contradicted_rate(held, rng)
-    return random if contradicted.low <= random.estimate <= contradicted.high else contradicted
+    if agreed is None or contradicted.low < PROVED:
+        return random if contradicted.low <= random.estimate <= contradicted.high else contradicted
+    estimate = (agreed + contradicted.estimate) / 2 if directed else agreed
+    known = [agreed, *contradicted] if directed else [agreed, *contradicted, *random]
+    return Estimate(estimate, min(known), max(known))
+
+
+def agreed_rate(predicted: np.ndarray, labels: np.ndarray, is_indicator: np.ndarray) -> float | None:
+    """The share of labels that networks contradict, less what they contradict each other.
+
+    Two networks that were trained alike disagree as often as each is wrong (Jiang et al. 2022). So of the labels that a
+    network contradicts, as many as it disagrees on with another one are its own mistakes: with c the share that is
+    contradicted and d the share of disagreement, (c - d) / (1 - d) is wrong.
+
+    Too low where networks agree on labels that are wrong, since they learned them; too high where they agree on labels
+    that are right, since they make the same mistakes.
+
+    Args:
+        predicted: int [draws, n].
+        labels: int [n].
+        is_indicator: bool [draws, n]; only what all draws were taught is counted, which all know alike.
+
+    Returns:
+        The estimate, 0..1; None of one draw.
+    """
+    taught = ~is_indicator.any(0)
+    pairs = list(combinations(range(len(predicted)), 2))
+    if not pairs or not taught.any():
+        return None
+    contradicted = float(np.mean([(draw != labels)[taught].mean() for draw in predicted]))
+    disagreed = float(np.mean([(predicted[one] != predicted[other])[taught].mean() for one, other in pairs]))
+    return max(0.0, (contradicted - disagreed) / (1 - disagreed)) if disagreed < 1 else 0.0
 
 
 def contradicted_rate(held: Sequence[HeldOut], rng: np.random.Generator) -> Estimate:

@@ -46,27 +46,38 @@ class Transitions:
 NO_DIRECTION = Transitions(1, np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-def find_transitions(files: Sequence[Path], labels: np.ndarray, n_classes: int) -> Transitions:
-    """Estimate transitions from the final margins of all draws, of the mean of their counts.
+def read_predictions(files: Sequence[Path], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the networks of all draws take each sample for, int32 [draws, n], and how sure they are, float32 [draws, n].
 
     Args:
         files: of every draw, see `aumclean.margins.final`.
         labels: int [n].
-        n_classes: number of classes.
 
     Raises:
         RunError: as `read_final` does.
     """
-    n = len(labels)
-    predicted, sureness = np.empty(n, np.int32), np.empty(n, np.float32)
+    shape = len(files), len(labels)
+    predicted, sureness = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    for draw, file in enumerate(files):
+        for block, final in read_final(file, len(labels)):
+            predicted[draw, block], sureness[draw, block] = taken_for(final, labels[block])
+    return predicted, sureness
+
+
+def find_transitions(predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int) -> Transitions:
+    """Estimate transitions from what all draws say, of the mean of their counts.
+
+    Args:
+        predicted, sureness: see `read_predictions`.
+        labels: int [n].
+        n_classes: number of classes.
+    """
     pairs = []
-    for file in files:
-        for block, final in read_final(file, n):
-            predicted[block], sureness[block] = taken_for(final, labels[block])
-        sure = rank_among_predicted(predicted, sureness) <= SURE
-        pairs.append(predicted[sure] * np.int64(n_classes) + labels[sure])
+    for taken, surely in zip(predicted, sureness, strict=True):
+        sure = rank_among_predicted(taken, surely) <= SURE
+        pairs.append(taken[sure] * np.int64(n_classes) + labels[sure])
     pair, count = np.unique(np.concatenate(pairs), return_counts=True)
-    return transitions(pair, count / len(files), n_classes)
+    return transitions(pair, count / len(predicted), n_classes)
 
 
 def taken_for(final: Final, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aumclean.verdict.held_out import HeldOut, held_out
-from aumclean.verdict.noise import contradicted_rate, noise_rate, per_class, per_pair, random_share, wilson
+from aumclean.verdict.noise import agreed_rate, contradicted_rate, noise_rate, per_class, per_pair, random_share, wilson
 from tests.verdict.conftest import between_two
 
 NAMES = ("a", "b", "c")
@@ -56,6 +56,44 @@ def test_rate_is_found_by_a_network_that_is_often_wrong(noisy, rate):
     found = noise_rate([doubtful(noisy, seed=seed) for seed in (1, 2)], np.random.default_rng(0))
     assert found.estimate == pytest.approx(rate, abs=0.08)
     assert found.low - 0.03 <= rate <= found.high + 0.02
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("draws", [2, 3])
+def test_what_networks_contradict_each_other_on_is_their_own_mistake(rate, draws):
+    rng = np.random.default_rng(5)
+    n = 20_000
+    true = rng.integers(0, 10, n)
+    labels = np.where(rng.random(n) < rate, (true + rng.integers(1, 10, n)) % 10, true)
+    # calibrated networks: an image looks like any of three classes alike, or like its own, and each says one of them
+    unclear = rng.random(n) < 0.3
+    among = (true + rng.integers(0, 3, n)) % 10  # so that the true one is any of the three
+    predicted = np.stack([np.where(unclear, (among - rng.integers(0, 3, n)) % 10, true) for _ in range(draws)])
+    is_indicator = rng.random((draws, n)) < 0.1
+    predicted[:, is_indicator.any(0)] = labels[is_indicator.any(0)]  # not to be looked at
+    found = agreed_rate(predicted, labels, is_indicator)
+    taught = ~is_indicator.any(0)
+    contradicted = [(draw != labels)[taught].mean() for draw in predicted]
+    pairs = [(one, other) for one in range(draws) for other in range(one)]
+    apart_by = np.mean([(predicted[one] != predicted[other])[taught].mean() for one, other in pairs])
+    assert found == pytest.approx(max(0, (np.mean(contradicted) - apart_by) / (1 - apart_by)))
+    assert found == pytest.approx(rate, abs=0.06)
+
+
+def test_one_draw_has_none_to_agree_with():
+    assert agreed_rate(np.zeros((1, 5), int), np.ones(5, int), np.zeros((1, 5), bool)) is None
+    assert agreed_rate(np.array([[0, 1], [1, 0]]), np.zeros(2, int), np.zeros((2, 2), bool)) == 0.0
+
+
+def test_agreement_counts_once_wrong_labels_are_proved_and_half_where_errors_have_a_direction():
+    some, none = [doubtful(at_random(0.3), seed=seed) for seed in (1, 2)], [apart(0.0, seed=seed)[0] for seed in (1, 2)]
+    rng = np.random.default_rng
+    contradicted = contradicted_rate(some, rng(0)).estimate
+    assert noise_rate(some, rng(0), 0.25).estimate == 0.25
+    middle = noise_rate(some, rng(0), 0.1, directed=True)
+    assert middle.estimate == pytest.approx((0.1 + contradicted) / 2, abs=0.01)
+    assert middle.low <= 0.1 < contradicted <= middle.high
+    assert noise_rate(none, rng(0), 0.2) == noise_rate(none, rng(0))
 
 
 def test_rate_counts_the_surest_of_every_predicted_class():

@@ -10,6 +10,7 @@ from aumclean.verdict.transitions import (
     Transitions,
     find_transitions,
     read_corrected,
+    read_predictions,
     taken_for,
     transitions,
 )
@@ -134,6 +135,6 @@ def test_errors_with_a_direction_are_told_from_their_victims(tmp_path):
     files = [tmp_path / f"{draw}.parquet" for draw in range(2)]
     for file in files:
         write_final(file, final_margins(np.log(posterior[true]) + rng.normal(0, 1, (5000, 5)), labels))
-    final, corrected = read_corrected(files, labels, find_transitions(files, labels, 5))
+    final, corrected = read_corrected(files, labels, find_transitions(*read_predictions(files, labels), labels, 5))
     without, found = (roc_auc_score(is_wrong, -margins.mean(0)) for margins in (final, corrected))
     assert found > without + 0.1
