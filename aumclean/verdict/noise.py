@@ -42,8 +42,8 @@ def noise_rate(
     then too high as a rule, and the middle is taken. The interval holds the estimates and intervals of all kinds.
 
     One draw has none to agree with, and where `contradicted_rate` does not prove that labels are wrong, networks may
-    agree by mistake. Then `random_rate`, which varies least but sees only labels that are wrong at random, is taken when
-    it lies in the interval of `contradicted_rate`, which sees every kind, on few samples; else the latter.
+    agree by mistake. Then `random_rate`, which varies least but sees only labels that are wrong at random, is taken
+    when it lies in the interval of `contradicted_rate`, which sees every kind, on few samples; else the latter.
 
     Args:
         held: held-out margins of every draw.
