@@ -101,14 +101,12 @@ def read_curves(folder: Path, draw: int, epochs: range, sample_ids: np.ndarray) 
     Raises:
         RunError: as `read_block` does.
     """
-    curves = np.empty((len(sample_ids), len(epochs)), np.float32)
-    for start in range(0, int(sample_ids.max(initial=-1)) + 1, ROW_GROUP):
-        inside = (sample_ids >= start) & (sample_ids < start + ROW_GROUP)
-        if inside.any():
-            stop = int(sample_ids[inside].max()) + 1
-            margin, *_ = read_block(folder, draw, epochs, start, stop)
-            curves[inside] = margin[:, sample_ids[inside] - start].T
-    return curves
+    ids = np.unique(sample_ids)
+    table = _read(folder, draw, epochs, ds.field("sample_id").isin(pa.array(ids, pa.int32())), ["margin"])
+    row, column = _places(folder, draw, epochs, table, ids)
+    margin = np.empty((len(epochs), len(ids)), np.float32)
+    margin[row, column] = table["margin"].to_numpy()
+    return np.asarray(margin[:, ids.searchsorted(sample_ids)].T)
 
 
 def read_block(
@@ -124,35 +122,52 @@ def read_block(
     Raises:
         RunError: when a sample is missing or recorded more than once in one of the epochs.
     """
+    field, ids = ds.field("sample_id"), np.arange(start, stop)
+    table = _read(folder, draw, epochs, (field >= start) & (field < stop), ["margin", "runner_up", "is_indicator"])
+    row, column = _places(folder, draw, epochs, table, ids)
+    margin = np.empty((len(epochs), len(ids)), np.float32)
+    runner_up = np.empty(margin.shape, np.int32)
+    is_indicator = np.empty(len(ids), bool)
+    margin[row, column] = table["margin"].to_numpy()
+    runner_up[row, column] = table["runner_up"].to_numpy()
+    is_indicator[column] = table["is_indicator"].to_numpy()
+    return margin, runner_up, is_indicator
+
+
+def _read(folder: Path, draw: int, epochs: range, where: ds.Expression, columns: list[str]) -> pa.Table:
+    """The rows of some epochs of a draw that fulfil a condition, with epoch, sample id and the columns named."""
     files = [
         str(part) for epoch in epochs for part in sorted(epoch_file(folder, draw, epoch).parent.glob("part-*.parquet"))
     ]
     if not files:
         raise RunError(f"{folder / f'draw={draw}'}: holds no margins of epochs {epochs.start} to {epochs.stop - 1}")
-    field = ds.field("sample_id")
     try:
-        table = ds.dataset(files, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
-            columns=["epoch", "sample_id", "margin", "runner_up", "is_indicator"],
-            filter=(field >= start) & (field < stop),
+        return ds.dataset(files, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
+            columns=["epoch", "sample_id", *columns], filter=where
         )
     except (OSError, pa.ArrowException) as error:
         raise RunError(
             f"{folder / f'draw={draw}'}: cannot be read ({' '.join(str(error).split())}); scan anew"
         ) from None
+
+
+def _places(folder: Path, draw: int, epochs: range, table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row belongs in an array [epochs, ids], once it is certain that each place has one row.
+
+    Args:
+        table: its samples are all among `ids`.
+        ids: int, ascending.
+    """
     row = table["epoch"].to_numpy() - epochs.start
-    column = table["sample_id"].to_numpy() - start
-    count = np.zeros((len(epochs), stop - start), np.uint8)
+    sample = table["sample_id"].to_numpy()
+    contiguous = len(ids) and ids[-1] - ids[0] + 1 == len(ids)
+    column = sample - ids[0] if contiguous else ids.searchsorted(sample)
+    count = np.zeros((len(epochs), len(ids)), np.uint8)
     np.add.at(count, (row, column), 1)
     if not (count == 1).all():
-        epoch, sample = np.argwhere(count != 1)[0]
+        epoch, place = np.argwhere(count != 1)[0]
         raise RunError(
-            f"{folder / f'draw={draw}'}: sample {sample + start} was recorded {count[epoch, sample]} times in epoch "
+            f"{folder / f'draw={draw}'}: sample {ids[place]} was recorded {count[epoch, place]} times in epoch "
             f"{epoch + epochs.start}, not once; resume or repeat the scan"
         )
-    margin = np.empty(count.shape, np.float32)
-    runner_up = np.empty(count.shape, np.int32)
-    is_indicator = np.empty(stop - start, bool)
-    margin[row, column] = table["margin"].to_numpy()
-    runner_up[row, column] = table["runner_up"].to_numpy()
-    is_indicator[column] = table["is_indicator"].to_numpy()
-    return margin, runner_up, is_indicator
+    return row, column
