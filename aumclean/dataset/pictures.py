@@ -4,10 +4,11 @@ An image that has changed since the scan is not shown: a decision on it would be
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,9 +85,21 @@ def pictures_of(run: Run) -> Pictures:
     hashes = samples["content_hash"].combine_chunks()
     if data["image_column"] is not None:
         return Pictures(Embedded(Path(data["source"]), data["image_column"]), samples["row"].to_numpy(), hashes)
-    root = Path(data["root"])
-    files = Files([root / path for path in samples["path"].to_pylist()])
+    files = Files(_Locations(Path(data["root"]), samples["path"].combine_chunks()))
     return Pictures(files, np.arange(len(samples)), hashes)
+
+
+class _Locations(Sequence[Path]):
+    """The files of all samples; each path is made when it is asked for, as few of millions are."""
+
+    def __init__(self, root: Path, paths: pa.StringArray) -> None:
+        self.root, self.paths = root, paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.root / self.paths[int(row)].as_py()
 
 
 def _unchanged(item: bytes | Path | None, content_hash: str) -> bytes:

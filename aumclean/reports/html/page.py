@@ -227,9 +227,9 @@ def trust(verdict: Verdict) -> list[str]:
     if summary["flagged"]:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
-        "The noise rate is estimated from how the networks judge labels that they were not taught. Its interval holds "
-        "the error of sampling only: images that the networks have not learned count as noise too, and labels that are "
-        "wrong on doubtful images only are not seen."
+        "The noise rate is estimated from labels that the networks contradict, alike or where they are surest. Its "
+        "interval holds the error of sampling and how far these counts differ: images that the networks have not "
+        "learned can count as noise too, and labels that are wrong on doubtful images only are hardly seen."
     )
     said.append(
         "A suspect is a question, not a proof: rare views and unusual pictures behave like wrong labels. Look before "
