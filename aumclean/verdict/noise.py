@@ -12,7 +12,7 @@ from aumclean.verdict.threshold import interval
 
 SURE = np.array([0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0])  # shares of the held-out samples, the surest ones
 LEVELS = np.linspace(0.5, 0.99, 50)  # below the median of wrong labels too few given ones are left to count
-PROVED = 0.02  # share of the labels that must surely be wrong before agreement counts
+PROVED = 0.01  # share of the labels that must surely be wrong before agreement counts
 REPLICATES = 200  # of the bootstrap
 Z95 = 1.959964  # standard normal, two-sided 95 %
 
@@ -41,9 +41,9 @@ def noise_rate(
     know. Where errors have a direction the networks agree on some of them, and it is too low; `contradicted_rate` is
     then too high as a rule, and the middle is taken. The interval holds the estimates and intervals of all kinds.
 
-    One draw has none to agree with, and where neither other estimate proves that labels are wrong, networks may agree
-    by mistake. Then `random_rate`, which varies least but sees only labels that are wrong at random, is taken when it
-    lies in the interval of `contradicted_rate`, which sees every kind, on few samples; else the latter.
+    One draw has none to agree with, and where `contradicted_rate` does not prove that labels are wrong, networks may
+    agree by mistake. Then `random_rate`, which varies least but sees only labels that are wrong at random, is taken
+    when it lies in the interval of `contradicted_rate`, which sees every kind, on few samples; else the latter.
 
     Args:
         held: held-out margins of every draw.
@@ -52,7 +52,7 @@ def noise_rate(
         directed: whether errors have a direction, see `aumclean.verdict.transitions`.
     """
     random, contradicted = random_rate(held, rng), contradicted_rate(held, rng)
-    if agreed is None or max(random.low, contradicted.low) < PROVED:
+    if agreed is None or contradicted.low < PROVED:
         return random if contradicted.low <= random.estimate <= contradicted.high else contradicted
     estimate = (agreed + contradicted.estimate) / 2 if directed else agreed
     known = [agreed, *contradicted] if directed else [agreed, *contradicted, *random]
