@@ -31,12 +31,12 @@ class Pictures:
     Attributes:
         images: the files, or the Parquet column.
         rows: int64 [n], the row of each sample in `images`.
-        content_hash: str array [n], SHA-256 of each encoded image when it was scanned.
+        content_hash: strings [n], SHA-256 of each encoded image when it was scanned.
     """
 
     images: Files | Embedded
     rows: np.ndarray
-    content_hash: pa.Array
+    content_hash: pa.Array | pa.ChunkedArray
 
     def encoded(self, sample_id: int) -> bytes:
         """One image as it lies in its file.
@@ -81,18 +81,19 @@ def pictures_of(run: Run) -> Pictures:
         RunError: when this is no run.
     """
     data = run.read()["data"]
-    samples = pq.read_table(run.samples, columns=["path", "row", "content_hash"]).combine_chunks()
-    hashes = samples["content_hash"].combine_chunks()
-    if data["image_column"] is not None:
+    embedded = data["image_column"] is not None
+    samples = pq.read_table(run.samples, columns=["row" if embedded else "path", "content_hash"])
+    hashes = samples["content_hash"]
+    if embedded:
         return Pictures(Embedded(Path(data["source"]), data["image_column"]), samples["row"].to_numpy(), hashes)
-    files = Files(_Locations(Path(data["root"]), samples["path"].combine_chunks()))
+    files = Files(_Locations(Path(data["root"]), samples["path"]))
     return Pictures(files, np.arange(len(samples)), hashes)
 
 
 class _Locations(Sequence[Path]):
     """The files of all samples; each path is made when it is asked for, as few of millions are."""
 
-    def __init__(self, root: Path, paths: pa.StringArray) -> None:
+    def __init__(self, root: Path, paths: pa.ChunkedArray) -> None:
         self.root, self.paths = root, paths
 
     def __len__(self) -> int:
