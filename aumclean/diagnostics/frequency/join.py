@@ -37,7 +37,7 @@ RELIANCE = ("both", "low", "high", "neither")
 RIGHT_ENOUGH = 20  # samples of a class that are right as they are, below which nothing is said of it
 MOST = 0.5  # of a class's samples that are right as they are: right on the high band alone
 STANDS_OUT = 2.0  # times the share of all other classes, ...
-AT_LEAST = 0.1  # ... and no less than this
+AT_LEAST = 0.25  # ... and no less than this; textures alone carry up to a fifth of a class
 LISTED = 1000
 MOST_CLASSES = 20  # of the figure
 

@@ -208,8 +208,9 @@ def trust(verdict: Verdict) -> list[str]:
     if settings.threshold == "estimate":
         said = [
             "Images are ranked by what the networks say of their labels at the end of training. As many are suspect as "
-            f"labels are estimated to be wrong; the estimate rests on {indicators} per draw, whose own labels that "
-            "draw's network was never taught. The pictures below show the area under the margin, with the threshold "
+            "labels are estimated to be wrong; the estimate rests on labels that the networks contradict while they "
+            f"agree with each other, and on {indicators} per draw, whose own labels that draw's network was never "
+            "taught. The pictures below show the area under the margin, with the threshold "
             f"of the published method: {thresholds}."
         ]
     else:

@@ -96,9 +96,9 @@ def test_a_class_that_rests_on_the_high_band_is_named_first():
 @pytest.mark.parametrize(
     ("shares", "named"),
     [
-        ([0.32, 0.15, 0.07, 0.05, 0.05], [0]),  # one far above the others
+        ([0.36, 0.15, 0.07, 0.05, 0.05], [0]),  # one far above the others
         ([0.15, 0.12, 0.1, 0.1, 0.1], []),  # a little more than the others
-        ([0.04, 0.0, 0.0, 0.0, 0.0], []),  # many times the others, and yet little
+        ([0.2, 0.0, 0.0, 0.0, 0.0], []),  # many times the others, and yet little
         ([0.6, 0.55, 0.6, 0.55, 0.6], [0, 1, 2, 3, 4]),  # most of every class
     ],
 )
