@@ -82,7 +82,8 @@ def read_final(file: Path, n: int) -> Iterator[tuple[slice, Final]]:
     try:
         for batch in pq.ParquetFile(file).iter_batches(ROW_GROUP, columns=["sample_id", "rivals", "margins"]):
             here = slice(done, done + len(batch))
-            if not np.array_equal(batch["sample_id"].to_numpy(), np.arange(here.start, here.stop)):
+            if here.stop > n or not np.array_equal(batch["sample_id"].to_numpy(), np.arange(here.start, here.stop)):
+                done = -1
                 break
             done = here.stop
             yield here, Final(*(batch[name].flatten().to_numpy().reshape(len(batch), -1) for name in Final._fields))

@@ -44,11 +44,14 @@ def test_more_classes_than_16_bits_hold_are_kept(tmp_path):
     assert (found.rivals == 40_000).all()
 
 
-@pytest.mark.parametrize("n", [49, 51])
-def test_another_number_of_samples_is_refused(tmp_path, n):
+@pytest.mark.parametrize("rows", [7, 1 << 20])
+@pytest.mark.parametrize("n", [48, 49, 51])
+def test_another_number_of_samples_is_refused(tmp_path, monkeypatch, n, rows):
+    monkeypatch.setattr(final, "ROW_GROUP", rows)
     write_final(tmp_path / "final.parquet", final_margins(*drawn(50, 3)))
     with pytest.raises(RunError, match="every sample once"):
-        list(read_final(tmp_path / "final.parquet", n))
+        for block, found in read_final(tmp_path / "final.parquet", n):
+            assert block.stop <= n and len(found.margins) == block.stop - block.start
 
 
 def test_samples_out_of_order_are_refused(tmp_path):
