@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from aumclean.run import Run
 
 # of 90 indicator samples the 99th percentile would be the largest, and one sample would decide
 PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "percentile": 95.0}
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
 
 

@@ -92,8 +92,9 @@ def test_agrees_with_the_rule_written_pair_by_pair(seed, n_classes, n):
         draws = np.random.default_rng(0).chisquare(max(pairs, 1), 4000)
         assert (draws >= statistic).mean() > 0.003
     else:
-        assert found.pair.tolist() == sorted(ratios)
-        np.testing.assert_allclose(found.log_ratio, [ratios[pair] for pair in sorted(ratios)], rtol=1e-5)
+        of_pair = dict(zip(found.pair.tolist(), found.log_ratio.tolist(), strict=True))
+        for pair in of_pair.keys() | ratios.keys():  # rounding may leave an excess of 0 a little above it
+            assert of_pair.get(pair, 0.0) == pytest.approx(ratios.get(pair, 0.0), rel=1e-5, abs=1e-9)
 
 
 def test_a_sample_is_taken_for_the_largest_logit_and_the_surer_one_has_the_larger_probability():
