@@ -39,6 +39,7 @@ def one_of(given: Sequence[str] | None, known: Sequence[Name], option_name: str)
 
 
 Level = Annotated[float, typer.Option("--loss", help="Training loss that counts as reached.")]
+RateDecay = Annotated[float, typer.Option(help="Factor on the rate after every epoch.")]
 
 
 def fit(
@@ -51,6 +52,7 @@ def fit(
     ] = None,
     probability: Annotated[float, typer.Option(help="Of a redrawn label, for partial.")] = 0.5,
     level: Level = 0.1,
+    rate_decay: RateDecay = 0.95,
 ) -> None:
     """Train on true labels and on noise in their place, everything else the same, until all is fitted.
 
@@ -64,7 +66,7 @@ def fit(
 
     chosen = one_of(corruption, CORRUPTIONS, "--corruption") or FIGURE_1A
     with progress() as track:
-        answer = run(options, chosen, probability=probability, level=level, track=track)
+        answer = run(options, chosen, probability=probability, level=level, rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 
@@ -74,6 +76,7 @@ def sweep(
         str | None, option("Of a random label, such as 0,0.5,1. [default: 5 or, for paper, 11 from 0 to 1]")
     ] = None,
     level: Level = 0.1,
+    rate_decay: RateDecay = 0.95,
 ) -> None:
     """Time to fit and test error against the share of random labels, for several networks.
 
@@ -85,7 +88,7 @@ def sweep(
 
     shares = None if probabilities is None else numbers(probabilities, "--probabilities", float)
     with progress() as track:
-        answer = run(options, shares, level=level, track=track)
+        answer = run(options, shares, level=level, rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 
@@ -93,10 +96,14 @@ def regularize(
     options: "Options",
     only: Annotated[
         list[str] | None,
-        option("none, augmentation, weight decay, dropout, all three, no batch norm; repeatable. [default: all]"),
+        option(
+            "none, augmentation, weight decay, augmentation and weight decay, dropout, all three, no batch norm; "
+            "repeatable. [default: all]"
+        ),
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="L2 penalty, where it is on.")] = 5e-4,
     dropout: Annotated[float, typer.Option(help="Probability before the last layer, where it is on.")] = 0.5,
+    rate_decay: RateDecay = 0.95,
 ) -> None:
     """Regularisers on and off, on true and on random labels.
 
@@ -108,7 +115,7 @@ def regularize(
     from aumclean.diagnostics.random_labels.regularize import regularize as run
 
     with progress() as track:
-        answer = run(options, only, strength=Strength(weight_decay, dropout), track=track)
+        answer = run(options, only, strength=Strength(weight_decay, dropout), rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 
@@ -176,6 +183,7 @@ def rademacher(
     options: "Options",
     draws: Annotated[int, typer.Option(help="Draws of signs per seed.")] = 3,
     fractions: Annotated[str, typer.Option(help="Shares of the images to train on, such as 0.25,0.5,1.")] = "1",
+    rate_decay: RateDecay = 0.95,
 ) -> None:
     """Estimate the empirical Rademacher complexity by training on random signs: section 2.2.
 
@@ -187,7 +195,7 @@ def rademacher(
 
     shares = numbers(fractions, "--fractions", float)
     with progress() as track:
-        answer = run(options, draws=draws, fractions=shares, track=track)
+        answer = run(options, draws=draws, fractions=shares, rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 

@@ -70,6 +70,17 @@ def test_regularize_trains_each_variant_on_true_and_on_random_labels(aumclean, d
     assert all(row["best_test_error"] <= row["test_error"] for row in found["tables"]["regularize"])
 
 
+def test_regularize_takes_a_rate_that_falls_slowly_for_what_augmentation_delays(aumclean, data, tmp_path):
+    options = ("--only", "augmentation and weight decay", "--rate-decay", "0.999", *SMALL)
+    run(aumclean, data, tmp_path / "out", "regularize", *options)
+    (trained, _) = sorted((tmp_path / "out" / "trainings").glob("*-seed0.json"))
+    stored = json.loads(trained.read_text())
+    recipe = stored["recipe"]
+    assert recipe["crop"] and recipe["flip"] and recipe["weight_decay"] == 5e-4 and recipe["dropout"] == 0
+    rates = [row["learning_rate"] for row in stored["rows"]]
+    assert rates[1] / rates[0] == pytest.approx(0.999)
+
+
 def test_each_page_says_what_quick_cannot_show_there(aumclean, data, tmp_path):
     said = {
         command: "\n".join(run(aumclean, data, tmp_path / command, command, *SMALL, *options)["said"])
@@ -121,6 +132,7 @@ def test_rademacher_has_an_estimate_between_0_and_1(aumclean, data, tmp_path):
         ("fit", ("--corruption", "partial", "--probability", "1.5"), "--probability: 1.5 is not between 0 and 1"),
         ("fit", ("--loss", "0"), "--loss: 0 is not above 0"),
         ("fit", ("--arch", "mlp_1x512,resnet8"), "--arch: fit takes one network"),
+        ("fit", ("--rate-decay", "1.1"), "--rate-decay: 1.1 is not above 0 and at most 1"),
         ("sweep", ("--probabilities", "0,1.5"), "--probabilities: 1.5 is not between 0 and 1"),
         ("regularize", ("--only", "droput"), "--only droput: .*did you mean 'dropout'"),
         ("expressivity", ("--depths", "0"), "--depth: 0 is not between 1 and"),

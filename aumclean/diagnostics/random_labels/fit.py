@@ -6,7 +6,7 @@ from dataclasses import asdict
 from aumclean.dataset.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case
-from aumclean.diagnostics.random_labels.settings import Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
@@ -29,6 +29,7 @@ def fit(
     *,
     probability: float = 0.5,
     level: float = LOSS,
+    rate_decay: float = DECAY,
     track: Track = untracked,
 ) -> tuple[Report, Store]:
     """Train on each corruption until it is fitted; write and return what was found.
@@ -38,6 +39,7 @@ def fit(
         corruptions: one training each, per seed.
         probability: of a redrawn label, for `partial`.
         level: the training loss that counts as reached.
+        rate_decay: factor on the learning rate after every epoch.
         track: for a progress display.
 
     Raises:
@@ -45,7 +47,7 @@ def fit(
     """
     require_level(level)
     ground = open_ground(options, "fit", track=track)
-    (recipe, *more) = recipes(options, ground, "fit")
+    (recipe, *more) = recipes(options, ground, "fit", rate_decay)
     if more:
         raise ConfigError("--arch: fit takes one network; sweep compares several")
     cases = [Case(name, probability if name == "partial" else float(name == "random")) for name in corruptions]

@@ -14,7 +14,7 @@ import numpy as np
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
-from aumclean.diagnostics.random_labels.settings import Ground, cannot, open_ground, recipes, without_test
+from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes, without_test
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
@@ -29,7 +29,12 @@ CANNOT = "the complexity on all images, which may be smaller: it falls as their 
 
 
 def rademacher(
-    options: Options, *, draws: int = DRAWS, fractions: Sequence[float] = (1.0,), track: Track = untracked
+    options: Options,
+    *,
+    draws: int = DRAWS,
+    fractions: Sequence[float] = (1.0,),
+    rate_decay: float = DECAY,
+    track: Track = untracked,
 ) -> tuple[Report, Store]:
     """Train on random signs, several draws of them; write and return what was found.
 
@@ -37,6 +42,7 @@ def rademacher(
         options: of every diagnostic; the test part is not looked at.
         draws: of signs, per seed; the network starts anew with each.
         fractions: of the training images: the complexity falls as their number grows.
+        rate_decay: factor on the learning rate after every epoch.
         track: for a progress display.
 
     Raises:
@@ -47,7 +53,7 @@ def rademacher(
     if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
         raise ConfigError(f"--fractions: {bad[0]:g} is not above 0 and at most 1")
     ground = open_ground(without_test(options), "rademacher", track=track)
-    networks = recipes(options, ground, "rademacher")
+    networks = recipes(options, ground, "rademacher", rate_decay)
     asked = question(
         "random-labels rademacher", options, ground.study,
         draws=draws, fractions=list(fractions), recipes=[asdict(recipe) for recipe in networks],

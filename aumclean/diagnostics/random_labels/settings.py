@@ -11,6 +11,7 @@ from typing import Literal
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.study import Options, Preset, Study, open_study
 from aumclean.diagnostics.trainings import Track, untracked
+from aumclean.errors import ConfigError
 from aumclean.training.recipe import Recipe
 
 Command = Literal["fit", "sweep", "regularize", "rademacher"]
@@ -100,12 +101,24 @@ def base_recipe(preset: Preset, arch: str) -> Recipe:
     )
 
 
-def recipes(options: Options, ground: Ground, command: Command) -> list[Recipe]:
-    """One recipe per network: those that `--arch` names, separated by commas, or the preset's for the command."""
+def recipes(options: Options, ground: Ground, command: Command, rate_decay: float = DECAY) -> list[Recipe]:
+    """One recipe per network: those that `--arch` names, separated by commas, or the preset's for the command.
+
+    Args:
+        options, ground: of the command.
+        command: whose networks are taken where none is named.
+        rate_decay: factor on the learning rate after every epoch.
+
+    Raises:
+        ConfigError: for a factor that is not above 0 and at most 1.
+    """
+    if not 0 < rate_decay <= 1:
+        raise ConfigError(f"--rate-decay: {rate_decay:g} is not above 0 and at most 1")
     default = QUICK_ARCHS if options.preset == "quick" else PAPER_ARCHS
     named = options.arch.split(",") if options.arch else default[command]
     asked = replace(options, arch=None)
-    return [asked.recipe(base_recipe(options.preset, arch), ground.study.accelerator) for arch in named]
+    bases = (replace(base_recipe(options.preset, arch), rate_decay=rate_decay) for arch in named)
+    return [asked.recipe(base, ground.study.accelerator) for base in bases]
 
 
 def cannot(options: Options, ground: Ground, what: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case
-from aumclean.diagnostics.random_labels.settings import Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
@@ -28,6 +28,7 @@ def sweep(
     probabilities: Sequence[float] | None = None,
     *,
     level: float = LOSS,
+    rate_decay: float = DECAY,
     track: Track = untracked,
 ) -> tuple[Report, Store]:
     """Train every network at every probability of a random label; write and return what was found.
@@ -36,6 +37,7 @@ def sweep(
         options: of every diagnostic; `arch` may name several networks, separated by commas.
         probabilities: of a redrawn label; by default the preset's.
         level: the training loss that counts as reached.
+        rate_decay: factor on the learning rate after every epoch.
         track: for a progress display.
 
     Raises:
@@ -47,7 +49,7 @@ def sweep(
     if bad := [share for share in shares if not 0 <= share <= 1]:
         raise ConfigError(f"--probabilities: {bad[0]:g} is not between 0 and 1")
     ground = open_ground(options, "sweep", track=track)
-    networks = recipes(options, ground, "sweep")
+    networks = recipes(options, ground, "sweep", rate_decay)
     asked = question(
         "random-labels sweep", options, ground.study,
         probabilities=list(shares), level=level, recipes=[asdict(recipe) for recipe in networks],
