@@ -113,6 +113,8 @@ def show_report(report: "Report", store: "Store") -> None:
     """Sentences and tables for people, then the directory on standard output."""
     parts: list[Any] = [*(f"- {sentence}" for sentence in report.said)]
     for each in report.tables:
+        if each.file_only:
+            continue
         if "path" in each.columns:  # a list of images is not for a terminal
             parts.append(f"{each.title}: {len(each.rows):,} rows in {store.table(each.name)}")
             continue

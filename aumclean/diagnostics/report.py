@@ -19,12 +19,14 @@ class Table:
         title: for people.
         rows: values are text, numbers, truth values or None; a number that is not finite counts as None.
         note: what to know when reading it.
+        file_only: neither on the page nor on the terminal, since it is for programs to read.
     """
 
     name: str
     title: str
     rows: Sequence[dict[str, Any]]
     note: str = ""
+    file_only: bool = False
 
     @property
     def columns(self) -> list[str]:

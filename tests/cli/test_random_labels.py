@@ -39,9 +39,14 @@ def test_fit_compares_corruptions_and_goes_on_where_it_was(aumclean, data, tmp_p
     found = run(aumclean, data, tmp_path / "out", "fit", *options)
     assert [row["corruption"] for row in found["tables"]["fit"]] == ["true", "random"]
     assert len(found["tables"]["runs"]) == 4
-    assert {"fit.svg", "fit.png", "page.html", "fit.csv", "runs.csv"} == set(found["files"])
+    assert {"fit.svg", "fit.png", "page.html", "fit.csv", "runs.csv", "epochs.csv"} == set(found["files"])
     with (tmp_path / "out" / "fit.csv").open(newline="") as file:
         assert [row["corruption"] for row in csv.DictReader(file)] == ["true", "random"]
+    with (tmp_path / "out" / "epochs.csv").open(newline="") as file:
+        epochs = [row for row in csv.DictReader(file) if (row["corruption"], row["seed"]) == ("random", "1")]
+    assert [(row["epoch"], row["steps"]) for row in epochs] == [("1", "4"), ("2", "8"), ("3", "12")]
+    assert 1 - float(epochs[-1]["train_accuracy"]) == pytest.approx(found["tables"]["runs"][3]["train_error"])
+    assert "Every epoch" not in (tmp_path / "out" / "page.html").read_text()
     trained = sorted((tmp_path / "out" / "trainings").iterdir())
     before = [file.stat().st_mtime_ns for file in trained]
     again = run(aumclean, data, tmp_path / "out", "fit", *options)

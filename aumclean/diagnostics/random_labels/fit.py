@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from aumclean.dataset.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
-from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case
+from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
 from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
@@ -98,6 +98,7 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
         tables=[
             Table("fit", "Steps until fitted", summary, NOT_REACHED),
             *([] if len(fitted) == 1 else [_runs(fitted)]),
+            epochs_table([[({"corruption": str(each.case)}, each) for each in of_seed] for of_seed in fitted]),
         ],
         figures=[figure],
         settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "loss to reach": level,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from aumclean import atomic
 from aumclean.dataset.corruptions import Corruption, corrupted, corrupted_test, pixel_permutation, realised_rate
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.settings import Ground
+from aumclean.diagnostics.report import Table
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import Row, Track, Training, trained, untracked
 from aumclean.errors import RunError
@@ -102,6 +104,24 @@ class Fitted:
             "epochs": last["epoch"],
             "seconds": sum(self.training.column("seconds")),
         }
+
+
+EPOCH = ("epoch", "loss", "accuracy", "train_loss", "train_accuracy", "test_accuracy", "learning_rate", "seconds")
+
+
+def epochs_table(fitted: Sequence[Sequence[tuple[dict[str, Any], Fitted]]]) -> Table:
+    """The curves of all trainings, a row per epoch, for programs.
+
+    Args:
+        fitted: per seed the trainings, each with what tells it from the others of that seed.
+    """
+    rows = [
+        {"seed": each.seed, **of, "steps": row["epoch"] * each.steps_per_epoch, **{name: row[name] for name in EPOCH}}
+        for of_seed in fitted
+        for of, each in of_seed
+        for row in each.training.rows
+    ]
+    return Table("epochs", "Every epoch", rows, file_only=True)
 
 
 def fit_case(

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case
+from aumclean.diagnostics.random_labels.fitting import Case, Fitted, epochs_table, fit_case
 from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
@@ -158,6 +158,10 @@ def _report(
         tables=[
             Table("regularize", "Errors at the end and at the best epoch", summary, NOTE),
             *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOTE)]),
+            epochs_table([
+                [({"regularizer": name, "labels": labels}, each) for (name, labels), each in of_seed.items()]
+                for of_seed in fitted
+            ]),
         ],
         figures=[figure],
         settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "seeds": list(options.seeds),

@@ -6,7 +6,7 @@ from typing import Any
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
-from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case
+from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
 from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
@@ -112,6 +112,10 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
         tables=[
             Table("sweep", "By network and probability", summary, NOT_REACHED),
             *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOT_REACHED)]),
+            epochs_table([
+                [({"arch": each.recipe.arch, "probability": each.case.probability}, each) for each in of_seed]
+                for of_seed in fitted
+            ]),
         ],
         figures=[figure],
         settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "loss to reach": level,
