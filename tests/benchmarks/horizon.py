@@ -45,8 +45,8 @@ def main() -> None:
 
     noisy = {seed: made_noisy(given.data, given.out, given.images, seed) for seed in seeds}
     folder = given.out / "horizon"
-    aumclean("random-labels", "horizon", noisy[seeds[0]], "--out", folder, "--epochs", given.longest, *root(given.data),
-             *flip)  # fmt: skip
+    aumclean("random-labels", "horizon", noisy[seeds[0]], "--out", folder, "--epochs", given.longest,
+             "--limit", given.images, *root(given.data), *flip)  # fmt: skip
     facts = json.loads((folder / "diagnostic.json").read_text())["facts"]
     print("horizon", *(facts[name] for name in ("horizon", "low", "high", "per_draw")), flush=True)
 
