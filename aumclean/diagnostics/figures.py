@@ -113,6 +113,13 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
             _draw_panel(axis, panel)
         for axis in axes[len(figure.panels) :]:
             axis.remove()
+        shown = axes[: len(figure.panels)]
+        handles, labels = shown[0].get_legend_handles_labels()
+        if len(shown) > 1 and all(axis.get_legend_handles_labels()[1] == labels for axis in shown):
+            canvas.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3 * columns))
+        else:
+            for axis in (axis for axis in shown if axis.get_legend_handles_labels()[1]):
+                axis.legend()
         sink = io.BytesIO()
         metadata: dict[str, Any] = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
         canvas.savefig(sink, format=suffix, dpi=150, metadata=metadata)
@@ -142,8 +149,6 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
     if panel.ticks is not None:
         axis.set_xticks(range(len(panel.ticks)), [name[:20] for name in panel.ticks], rotation=60, ha="right")
     axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)
-    if any(line.label for line in panel.lines):
-        axis.legend(ncols=2 if len(panel.lines) > 5 else 1)
 
 
 def to_png(pixels: np.ndarray) -> bytes:

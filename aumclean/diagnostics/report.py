@@ -112,7 +112,9 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
+        if value and not 1e-3 <= abs(value) < 1e4:
+            return f"{value:.2e}"
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.3f}"
     return str(value)
 
 

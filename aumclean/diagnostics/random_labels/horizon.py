@@ -36,7 +36,7 @@ from aumclean.verdict.horizon import KIND
 SHARE = 0.1  # of labels made wrong
 DRAWS = 3  # of planted labels, and trainings
 LONGER = 3  # times the scan's epochs are trained by default
-QUICK_IMAGES = 1000
+QUICK_IMAGES = 2000
 MOST_EPOCHS = 10_000  # of a scan that anybody would wait for
 
 
@@ -98,7 +98,7 @@ def horizon(
     """Train the scan's network on planted wrong labels; write and return when they are memorised.
 
     Args:
-        options: of every diagnostic; `quick` is the scan's preset `fast` on at most 1,000 images, `paper` its preset
+        options: of every diagnostic; `quick` is the scan's preset `fast` on at most 2,000 images, `paper` its preset
             `paper` on all. No test part is needed.
         share: of labels made wrong, uniformly among the other classes.
         draws: of planted labels per seed, each with a training of its own.
