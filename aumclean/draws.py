@@ -23,6 +23,7 @@ from aumclean.training.side_by_side import Stopped, side_by_side
 
 logger = logging.getLogger(__name__)
 
+FEWEST = 9  # epochs before the closing ones, as many as `fast` has: of few indicator samples shares vary by chance
 MEMORISED = 0.05  # by how much the share of memorised indicator samples rises when the network begins to memorise
 
 Track = Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]]
@@ -103,7 +104,7 @@ class _Draw:
                 if lowest is None:
                     lowest = _lowest_share(self.run, self.number, range(start, epoch.number), len(self.dataset))
                 share = _memorised(epoch, is_indicator, plan.accelerator if plan.together else None)
-                if share > lowest + MEMORISED:
+                if share > lowest + MEMORISED and epoch.number + 1 >= FEWEST:
                     close.set()
                 lowest = min(lowest, share)
             seconds += epoch.seconds

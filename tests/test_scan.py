@@ -236,24 +236,27 @@ def test_a_killed_scan_resumes_to_the_same_result_bit_for_bit(planted, finished,
     assert not list(run.path.rglob("*.part"))
 
 
-def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("fewest", "done"), [(3, 4), (5, 6)])
+def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, tmp_path, monkeypatch, fewest, done):
+    monkeypatch.setattr("aumclean.draws.FEWEST", fewest)
     monkeypatch.setattr("aumclean.draws.MEMORISED", -2.0)  # with so few images none is: any share will do
     options = {**planted.options, "epochs": "auto"}
     run = scan_folder(planted.root, tmp_path / "run", **options).run
     record, summary = run.read(), json.loads(run.summary.read_text())
     assert record["recipe"]["epochs"] == 40
-    assert record["epochs_done"] == [4, 4]  # the third decides, and a quarter is for closing
+    assert record["epochs_done"] == [done, done]  # the third or fifth decides, and a quarter is for closing
     for draw in range(2):
-        last = [pq.read_schema(epoch_file(run.margins, draw, epoch)).metadata[b"aumclean"] for epoch in (2, 3)]
-        before, closing = (json.loads(about)["rate_at_end"] for about in last)
+        files = [epoch_file(run.margins, draw, epoch) for epoch in (fewest - 1, done - 1)]
+        before, closing = (json.loads(pq.read_schema(file).metadata[b"aumclean"])["rate_at_end"] for file in files)
         assert closing < before / 2
-        assert summary["thresholds"][draw]["epochs"] == 4
+        assert summary["thresholds"][draw]["epochs"] == done
         assert 0 <= summary["thresholds"][draw]["memorised"] <= 1
 
 
 def test_auto_goes_on_to_the_same_epochs_after_it_was_killed(planted, tmp_path, monkeypatch):
     options = {**planted.options, "epochs": "auto", "jobs": 1}
     monkeypatch.setattr("aumclean.config.MOST_EPOCHS", 8)
+    monkeypatch.setattr("aumclean.draws.FEWEST", 1)
     shares = iter([0.05, 0.02, 0.04, 0.08] * 2)
     monkeypatch.setattr("aumclean.draws._memorised", lambda *_: next(shares))
     whole = scan_folder(planted.root, tmp_path / "whole", **options).run

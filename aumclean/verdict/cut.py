@@ -1,4 +1,4 @@
-"""Flags from final margins: where to cut, and how good the flags can be expected to be."""
+"""How many samples to flag, and how good the flags can be expected to be, from held-out margins."""
 
 from collections.abc import Sequence
 
@@ -7,25 +7,20 @@ import numpy as np
 from aumclean.verdict.combine import Combined, repeat_deviation
 from aumclean.verdict.held_out import HeldOut
 from aumclean.verdict.noise import Estimate, below, random_share, resampled_means
+from aumclean.verdict.order import Order, mean_and_deviation
 
 CUTS = 300  # candidates of each kind
 
 
 def combine_final(
+    order: Order,
     final: np.ndarray,
-    corrected: np.ndarray,
-    closing: np.ndarray,
     is_indicator: np.ndarray,
     judged: np.ndarray,
     held: Sequence[HeldOut],
     rate: float,
 ) -> Combined:
-    """Rank by final and closing margins, and flag as many samples as labels are estimated to be wrong, or more.
-
-    A sample's margins are averaged in units of the deviation of each draw's. Its final margins include that of the draw
-    in which it is an indicator sample: its network was not taught the label, and judges it all the same. The
-    closing epochs saw each image in several versions and before all of it was memorised; the final network knows the
-    classes best. Together they rank better than either (docs/benchmarks.md).
+    """Flag as many samples as labels are estimated to be wrong, or more, the most suspect first.
 
     Two numbers of suspects are known, and the greater one is taken, since both tend to be low. The number of wrong
     labels is known up to the chance of which samples are indicator samples. How many final margins lie below the
@@ -33,36 +28,21 @@ def combine_final(
     taught lie higher than held-out ones.
 
     Args:
-        final: float32 [draws, n], see `aumclean.margins.final`.
-        corrected: float32 [draws, n], the same for errors that have a direction, see `aumclean.verdict.transitions`; it
-            ranks, while `final` is what held-out margins can be compared with.
-        closing: float32 [draws, n], mean margin over the closing epochs, see `aumclean.verdict.aum`.
-        is_indicator: bool [draws, n]; these do not count towards mean and deviation, nor with their closing margins.
+        order: who is most suspect.
+        final: float32 [draws, n], see `aumclean.margins.final`, what held-out margins can be compared with.
+        is_indicator: bool [draws, n]; these do not count towards mean and deviation.
         judged: bool [n]; the others are never flagged.
         held: held-out margins of every draw.
         rate: share of the labels that is wrong, 0..1.
     """
     judges = ~is_indicator
-    mean, scale = _mean_and_deviation(final, judges)
+    mean, scale = mean_and_deviation(final, judges)
     by_margin = (np.array([[best_f1_cut(draw, rate)] for draw in held]) - mean) / scale
     below = ((final - mean) / scale).mean(0) <= by_margin.mean()
     share = max(rate, float(below[judged].mean())) if judged.any() else rate
-
-    mean, scale = _mean_and_deviation(corrected, judges)
-    final_distance = (corrected - mean) / scale
-    mean, scale = _mean_and_deviation(closing, judges)
-    closing_distance = (closing - mean) / scale
-    by_draws = np.where(judges, closing_distance, 0).sum(0) / np.maximum(judges.sum(0), 1)
-    score = (final_distance.mean(0) + by_draws) / 2
-    cut = _cut_of_count(score[judged], share)
-    spread = repeat_deviation((final_distance + closing_distance) / 2, judges)
-    return Combined((score <= cut) & judged, score - cut, spread)
-
-
-def _mean_and_deviation(margins: np.ndarray, judges: np.ndarray) -> np.ndarray:
-    """Of each draw's margins of samples that it judges: float64 [2, draws, 1]."""
-    taught = [draw[judge].astype(np.float64) for draw, judge in zip(margins, judges, strict=True)]
-    return np.array([(margin.mean(), margin.std() or 1.0) for margin in taught]).T[..., None]
+    cut = _cut_of_count(order.distance[judged], share)
+    flagged = (order.distance <= cut) & judged
+    return Combined(flagged, order.distance - cut, repeat_deviation(order.draws, judges))
 
 
 def _cut_of_count(score: np.ndarray, share: float) -> float:

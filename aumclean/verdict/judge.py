@@ -24,6 +24,7 @@ from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
+from aumclean.verdict.order import order_of
 from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
 from aumclean.verdict.transitions import NO_DIRECTION, Transitions, find_transitions, read_corrected, read_predictions
 
@@ -105,6 +106,7 @@ class _Judged:
     confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
     held: list[HeldOut]
     noise_rate: noise.Estimate
+    memorised: bool  # the networks know the labels by heart, so that AUM ranks
 
     @property
     def suspect(self) -> np.ndarray:
@@ -146,13 +148,18 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     agreed = None if predicted is None else noise.agreed_rate(predicted, labels, area.is_indicator)
     del predicted  # of millions of samples as large as what is made of it
     held, rng = [read_held_out(run.held_out(draw)) for draw in range(record["draws"])], _generator(record)
-    rate = noise.noise_rate(held, rng, agreed, directed=len(directed.pair) > 0)
     judged = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
     if by_final:
-        margins = read_corrected(finals, labels, directed)
-        combined = combine_final(*margins, area.closing, area.is_indicator, judged, held, rate.estimate)
-        del margins
+        final, corrected = read_corrected(finals, labels, directed)
+        order = order_of(corrected, area.closing, area.aum, area.is_indicator)
+        memorised = order.memorised
+        if memorised:
+            agreed = None  # networks that know the labels by heart agree on the wrong ones too
+        rate = noise.noise_rate(held, rng, agreed, directed=len(directed.pair) > 0)
+        combined = combine_final(order, final, area.is_indicator, judged, held, rate.estimate)
+        del final, corrected, order
     else:
+        memorised, rate = False, noise.noise_rate(held, rng)
         judged &= ~area.is_indicator.all(0)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)
     first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
@@ -170,6 +177,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         confirmed=_read_confirmed(run),
         held=held,
         noise_rate=rate,
+        memorised=memorised,
     )
     report = _report(found, settings)
     return Verdict(report, _summary(found, settings, record, report), settings, run)
@@ -297,6 +305,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
         *warnings.label_warnings(labels, names),
         *warnings.indicator_warnings(int(area.is_indicator[0].sum())),
         *warnings.flag_warnings(share),
+        *warnings.memorised_warnings(judged.memorised),
         *recorded_warnings(record, len(labels)),
     ]
     return {

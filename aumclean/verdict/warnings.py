@@ -66,6 +66,19 @@ def flag_warnings(flagged_share: float) -> list[Caution]:
     ]
 
 
+def memorised_warnings(memorised: bool) -> list[Caution]:
+    """What to say of networks that know the labels by heart in the end."""
+    if not memorised:
+        return []
+    return [
+        Caution(
+            "memorised",
+            "the networks ended up knowing their labels by heart, so that the order is by AUM, which remembers the "
+            "epochs before; fewer --epochs take less time and tell more",
+        )
+    ]
+
+
 def _listed(names: list[str], most: int = 10) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

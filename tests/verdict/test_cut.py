@@ -3,38 +3,38 @@ import pytest
 
 from aumclean.verdict.cut import at_cut, best_f1_cut, combine_final
 from aumclean.verdict.noise import Estimate, random_share
+from aumclean.verdict.order import Order
 from tests.verdict.conftest import between_two
 
 APART = [between_two(np.full(4, 100.0), np.full((4, 2), -100.0))] * 2
 """Held-out margins that put the cut of the best F1 far below the samples of a test, so that their number decides."""
 
 
-def test_the_lowest_means_of_final_and_closing_margins_are_flagged_as_many_as_asked():
+def plain_order(margins):
+    """The order of margins [draws, n] that are all of the same scale."""
+    return Order(margins.mean(0), margins, False)
+
+
+def flags(margins, held, rate, judged=None):
+    n = margins.shape[1]
+    judged = np.ones(n, bool) if judged is None else judged
+    return combine_final(plain_order(margins), margins, np.zeros((2, n), bool), judged, held, rate)
+
+
+def test_the_lowest_of_those_judged_are_flagged_as_many_as_asked():
     rng = np.random.default_rng(0)
-    final, corrected, closing = rng.normal(size=(3, 2, 40)).astype(np.float32) * [[1], [5]]
-    is_indicator = np.stack([np.arange(40) < 8, (np.arange(40) >= 8) & (np.arange(40) < 16)])
-    judged = rng.random(40) < 0.9
-    found = combine_final(final, corrected, closing, is_indicator, judged, APART, 0.25)
-    plain = []
-    for sample in range(40):
-        parts = {"corrected": [], "closing": []}
-        for draw in range(2):
-            for name, margins in (("corrected", corrected), ("closing", closing)):
-                taught = [margins[draw, other] for other in range(40) if not is_indicator[draw, other]]
-                if name == "corrected" or not is_indicator[draw, sample]:
-                    parts[name].append((margins[draw, sample] - np.mean(taught)) / np.std(taught))
-        plain.append((np.mean(parts["corrected"]) + np.mean(parts["closing"])) / 2)
-    ranked = sorted(np.flatnonzero(judged), key=lambda sample: plain[sample])
+    margins, judged = rng.normal(size=(2, 40)), rng.random(40) < 0.9
+    found = flags(margins, APART, 0.25, judged)
+    ranked = sorted(np.flatnonzero(judged), key=lambda sample: margins[:, sample].mean())
     count = round(0.25 * judged.sum())
     assert set(np.flatnonzero(found.flagged)) == set(ranked[:count])
     assert found.distance[ranked[count - 1]] < 0 < found.distance[ranked[count]]
-    np.testing.assert_allclose(np.diff(found.distance), np.diff(plain), atol=1e-5)
+    np.testing.assert_allclose(np.diff(found.distance), np.diff(margins.mean(0)), atol=1e-12)
 
 
 @pytest.mark.parametrize(("share", "flagged"), [(0.0, 0), (1.0, 6)])
 def test_none_and_all_can_be_flagged(share, flagged):
-    margins = np.arange(12.0).reshape(2, 6)
-    found = combine_final(margins, margins, margins, np.zeros((2, 6), bool), np.ones(6, bool), APART, share)
+    found = flags(np.arange(12.0).reshape(2, 6), APART, share)
     assert found.flagged.sum() == flagged
     assert np.isfinite(found.distance).all()
 
@@ -56,7 +56,7 @@ def test_between_right_and_wrong_labels_that_lie_apart_the_number_does_not_matte
     is_wrong = rng.random(1000) < 0.12
     final = np.where(is_wrong, -5, 5) + rng.normal(size=(2, 1000))
     held = [between_two(margin[:100], rng.normal(-5, 1, (100, 3))) for margin in final]
-    found = combine_final(final, final, final, np.zeros((2, 1000), bool), np.ones(1000, bool), held, 0.08)
+    found = flags(final, held, 0.08)
     np.testing.assert_array_equal(found.flagged, is_wrong)
 
 
