@@ -28,12 +28,12 @@ MAY_IMPORT = {
     "plan": BASE | {"dataset", "training", "verdict"},
     "draws": BASE | {"dataset", "training", "networks", "plan"},
     "scan": BASE | {"dataset", "training", "verdict", "reports", "plan", "draws"},
-    "train": BASE | {"dataset", "training", "verdict", "reports", "plan"},
+    "retraining": BASE | {"dataset", "training", "verdict", "reports", "plan"},
     "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
     "review": BASE | {"dataset", "verdict", "reports"},
     "demo": BASE | {"dataset"},
     "cli": BASE
-    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "train", "demo"}
+    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "retraining", "demo"}
     | {"diagnostics"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -99,26 +99,31 @@ def command(
         for note in samples.notes:
             say(note)
 
-    from aumclean import train  # loads torch: what is wrong with the data has been said by now
+    from aumclean.retraining import (
+        compare as retraining,
+    )  # loads torch: what is wrong with the data has been said by now
+    from aumclean.retraining.results import ORACLE
     from aumclean.run import Run
 
-    fields = train.Options.__dataclass_fields__
+    fields = retraining.Options.__dataclass_fields__
     chosen = {name: value for name, value in context.params.items() if name in fields}
     if drop:
         chosen["drops"] = tuple(drop)
-    options = train.Options(**chosen)
+    options = retraining.Options(**chosen)
     if oracle:
-        if train.ORACLE in trained:
+        if ORACLE in trained:
             raise ConfigError("--oracle: there is a --compare oracle=... already; give one of them")
-        trained[train.ORACLE] = train.oracle(trained[train.RAW], true_column)
+        trained[ORACLE] = retraining.oracle(trained[retraining.RAW], true_column)
     with _resumable(), progress() as track:
         if removal_curve is not None:
             target = out or Path("runs") / f"{removal_curve.resolve().name}-removal"
             points = {"percentages": tuple(remove)} if remove else {}
-            outcome = train.removal_curve(Run(removal_curve), tested, options, target, by=by, track=track, **points)
+            outcome = retraining.removal_curve(
+                Run(removal_curve), tested, options, target, by=by, track=track, **points
+            )
         else:
-            target = out or Path("runs") / f"{trained[train.RAW].name}-train"
-            outcome = train.compare(trained, tested, options, target, track=track)
+            target = out or Path("runs") / f"{trained[retraining.RAW].name}-train"
+            outcome = retraining.compare(trained, tested, options, target, track=track)
     show_results(outcome.summary)
     say(f"every training: {outcome.path / 'results.csv'}, summary: {outcome.path / 'results.json'}")
     give(outcome.path)

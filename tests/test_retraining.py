@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from aumclean.dataset.noise import flip_noise
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, DataError, RunError
-from aumclean.train import Options, compare, oracle, removal_curve
+from aumclean.retraining.compare import Options, compare, oracle, removal_curve
 
 QUICK = Options(epochs=1, batch_size=64, learning_rate=0.02, arch="resnet9", flip=False, device="cpu")
 

@@ -1,0 +1,1 @@
+"""Plain training against a test set, to see whether cleaning helped."""
