@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aumclean.diagnostics.store import Store
 
 MOST_ROWS = 30  # of a table on the terminal
+GAP = 3  # characters between two columns
 
 
 def show_help_alone(context: typer.Context) -> None:
@@ -103,7 +104,7 @@ def _as_many_as_fit(columns: list[str], rows: list[tuple[str, ...]]) -> list[str
     """The first columns, as many as the terminal has room for without cutting numbers short; two at least."""
     left = console().width
     for number, name in enumerate(columns):
-        left -= max(len(name), *(len(row[number]) for row in rows)) + 2
+        left -= max(len(name), *(len(row[number]) for row in rows)) + GAP
         if left < 0 and number >= 2:
             return columns[:number]
     return columns

@@ -56,6 +56,13 @@ def test_fit_compares_corruptions_and_goes_on_where_it_was(aumclean, data, tmp_p
     assert other.code == 2 and "another question" in other.err
 
 
+def test_the_table_fits_the_terminal_and_cuts_no_name(aumclean, data, tmp_path):
+    done = aumclean("random-labels", "fit", data, "--out", tmp_path / "out", "--corruption", "shuffled-pixels", *SMALL)
+    (row,) = [line for line in done.err.splitlines() if line.startswith(" shuffled-pixels ")]
+    assert len(row) <= 80 and len(row.split()) >= 5
+    assert "more columns in" in done.err
+
+
 def test_sweep_has_a_row_per_network_and_probability(aumclean, data, tmp_path):
     options = ("--probabilities", "0,1", "--arch", "mlp_1x512,resnet8", *SMALL)
     found = run(aumclean, data, tmp_path / "out", "sweep", *options)

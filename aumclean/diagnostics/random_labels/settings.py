@@ -125,4 +125,4 @@ def cannot(options: Options, ground: Ground, what: str) -> list[str]:
     """What the preset `quick` cannot show of a command's question, as a sentence; nothing for `paper`."""
     if options.preset == "paper":
         return []
-    return [f"The preset quick takes {len(ground.train):,} images, so that it ends in minutes. It cannot show {what}."]
+    return [f"On {len(ground.train):,} images the preset quick cannot show {what}."]
