@@ -81,6 +81,13 @@ def test_python_in_the_readme_runs(folder, tmp_path, monkeypatch):
     assert "label_score" in scope["suspects"].columns
 
 
+def test_python_of_the_random_labels_page_runs(folder, tmp_path, monkeypatch, capsys):
+    (code,) = blocks(ROOT / "docs" / "how-to" / "random-labels.md", "python")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace("limit=2000", "epochs=1").replace("draws=5", "draws=1"), "random-labels.md", "exec"), {})
+    assert str(Path("runs", "photos-random-labels-horizon")) in capsys.readouterr().out
+
+
 def test_files_page_names_every_column_and_file(finished):
     text = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     for column in finished.verdict.report.column_names:

@@ -151,7 +151,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     judged = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
     if by_final:
         final, corrected = read_corrected(finals, labels, directed)
-        order = order_of(corrected, area.closing, area.aum, area.is_indicator)
+        order = order_of(corrected, area.closing, area.aum, area.is_indicator, float(np.mean(area.memorised)))
         memorised = order.memorised
         if memorised:
             agreed = None  # networks that know the labels by heart agree on the wrong ones too

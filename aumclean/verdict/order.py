@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+MEMORISED = 0.1  # share of the indicator samples that are memorised, from which on AUM may rank
 FEWEST = 3  # held-out margins that a correlation can be taken of
 
 
@@ -22,24 +23,29 @@ class Order(NamedTuple):
     memorised: bool
 
 
-def order_of(final: np.ndarray, closing: np.ndarray, aum: np.ndarray, is_indicator: np.ndarray) -> Order:
-    """Rank by final and closing margins, or by AUM if that is nearer to what the networks say of untaught labels.
+def order_of(
+    final: np.ndarray, closing: np.ndarray, aum: np.ndarray, is_indicator: np.ndarray, memorised: float
+) -> Order:
+    """Rank by final and closing margins, or by AUM where labels were memorised.
 
     A sample's final margins include that of the draw in which it is an indicator sample: its network was not taught the
     label, and judges it all the same. The closing epochs saw each image in several versions and before all of it was
     memorised; the final network knows the classes best. Together they rank better than either, and than AUM
     (docs/benchmarks.md), unless the training went on until labels were memorised: then a wrong label has as high a
-    margin as a right one in the end, and only AUM remembers that it was learned late.
+    margin as a right one in the end, and only AUM remembers that it was learned late. That is so when indicator samples
+    were memorised, and AUM is nearer to what networks say of labels that they were not taught; where these are few,
+    either alone may be chance.
 
     Args:
         final: float32 [draws, n], see `aumclean.margins.final`, corrected for errors that have a direction.
         closing: float32 [draws, n], mean margin over the closing epochs, see `aumclean.verdict.aum`.
         aum: float64 [draws, n].
         is_indicator: bool [draws, n]; these do not count towards mean and deviation, nor with their AUM.
+        memorised: share of the indicator samples that were taken for the indicator class before the closing epochs.
     """
     judges = ~is_indicator
     nearness = [held_out_correlation(margins, final, is_indicator) for margins in (aum, final, closing)]
-    if nearness[0] > max(nearness[1:]):
+    if memorised >= MEMORISED and nearness[0] > max(nearness[1:]):
         by_aum = standardised(aum, judges)
         return Order(_mean_of_judges(by_aum, judges), by_aum, True)
     by_final, by_closing = standardised(final, judges), standardised(closing, judges)

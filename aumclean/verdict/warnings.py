@@ -73,8 +73,8 @@ def memorised_warnings(memorised: bool) -> list[Caution]:
     return [
         Caution(
             "memorised",
-            "the networks ended up knowing their labels by heart, so that the order is by AUM, which remembers the "
-            "epochs before; fewer --epochs take less time and tell more",
+            "the networks ended up knowing their labels by heart: the order is by AUM, which remembers the epochs "
+            "before, and the noise rate tends to be too high; fewer --epochs take less time and tell more",
         )
     ]
 

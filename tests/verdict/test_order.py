@@ -22,7 +22,7 @@ def test_final_and_closing_margins_count_alike_each_in_units_of_its_own_deviatio
     rng = np.random.default_rng(0)
     is_wrong = rng.random(N) < 0.3
     final, closing = (margins_of(is_wrong, 4, rng).astype(np.float32) * [[1], [5]] + 7 for _ in range(2))
-    found = order_of(final, closing, margins_of(is_wrong, 1, rng), is_indicator)
+    found = order_of(final, closing, margins_of(is_wrong, 1, rng), is_indicator, 0.5)
     plain = []
     for sample in range(N):
         parts = {"final": [], "closing": []}
@@ -42,7 +42,8 @@ def test_what_was_memorised_is_ranked_by_aum(is_indicator):
     final, closing = margins_of(is_wrong, 0, rng), margins_of(is_wrong, 0.2, rng)
     final[is_indicator] = margins_of(is_wrong, 4, rng)[is_indicator]  # which nobody could learn by heart
     aum = margins_of(is_wrong, 2, rng) * [[1], [3]]
-    found = order_of(final, closing, aum, is_indicator)
+    assert not order_of(final, closing, aum, is_indicator, 0.05).memorised
+    found = order_of(final, closing, aum, is_indicator, 0.5)
     assert found.memorised
     for sample in (0, INDICATORS, N - 1):
         distances = [
@@ -67,7 +68,7 @@ def test_the_correlation_is_of_what_one_draw_was_taught_and_the_other_was_not(is
 def test_without_anything_held_out_the_final_margins_rank(draws):
     rng = np.random.default_rng(3)
     final = rng.normal(size=(draws, N))
-    found = order_of(final, final, -final, np.zeros((draws, N), bool))
+    found = order_of(final, final, -final, np.zeros((draws, N), bool), 1.0)
     assert not found.memorised
     expected = (final - final.mean(1, keepdims=True)) / final.std(1, keepdims=True)
     np.testing.assert_allclose(found.distance, expected.mean(0))
