@@ -98,7 +98,7 @@ def test_each_page_says_what_quick_cannot_show_there(aumclean, data, tmp_path):
         command: "\n".join(run(aumclean, data, tmp_path / command, command, *SMALL, *options)["said"])
         for command, *options in (
             ("sweep", "--probabilities", "0,1", "--arch", "mlp_1x512"),
-            ("regularize", "--only", "none"),
+            ("regularize", "--only", "none", "--arch", "mlp_1x512"),
             ("rademacher", "--draws", "1"),
         )
     }

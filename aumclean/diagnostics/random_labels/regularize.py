@@ -21,7 +21,7 @@ from aumclean.training.models import build_model
 from aumclean.training.recipe import Recipe
 
 LABELS = (Case("true"), Case("random"))
-QUICK_EPOCHS = 25  # all of them are trained, ten times
+QUICK_EPOCHS = 25  # all of them are trained, fourteen times
 CONFIDENT = 1.96  # standard errors on either side: 95 %
 NOTE = (
     "Errors in evaluation mode, on the images as they are, also where training saw them shifted and mirrored; of "

@@ -34,10 +34,10 @@ QUICK_EPOCHS = 40
 QUICK_ARCHS: dict[Command, tuple[str, ...]] = {
     "fit": ("resnet8-s2d",),  # the scan's own: the order of the corruptions needs convolutions
     "sweep": ("mlp_1x512", "mlp_3x512"),
-    "regularize": ("mlp_1x512",),
+    "regularize": ("resnet8-s2d",),  # which has batch normalisation to take away
     "rademacher": ("mlp_1x512",),
 }
-QUICK_IMAGES: dict[Command, int] = {"fit": 5000, "sweep": 1000, "regularize": 500, "rademacher": 500}
+QUICK_IMAGES: dict[Command, int] = {"fit": 5000, "sweep": 1000, "regularize": 1000, "rademacher": 500}
 QUICK_TEST = 1000
 
 
