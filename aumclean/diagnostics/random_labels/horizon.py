@@ -349,7 +349,7 @@ def _said(
     )
     if options.preset == "quick":
         said.append(
-            f"The preset quick plants in {len(study.train):,} images. With more, a network has more to learn before it "
-            "memorises, and the horizon moves: measure it on as many as will be scanned, with --limit."
+            f"Planted in {len(study.train):,} images. With more, a network has more to learn before it memorises, and "
+            "the horizon moves: measure it on as many as will be scanned, with --limit."
         )
     return said
