@@ -243,7 +243,7 @@ class Run:
         """
         with self.lock_briefly(patience=0):
             for file in self.path.glob(".draw=*.lock"):
-                with _held(file, f"{self.path}: another aumclean trains one of its draws; wait for it to end"):
+                with held(file, f"{self.path}: another aumclean trains one of its draws; wait for it to end"):
                     pass  # and nobody begins with another as long as this one holds the run
             yield
 
@@ -255,7 +255,7 @@ class Run:
             RunError: when another process still holds it after `patience` seconds.
         """
         busy = f"{self.path}: another aumclean is writing to this run; wait for it to end"
-        with _held(self.path / ".lock", busy, patience):
+        with held(self.path / ".lock", busy, patience):
             yield
 
     @contextmanager
@@ -266,12 +266,18 @@ class Run:
             RunError: when another process, perhaps on another machine, trains it.
         """
         busy = f"{self.path}: another aumclean trains draw {draw} of this run; wait for it to end"
-        with _held(self.path / f".draw={draw}.lock", busy):
+        with held(self.path / f".draw={draw}.lock", busy):
             yield
 
 
 @contextmanager
-def _held(file: Path, busy: str, patience: float = 0) -> Iterator[None]:
+def held(file: Path, busy: str, patience: float = 0) -> Iterator[None]:
+    """Hold a lock file, for `patience` seconds waiting for it.
+
+    Raises:
+        RunError: with the message `busy` when another process holds it; or when its file system knows no locks.
+        OSError: when it cannot be made.
+    """
     try:
         lock = FileLock(file).acquire(timeout=patience)
     except Timeout:

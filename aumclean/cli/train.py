@@ -99,10 +99,9 @@ def command(
         for note in samples.notes:
             say(note)
 
-    from aumclean.retraining import (
-        compare as retraining,
-    )  # loads torch: what is wrong with the data has been said by now
-    from aumclean.retraining.results import ORACLE
+    # Only now, since it loads torch: what is wrong with the data has been said.
+    from aumclean.retraining import compare as retraining
+    from aumclean.retraining.subjects import ORACLE, RAW
     from aumclean.run import Run
 
     fields = retraining.Options.__dataclass_fields__
@@ -113,7 +112,7 @@ def command(
     if oracle:
         if ORACLE in trained:
             raise ConfigError("--oracle: there is a --compare oracle=... already; give one of them")
-        trained[ORACLE] = retraining.oracle(trained[retraining.RAW], true_column)
+        trained[ORACLE] = retraining.oracle(trained[RAW], true_column)
     with _resumable(), progress() as track:
         if removal_curve is not None:
             target = out or Path("runs") / f"{removal_curve.resolve().name}-removal"
@@ -122,7 +121,7 @@ def command(
                 Run(removal_curve), tested, options, target, by=by, track=track, **points
             )
         else:
-            target = out or Path("runs") / f"{trained[retraining.RAW].name}-train"
+            target = out or Path("runs") / f"{trained[RAW].name}-train"
             outcome = retraining.compare(trained, tested, options, target, track=track)
     show_results(outcome.summary)
     say(f"every training: {outcome.path / 'results.csv'}, summary: {outcome.path / 'results.json'}")

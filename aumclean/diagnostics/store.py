@@ -4,17 +4,15 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from aumclean import __version__, atomic
 from aumclean.errors import RunError
-from aumclean.run import new_run
+from aumclean.run import held, new_run
 
 SCHEMA_VERSION = 1
 
@@ -97,19 +95,15 @@ def opened(out: Path | None, name: str, question: Mapping[str, Any], *, overwrit
     """
     question = json.loads(json.dumps(question))  # as it will be read
     store = Store(out if out is not None else new_run(None, name, overwrite=False).path)
-    try:
-        store.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(store.path / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(f"{store.path}: another aumclean is writing to it; wait for it to end") from None
-    except OSError as error:
-        raise RunError(f"{store.path}: cannot be made ({atomic.reason(error)}); choose another --out") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            store.path.mkdir(parents=True, exist_ok=True)
+            busy = f"{store.path}: another aumclean is writing to it; wait for it to end"
+            stack.enter_context(held(store.path / ".lock", busy))
+        except OSError as error:
+            raise RunError(f"{store.path}: cannot be made ({atomic.reason(error)}); choose another --out") from None
         _begin(store, question, overwrite)
         yield store
-    finally:
-        lock.release()
 
 
 def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:

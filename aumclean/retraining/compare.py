@@ -21,7 +21,7 @@ from aumclean.errors import ConfigError, DataError, RunError
 from aumclean.plan import Plan, settle
 from aumclean.reports import csv
 from aumclean.retraining.results import results
-from aumclean.retraining.subjects import Subject, Track, read_images
+from aumclean.retraining.subjects import RAW, Subject, Track, read_images
 from aumclean.retraining.training import SCHEMA_VERSION, Training, holding
 from aumclean.run import Run
 from aumclean.training.device import describe
@@ -30,7 +30,7 @@ from aumclean.verdict.judge import judge
 
 logger = logging.getLogger(__name__)
 
-RAW, RANDOM = "raw", "random"
+RANDOM = "random"
 LEARNED_NOTHING = 1.1  # times the share of the largest class
 
 Score = Literal["aum", "label_score"]

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from aumclean.retraining.subjects import Subject
+from aumclean.retraining.subjects import ORACLE, Subject
 
-ORACLE = "oracle"
 CONFIDENT = 1.96  # standard errors on either side: 95 %
 
 

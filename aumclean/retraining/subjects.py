@@ -18,6 +18,8 @@ from aumclean.plan import Plan
 
 logger = logging.getLogger(__name__)
 
+RAW, ORACLE = "raw", "oracle"  # names of subjects: DATA as they are, and those of them whose label is right
+
 Track = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
 
 

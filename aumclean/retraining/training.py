@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from aumclean import atomic
 from aumclean.errors import ConfigError, OutputError, RunError
 from aumclean.plan import Plan
 from aumclean.reports import parquet
 from aumclean.retraining.subjects import Images, Subject
+from aumclean.run import held
 from aumclean.training.loop import BatchTrack, normalisation, train
 from aumclean.training.predict import predict
 
@@ -30,21 +30,16 @@ SCHEMA_VERSION = 1
 @contextmanager
 def holding(out: Path) -> Iterator[None]:
     """Make a folder of results, or take one that is there, and hold it for writing."""
-    lock = FileLock(out / ".lock")
-    try:
-        if out.exists() and not (out / "trainings").is_dir() and any(out.iterdir()):
-            raise ConfigError(f"--out {out}: exists and holds no trainings; choose another")
-        (out / "trainings").mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(f"{out}: another aumclean is writing to it; wait for it to end") from None
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({atomic.reason(error)}); choose another --out") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            if out.exists() and not (out / "trainings").is_dir() and any(out.iterdir()):
+                raise ConfigError(f"--out {out}: exists and holds no trainings; choose another")
+            (out / "trainings").mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(out / ".lock", f"{out}: another aumclean is writing to it; wait for it to end"))
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be made ({atomic.reason(error)}); choose another --out") from None
         atomic.remove_leftovers(out)
         yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)
