@@ -1,6 +1,7 @@
 """What a diagnostic trains and tests on: DATA and its test part, decoded, and where to compute."""
 
 import hashlib
+import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,8 @@ from aumclean.training.device import Device, describe, has_fast_bf16, make_accel
 from aumclean.training.recipe import Recipe
 
 Preset = Literal["quick", "paper"]
+
+logger = logging.getLogger(__name__)
 
 LARGEST_IMAGE = 32  # the papers' size; --image-size asks for another
 CACHE_GIB = 50.0
@@ -208,6 +211,8 @@ def _decode(samples: Samples, size: int, options: Options, track: Track) -> tupl
         track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
     )
     readable = samples.take(images.readable)
+    if bad := len(samples) - len(readable):
+        logger.warning("%s: %d of %d images cannot be read and are left out", samples.source, bad, len(samples))
     if len(readable.class_names) < 2:
         raise DataError(f"{samples.source}: its readable images have fewer than two classes")
     hashes = images.files["content_hash"].combine_chunks().take(pa.array(images.readable)).to_pylist()

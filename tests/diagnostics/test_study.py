@@ -39,6 +39,14 @@ def test_limits_keep_the_shares_of_the_classes_and_what_was_asked_goes_before_th
     assert np.bincount(small.test.labels).tolist() == [5] * 4
 
 
+def test_images_that_cannot_be_read_are_left_out_and_said(tmp_path, caplog):
+    write_bands(tmp_path, {"all": 5})
+    (tmp_path / "all" / "class-1" / "broken.png").write_bytes(b"no picture")
+    found = open_study(options(tmp_path / "all", test=tmp_path / "all"), limit=None, test_limit=None)
+    assert len(found.train) == 20
+    assert "1 of 21 images cannot be read and are left out" in caplog.text
+
+
 def test_test_labels_count_as_the_training_labels_do(bands, tmp_path):
     write_bands(tmp_path, {"only": 3})
     for label in (0, 2):
