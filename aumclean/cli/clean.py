@@ -32,7 +32,8 @@ def command(
         bool, typer.Option("--partial", help="Apply the decisions that can be, though others cannot.")
     ] = False,
     copy_to: Annotated[
-        Path | None, typer.Option(help="Also make a clean image folder, by hard links or copies.", show_default=False)
+        Path | None,
+        typer.Option(help="Also copy the images that stay to a new folder, one folder per class.", show_default=False),
     ] = None,
     ledger: Annotated[
         Path | None,

@@ -1,5 +1,6 @@
 """DATA, whatever it is, to Samples."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def read_samples(
 def _exists(file: Path | None) -> bool:
     try:
         return file is not None and file.exists()
-    except OSError:  # such as a name that is too long
-        return False
+    except OSError as error:  # of a file that may not be looked at, decoding says why
+        return error.errno != errno.ENAMETOOLONG
 
 
 def _manifest_of(data: Path, split: str | None) -> Path | None:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -50,9 +51,18 @@ def _keep_filled_in(run: Run) -> None:
         return
     file = run.report("csv")
     beside = (file.with_name(f"report-filled-in-{number}.csv") for number in itertools.count(1))
-    kept = next(path for path in beside if not path.exists())
-    file.replace(kept)
+    kept = next(path for path in beside if _copied_to_new(file, path))
     logger.warning("%s was filled in by hand; kept as %s; aumclean review %s --import %s", file, kept, run.path, kept)
+
+
+def _copied_to_new(file: Path, path: Path) -> bool:
+    """Copy a file under a name that nothing has yet; False when it is taken."""
+    try:
+        with path.open("xb") as copy:
+            copy.write(file.read_bytes())
+    except FileExistsError:
+        return False
+    return True
 
 
 def default_targets(run: Run) -> tuple[Path, ...]:
@@ -106,7 +116,9 @@ def input_table(run: Run) -> pa.Table:
 
 
 def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
-    """Make a clean image folder, one folder per class: hard links where the file system can, else copies.
+    """Make a clean image folder of copies, one folder per class.
+
+    Copies, not links: whoever edits an image of the clean folder must not change the original by it.
 
     Args:
         run: the run whose data are cleaned.
@@ -147,13 +159,17 @@ def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:
             raise DataError(f"--copy-to: the class '{label}' cannot be the name of a folder")
         name = Path(paths[sample])
         suffix = name.suffix if file is not None else f".{format_of(encoded).lower()}"
-        place = folder / label / f"{name.stem}{suffix}"
-        if place.exists():  # as after relabeling, from another class
-            place = place.with_name(f"{name.stem}-{sample}{suffix}")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if file is None:
-                raise OSError  # there is no file to link to
-            os.link(file.resolve(), place)
-        except OSError:
-            place.write_bytes(encoded)
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        _copy(encoded, folder / label, name.stem, suffix, sample)
+
+
+def _copy(encoded: bytes, folder: Path, stem: str, suffix: str, sample: int) -> None:
+    """Write an image under its own name; where that is taken (after relabeling, from a folder below) with its number.
+
+    Opening a file for exclusive creation is what finds a name free: nothing that exists is ever written to.
+    """
+    numbered = (f"{stem}-{sample}" + f"-{again}" * bool(again) for again in itertools.count())
+    for name in itertools.chain([stem], numbered):
+        with suppress(FileExistsError), (folder / f"{name}{suffix}").open("xb") as file:
+            file.write(encoded)
+            return

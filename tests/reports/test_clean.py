@@ -181,25 +181,44 @@ def test_the_cleaned_folder_is_data_again_and_the_sources_are_as_they_were(own_r
         f"{new_label}/{moved.split('/')[1]}": new_label
     }
     assert dict(zip(again.paths.to_pylist(), again.label_names().to_pylist(), strict=True)) == expected
-    assert (tmp_path / "clean" / paths[5]).samefile(planted.root / paths[5])
+    assert not (tmp_path / "clean" / paths[5]).samefile(planted.root / paths[5])
+    assert (tmp_path / "clean" / paths[5]).read_bytes() == (planted.root / paths[5]).read_bytes()
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in planted.root.rglob("*.png")} == before
 
 
-def test_two_files_of_one_name_in_a_class_are_both_kept(own_run, tmp_path):
-    table = pq.read_table(own_run.samples)
-    labels = table["label"].to_pylist()
-    first, second = 0, labels.index(next(label for label in labels if label != labels[0]))
+def renamed(run, root, labels, paths):
+    """The run as if its first samples had been files of these labels and paths, which are made below `root`."""
+    table = pq.read_table(run.samples).slice(0, len(paths))
+    for old, new in zip(table["path"].to_pylist(), paths, strict=True):
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / new).write_bytes((pq_root(run) / old).read_bytes())
+    for name, values in (("path", paths), ("label", labels)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pq.write_table(table, run.samples)
+    record = run.read()
+    run.write({**record, "data": {**record["data"], "root": str(root)}})
+
+
+@pytest.mark.parametrize(
+    ("paths", "copied"),
+    [
+        (["a/x.png", "b/x.png"], ["x-1.png", "x.png"]),
+        (["a/x-2.png", "a/x.png", "b/x.png"], ["x-2-1.png", "x-2.png", "x.png"]),  # the second choice is taken too
+        (["a/x-3.png", "a/x-3-1.png", "a/x.png", "b/x.png"], ["x-3-1.png", "x-3-2.png", "x-3.png", "x.png"]),
+    ],
+    ids=["taken", "second choice taken", "third choice taken"],
+)
+def test_files_that_want_one_name_are_all_kept_and_no_original_changes(own_run, tmp_path, paths, copied):
     root = tmp_path / "data"
-    for sample, path in ((first, "a/x.png"), (second, "b/x.png")):
-        (root / path).parent.mkdir(parents=True)
-        (root / path).write_bytes((pq_root(own_run) / table["path"][sample].as_py()).read_bytes())
-    small = table.take(pa.array([first, second]))
-    small = small.set_column(0, "sample_id", pa.array([0, 1], pa.int32()))
-    pq.write_table(small.set_column(1, "path", pa.array(["a/x.png", "b/x.png"])), own_run.samples)
-    record = own_run.read()
-    own_run.write({**record, "data": {**record["data"], "root": str(root)}})
-    copy_cleaned(own_run, a_change(own_run, 1, "relabel", labels[first]), tmp_path / "clean")
-    assert sorted(path.name for path in (tmp_path / "clean" / labels[first]).iterdir()) == ["x-1.png", "x.png"]
+    renamed(own_run, root, ["amber"] * len(paths), paths)
+    before = {file: file.read_bytes() for file in root.rglob("*.png")}
+    assert copy_cleaned(own_run, clean_of(len(paths), []), tmp_path / "clean") == len(paths)
+    made = sorted((tmp_path / "clean" / "amber").iterdir())
+    assert [file.name for file in made] == copied
+    assert sorted(file.read_bytes() for file in made) == sorted(before.values())
+    for file in made:
+        file.write_bytes(b"edited in place")
+    assert {file: file.read_bytes() for file in root.rglob("*.png")} == before
 
 
 def pq_root(run):
