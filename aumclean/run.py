@@ -91,7 +91,7 @@ class Run:
 
     @property
     def decisions(self) -> Path:
-        """What reviewers decided, see `aumclean.reports.journal`; no scan and no report ever writes or deletes it."""
+        """What reviewers decided, see `aumclean.decisions.journal`; no scan and no report ever writes or deletes it."""
         return self.path / "decisions.jsonl"
 
     @property

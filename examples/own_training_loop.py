@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from sklearn.datasets import load_digits
 
-from aumclean.dataset.noise import uniform_noise
+from aumclean.dataset.label_noise import uniform_noise
 from aumclean.margins import margins
 from aumclean.margins.log import EpochMargins, write_epoch
 

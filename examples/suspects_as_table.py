@@ -5,8 +5,8 @@ from pathlib import Path
 
 from aumclean import config
 from aumclean.dataset.read import read_samples
-from aumclean.demo import make_digits
-from aumclean.scan import scan
+from aumclean.scanning.demo import make_digits
+from aumclean.scanning.scan import scan
 
 
 def main() -> None:

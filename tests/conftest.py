@@ -89,7 +89,7 @@ def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory)
     """A finished scan of the planted folder: `.run`, `.verdict`, `.wrong`, `.root`. Read it, do not change it."""
     from aumclean import config
     from aumclean.dataset.read import read_samples
-    from aumclean.scan import scan
+    from aumclean.scanning.scan import scan
 
     settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", **PLANTED_SCAN}, environment={})
     done = scan(read_samples(planted.root), settled)

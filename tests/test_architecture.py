@@ -11,34 +11,31 @@ import aumclean
 
 PACKAGE = Path(aumclean.__file__).parent
 
-BASE = {"errors", "atomic", "config", "run", "margins"}
+GROUND = {"errors", "atomic", "csv", "parquet"}
+BASE = GROUND | {"config", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "atomic": {"errors"},
+    "csv": {"errors"},
+    "parquet": set(),
+    "margins": GROUND,
     "config": {"errors", "margins"},
-    "run": {"errors", "atomic"},
-    "margins": {"errors", "atomic"},
+    "run": GROUND,
     "dataset": BASE,
-    "training": BASE | {"dataset"},
     "verdict": BASE,
-    "reports": BASE | {"dataset", "verdict"},
-    "gate": BASE | {"reports"},
-    "networks": BASE | {"dataset", "training", "verdict"},
-    "score": BASE | {"dataset", "training", "verdict", "reports", "networks"},
-    "plan": BASE | {"dataset", "training", "verdict"},
-    "draws": BASE | {"dataset", "training", "networks", "plan"},
-    "scan": BASE | {"dataset", "training", "verdict", "reports", "plan", "draws"},
-    "retraining": BASE | {"dataset", "training", "verdict", "reports", "plan"},
-    "diagnostics": BASE | {"dataset", "training", "verdict", "reports", "networks", "plan"},
-    "review": BASE | {"dataset", "verdict", "reports"},
-    "demo": BASE | {"dataset"},
+    "training": BASE | {"dataset"},
+    "decisions": BASE | {"dataset", "verdict"},
+    "reports": BASE | {"dataset", "verdict", "decisions"},
+    "review": BASE | {"dataset", "verdict", "decisions", "reports"},
+    "gate": BASE | {"decisions", "reports"},
+    "scanning": BASE | {"dataset", "verdict", "training", "decisions", "reports"},
+    "diagnostics": BASE | {"dataset", "verdict", "training", "decisions", "reports", "scanning"},
     "cli": BASE
-    | {"dataset", "training", "verdict", "reports", "review", "gate", "plan", "scan", "score", "retraining", "demo"}
-    | {"diagnostics"},
+    | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics"},
     "__main__": {"cli"},
     "__init__": set(),
 }
-WITHOUT_TORCH = ("errors", "atomic", "config", "run", "margins", "dataset", "verdict", "reports", "review", "gate")
+WITHOUT_TORCH = {*BASE, "dataset", "verdict", "decisions", "reports", "review", "gate"}
 ONLY_IN_CLI = {"typer", "rich"}
 
 
@@ -99,7 +96,16 @@ def test_help_and_version_load_nothing_heavy(arguments):
 
 
 @pytest.mark.parametrize(
-    "module", ["verdict.judge", "reports.write", "margins.log", "run", "dataset.manifest", "dataset.pictures"]
+    "module",
+    [
+        "verdict.judge",
+        "reports.write",
+        "decisions.cleaned",
+        "margins.log",
+        "run",
+        "dataset.manifest",
+        "dataset.pictures",
+    ],
 )
 def test_what_works_on_a_finished_run_never_loads_torch(module):
     assert not loaded_by(f"import aumclean.{module}") & {"torch", "accelerate"}

@@ -44,7 +44,7 @@ def problems(name, document):
 def scored(finished, tmp_path_factory):
     """Three new images, judged; one of a class that the run does not have."""
     from aumclean.dataset.read import read_samples
-    from aumclean.score import score
+    from aumclean.scanning.score import score
 
     folder = tmp_path_factory.mktemp("scored")
     new = folder / "new"
@@ -59,7 +59,7 @@ def scored(finished, tmp_path_factory):
 def trained(finished, tmp_path_factory):
     """A short training on some images and, called the oracle, on more."""
     from aumclean.dataset.read import read_samples
-    from aumclean.retraining.compare import Options, compare
+    from aumclean.diagnostics.retraining.compare import Options, compare
 
     manifests = {"raw": read_samples(finished.root, limit=30), "oracle": read_samples(finished.root, limit=60)}
     options = Options(2, 16, 0.02, arch="resnet9", device="cpu")

@@ -9,7 +9,7 @@ from aumclean.cli.console import give, say
 from aumclean.cli.review import list_problems
 
 if TYPE_CHECKING:
-    from aumclean.reports.clean import Cleaning
+    from aumclean.decisions.clean import Cleaning
 
 
 def command(
@@ -46,11 +46,11 @@ def command(
 
     Example: `aumclean clean runs/photos-1 --policy relabel -o clean.csv`
     """
+    from aumclean.decisions import ledger as confirmed
+    from aumclean.decisions import recorded
+    from aumclean.decisions.clean import clean
+    from aumclean.decisions.cleaned import copy_cleaned, default_targets, write_cleaned
     from aumclean.errors import ConfigError
-    from aumclean.reports import decisions as read
-    from aumclean.reports import ledger as confirmed
-    from aumclean.reports.clean import clean
-    from aumclean.reports.write import copy_cleaned, default_targets, write_cleaned
     from aumclean.run import Run
     from aumclean.verdict.judge import judge
 
@@ -58,7 +58,7 @@ def command(
     opened.require_finished()
     if out is not None and out.suffix.lower() not in {".csv", ".parquet"}:
         raise ConfigError(f"--out: {out} must end in .csv or .parquet")
-    found = read.of_files(decisions, opened) if decisions else read.of_run(opened)
+    found = recorded.of_files(decisions, opened) if decisions else recorded.of_run(opened)
     list_problems(found.problems, partial=partial, undone="nothing was written")
     cleaning = clean(judge(opened).report, found.decided, policy, opened.path.resolve().name)
     targets = default_targets(opened) if out is None else (out,)

@@ -20,9 +20,10 @@ def command(
 
     Example: `aumclean demo --out /tmp/demo`
     """
-    from aumclean import config, demo, scan
+    from aumclean import config
     from aumclean.dataset.manifest import read_manifest
     from aumclean.dataset.read import read_samples
+    from aumclean.scanning import demo, scan
     from aumclean.verdict.evaluate import evaluate
     from aumclean.verdict.judge import judge
 

@@ -121,7 +121,7 @@ def _kept(run: Path) -> set[str]:
 
     if not Run(run).decisions.is_file():
         return set()
-    from aumclean.reports.decisions import kept_pairs  # loads pandas, half a second
+    from aumclean.decisions.recorded import kept_pairs  # loads pandas, half a second
 
     return {key(content_hash, label) for content_hash, label in kept_pairs(Run(run))}
 

@@ -60,7 +60,7 @@ def fit(
 
     Example: `aumclean random-labels fit photos/ --holdout 0.2 --corruption true --corruption random`
     """
-    from aumclean.dataset.corruptions import CORRUPTIONS
+    from aumclean.diagnostics.random_labels.corruptions import CORRUPTIONS
     from aumclean.diagnostics.random_labels.fit import FIGURE_1A
     from aumclean.diagnostics.random_labels.fit import fit as run
 

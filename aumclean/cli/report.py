@@ -84,7 +84,7 @@ def command(
     if image_root_url is not None and format != "label-studio":
         raise ConfigError("--image-root-url: is for --format label-studio")
 
-    from aumclean.reports.decisions import with_decisions
+    from aumclean.decisions.recorded import with_decisions
     from aumclean.reports.write import write_reports
     from aumclean.run import Run
     from aumclean.verdict.judge import judge, settings_of
@@ -109,8 +109,8 @@ def command(
 
 
 def _write_file(verdict: "Verdict", format: str, top: int | None, out: Path | None) -> None:
-    from aumclean import atomic
-    from aumclean.reports import cleanlab, csv, html, json, markdown, parquet
+    from aumclean import atomic, csv, parquet
+    from aumclean.reports import cleanlab, html, json, markdown
 
     renderers: dict[str, Callable[[Verdict], str]] = {
         "json": json.render,
@@ -120,7 +120,7 @@ def _write_file(verdict: "Verdict", format: str, top: int | None, out: Path | No
     }
     pieces: Iterable[bytes]
     if format == "parquet":
-        pieces = [parquet.render(verdict)]
+        pieces = [parquet.to_parquet(verdict.report)]
     elif format == "csv":
         pieces = csv.pieces(verdict.report, guard=True)
     elif format == "jsonl":

@@ -107,20 +107,21 @@ def _result(result: dict[str, Any]) -> list[str]:
 
 
 def _take_in(run: Any, files: list[Path], reviewer: str, partial: bool) -> None:
-    from aumclean.reports import decisions
+    from aumclean.decisions import recorded
 
-    found = decisions.of_files(files, run)
+    found = recorded.of_files(files, run)
     list_problems(found.problems, partial=partial, undone="nothing was taken in")
-    new = decisions.take_in(run, found.voices, reviewer)
+    new = recorded.take_in(run, found.voices, reviewer)
     say(f"{new:,} decisions taken in, {len(found.voices) - new:,} were there already or are older than those there")
 
 
 def _give_out(run: Any, file: Path) -> None:
     from aumclean import atomic
-    from aumclean.reports import decisions
+    from aumclean.decisions.read import to_csv
+    from aumclean.decisions.recorded import recorded
 
-    table = decisions.recorded(run)
-    atomic.write_text(file, decisions.to_csv(table))
+    table = recorded(run)
+    atomic.write_text(file, to_csv(table))
     say(f"{len(table):,} decisions in {file}")
 
 

@@ -14,7 +14,7 @@ from aumclean.cli.console import give, progress, say, show, table
 from aumclean.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
-    from aumclean.scan import Scan
+    from aumclean.scanning.scan import Scan
 
 
 def option(help: str, *names: str) -> Any:
@@ -142,11 +142,11 @@ def command(
     say(f"{len(samples):,} images in {len(samples.class_names)} classes")
 
     if dry_run:
-        from aumclean.plan import estimate, settle
+        from aumclean.scanning.plan import estimate, settle
 
         give(json.dumps(estimate(samples, settle(samples, settled)), indent=2))
         return
-    from aumclean import scan
+    from aumclean.scanning import scan
 
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.scan(samples, settled, track=track)
@@ -189,8 +189,8 @@ def resumable_when_told_to_stop() -> Iterator[None]:
 
 
 def _resume(path: Path, frequency: bool) -> None:
-    from aumclean import scan
     from aumclean.run import Run
+    from aumclean.scanning import scan
 
     run = Run(path)
     run.read()

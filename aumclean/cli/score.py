@@ -8,7 +8,7 @@ import typer
 from aumclean.cli.console import give, say, show, table
 
 if TYPE_CHECKING:
-    from aumclean.score import Scores
+    from aumclean.scanning.score import Scores
 
 
 def command(
@@ -58,7 +58,7 @@ def command(
     for note in samples.notes:
         say(note)
 
-    from aumclean.score import score
+    from aumclean.scanning.score import score
 
     scores = score(opened, samples, out=out, overwrite=overwrite, device=device)
     show_scores(scores)

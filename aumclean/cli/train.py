@@ -100,8 +100,8 @@ def command(
             say(note)
 
     # Only now, since it loads torch: what is wrong with the data has been said.
-    from aumclean.retraining import compare as retraining
-    from aumclean.retraining.subjects import ORACLE, RAW
+    from aumclean.diagnostics.retraining import compare as retraining
+    from aumclean.diagnostics.retraining.training_sets import ORACLE, RAW
     from aumclean.run import Run
 
     fields = retraining.Options.__dataclass_fields__

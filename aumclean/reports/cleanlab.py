@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.reports.csv import to_csv
+from aumclean.csv import to_csv
 from aumclean.verdict.judge import Verdict
 
 

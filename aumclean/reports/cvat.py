@@ -1,22 +1,20 @@
-"""CVAT for images 1.1 (XML): every sample to look at with a tag that tells what it is; the annotator's tags back in.
+"""CVAT for images 1.1 (XML): every sample to look at with a tag that tells what it is.
 
 A class tag set beforehand could not be told from an answer, so none is set: an image without one is not decided yet.
 """
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aumclean.decisions.answers import OTHERS
+from aumclean.decisions.cvat import OWN, SAMPLE
 from aumclean.errors import DataError
 from aumclean.reports import annotation
 from aumclean.verdict.judge import Verdict
 
-OWN = "aumclean:"  # before our own labels, to tell them from classes
-SAMPLE = f"{OWN}sample"
 SHOWN = ("suggested_label", "suggested_confidence", "aum", "label_score", "rank")
 ATTRIBUTES = ("sample_id", "content_hash", "given_label", *SHOWN)
 
@@ -31,7 +29,7 @@ def render(verdict: Verdict) -> dict[str, str]:
     for name in names:
         if name.startswith(OWN):
             raise DataError(f"the class '{name}' begins like the export's own labels; rename it")
-    labels = [SAMPLE, *names, *(f"{OWN}{other}" for other in annotation.OTHERS)]
+    labels = [SAMPLE, *names, *(f"{OWN}{other}" for other in OTHERS)]
     return {
         "annotations.xml": _annotations(verdict, labels),
         "labels.json": json.dumps([_label(name) for name in labels], indent=1) + "\n",
@@ -75,47 +73,3 @@ def _annotations(verdict: Verdict, labels: list[str]) -> str:
             ET.SubElement(tag, "attribute", name=name).text = "" if value is None else str(value)
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-
-
-def read(text: str) -> pa.Table:
-    """Decisions from an export as "CVAT for images 1.1".
-
-    A class tag that says the given label is `keep`, another one `relabel`; images without a tag have no row.
-
-    Raises:
-        DataError: when it is not that.
-    """
-    try:
-        root = ET.fromstring(text.encode())
-    except ET.ParseError as error:
-        raise DataError(f"is not valid XML ({error})") from None
-    if root.tag != "annotations":
-        raise DataError(f"is not CVAT for images: its root is <{root.tag}>, not <annotations>")
-    reviewer = root.findtext("meta//assignee/username") or root.findtext("meta//owner/username")
-    time = root.findtext("meta//updated") or root.findtext("meta/dumped")
-    return annotation.table(row for image in root.iter("image") for row in _rows(image, reviewer, time))
-
-
-def _rows(image: ET.Element, reviewer: str | None, time: str | None) -> Iterator[dict[str, Any]]:
-    about: dict[str, str | None] = {}
-    labels, others = [], []
-    for tag in image.iter("tag"):
-        name = tag.get("label", "")
-        if name == SAMPLE:
-            about = {attribute.get("name", ""): attribute.text for attribute in tag.iter("attribute")}
-        elif name.startswith(OWN):
-            others.append(name.removeprefix(OWN))
-        else:
-            labels.append(name)
-    given = about.get("given_label")
-    common = {
-        "sample_id": annotation.number(about.get("sample_id")),
-        "content_hash": about.get("content_hash") or None,
-        "path": image.get("name"),
-        "label": given,
-        "reviewer": reviewer,
-        "time": time,
-        "where": f"image {image.get('id')}",
-    }
-    chosen = annotation.decisions(given, labels, others)
-    yield from ({**common, "decision": decision, "new_label": new_label} for decision, new_label in chosen)

@@ -10,9 +10,10 @@ from PIL import Image
 
 from aumclean.dataset.decode import format_of, thumbnail
 from aumclean.dataset.pictures import pictures_of
-from aumclean.reports import decisions
-from aumclean.reports.decisions import WORDS
-from aumclean.reports.journal import Entry, Journal
+from aumclean.decisions import recorded
+from aumclean.decisions.answers import CONTRADICTORY, WORDS
+from aumclean.decisions.journal import Entry, Journal
+from aumclean.decisions.read import to_csv
 from aumclean.review.estimate import expected_errors, spot_check_result
 from aumclean.review.queue import Queue, alike
 from aumclean.run import Run
@@ -75,7 +76,7 @@ class Desk:
         told = {
             "decided": len(said),
             "counts": {word: said.count(word) for word in WORDS},
-            "contradictory": [at for at, outcome in enumerate(outcomes) if outcome == decisions.CONTRADICTORY],
+            "contradictory": [at for at, outcome in enumerate(outcomes) if outcome == CONTRADICTORY],
         }
         if self.queue.blind:
             return told | {"result": self.spot_check() if len(said) == len(outcomes) else None, "contradictory": []}
@@ -136,7 +137,7 @@ class Desk:
 
     def decisions_csv(self) -> str:
         """Every reviewer's last decisions, as decisions.csv."""
-        return decisions.to_csv(decisions.recorded(self.run))
+        return to_csv(recorded.recorded(self.run))
 
     def spot_check(self) -> dict[str, Any]:
         """What this reviewer's blind decisions say of the flags."""
@@ -289,7 +290,7 @@ def _outcome(entries: list[Entry]) -> str | None:
     """What several reviewers together decided."""
     definite = {(entry["decision"], entry["new_label"]) for entry in entries if entry["decision"] != "unsure"}
     if len(definite) > 1:
-        return decisions.CONTRADICTORY
+        return CONTRADICTORY
     if definite:
         return str(next(iter(definite))[0])
     return "unsure" if entries else None

@@ -41,9 +41,9 @@ from aumclean.dataset.cache import decoded
 from aumclean.dataset.corrupt import TRUE_LABEL, corrupt
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.read import read_samples
-from aumclean.demo import EPOCHS as DIGITS_EPOCHS
-from aumclean.plan import Plan, settle
-from aumclean.scan import scan
+from aumclean.scanning.demo import EPOCHS as DIGITS_EPOCHS
+from aumclean.scanning.plan import Plan, settle
+from aumclean.scanning.scan import scan
 from aumclean.verdict.evaluate import evaluate
 from aumclean.verdict.judge import Verdict, judge, settings_of
 

@@ -23,7 +23,7 @@ from aumclean.gate.baseline import baseline_of
 from aumclean.gate.check import check, suspects
 from aumclean.gate.subject import read_subject
 from aumclean.run import Run
-from aumclean.score import score
+from aumclean.scanning.score import score
 
 ALLOWED = 5  # --max-new
 

@@ -25,7 +25,7 @@ from aumclean import config
 from aumclean.dataset.cache import decoded
 from aumclean.dataset.read import read_samples
 from aumclean.diagnostics.frequency.join import join
-from aumclean.scan import scan
+from aumclean.scanning.scan import scan
 
 KINDS = ("right", "right, marked", "wrong, marked", "wrong")
 

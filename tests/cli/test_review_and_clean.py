@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean.reports.journal import Journal
+from aumclean.decisions.journal import Journal
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean.reports import csv, manifest, markdown, parquet
+from aumclean import csv, parquet
+from aumclean.decisions import manifest
 from aumclean.reports import json as json_report
+from aumclean.reports import markdown
 from aumclean.run import Run
 from aumclean.verdict.judge import Settings, Verdict
 
@@ -44,7 +46,7 @@ def verdict(labels):
 
 
 def test_csv_keeps_every_value_and_no_cell_is_a_formula():
-    rows = list(standard_csv.DictReader(io.StringIO(csv.render(verdict(HOSTILE)), newline="")))
+    rows = list(standard_csv.DictReader(io.StringIO(csv.to_csv(csv.guarded(verdict(HOSTILE).report)), newline="")))
     assert [row["label"].removeprefix("'") for row in rows] == HOSTILE
     assert not [
         cell for row in rows for name, cell in row.items() if name in {"path", "label"} and cell[0] in "=+-@\t\r"
@@ -55,7 +57,7 @@ def test_csv_keeps_every_value_and_no_cell_is_a_formula():
 
 def test_parquet_is_the_report_with_its_types():
     one = verdict(HOSTILE)
-    assert pq.read_table(io.BytesIO(parquet.render(one))).equals(one.report)
+    assert pq.read_table(io.BytesIO(parquet.to_parquet(one.report))).equals(one.report)
 
 
 def test_json_holds_summary_and_findings():

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from aumclean.decisions import label_studio as answers
 from aumclean.errors import DataError
 from aumclean.reports import annotation, label_studio
 from aumclean.verdict.judge import judge
@@ -85,7 +86,7 @@ def as_csv(tasks):
 
 
 def read_back(text):
-    table = label_studio.read(text)
+    table = answers.read(text)
     assert table.column_names[:8] == SCHEMA
     rows = table.to_pylist()
     assert {row["note"] for row in rows} == {"why\nnot"}
@@ -120,7 +121,7 @@ def test_tasks_carry_what_joins_them_and_the_suggestion_as_prediction(verdict):
 
 def test_no_key_of_a_task_is_the_name_of_a_control(verdict):
     keys = set(json.loads(label_studio.render(verdict)["tasks.json"])[0]["data"])
-    assert not keys & {label_studio.LABEL, label_studio.OTHER, label_studio.NOTE}
+    assert not keys & {answers.LABEL, answers.OTHER, answers.NOTE}
 
 
 def test_the_label_config_has_every_class_as_it_is_called(verdict):
@@ -135,12 +136,12 @@ def test_a_class_that_xml_cannot_hold_is_refused(hostile):
 
 def test_several_annotators_and_contradictory_answers_all_come_back():
     data = {"sample_id": 3, "content_hash": "ab", "given_label": "cat"}
-    answers = [
+    given = [
         {"completed_by": {"id": 1, "email": "ann@example.org"}, "result": [chosen("cat")]},
         {"completed_by": {"id": 2}, "result": [chosen("dog")]},
         {"completed_by": 3, "result": [chosen("dog", "emu")]},
     ]
-    rows = label_studio.read(json.dumps([{"data": data, "annotations": answers}])).to_pylist()
+    rows = answers.read(json.dumps([{"data": data, "annotations": given}])).to_pylist()
     assert [(row["reviewer"], row["decision"], row["new_label"]) for row in rows] == [
         ("ann@example.org", "keep", None), ("2", "relabel", "dog"), ("3", "relabel", "dog"), ("3", "relabel", "emu"),
     ]  # fmt: skip
@@ -152,7 +153,7 @@ def chosen(*labels):
 
 
 def test_tasks_of_others_have_rows_without_a_sample():
-    (row,) = label_studio.read(json.dumps([{"id": 1, "image": "x", "label": "cat"}])).to_pylist()
+    (row,) = answers.read(json.dumps([{"id": 1, "image": "x", "label": "cat"}])).to_pylist()
     assert (row["sample_id"], row["content_hash"], row["decision"], row["new_label"]) == (None, None, "relabel", "cat")
 
 
@@ -169,7 +170,7 @@ def test_tasks_of_others_have_rows_without_a_sample():
 )
 def test_what_is_no_export_is_refused(text, says):
     with pytest.raises(DataError, match=says):
-        label_studio.read(text)
+        answers.read(text)
 
 
 def test_label_studios_own_library_takes_tasks_and_config_and_its_exports_are_read(verdict, tmp_path):

@@ -5,7 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from aumclean.reports import cvat, decisions, label_studio
+from aumclean.decisions.label_studio import LABEL
+from aumclean.decisions.recorded import of_files
+from aumclean.reports import cvat, label_studio
 
 
 @pytest.fixture
@@ -15,7 +17,7 @@ def suspects(finished):
 
 
 def outcome(file, run):
-    found = decisions.of_files([file], run)
+    found = of_files([file], run)
     assert found.problems == ()
     return {row["sample_id"]: (row["decision"], row["new_label"], row["reviewer"]) for row in found.decided.to_pylist()}
 
@@ -28,9 +30,7 @@ def test_label_studio(finished, suspects, tmp_path):
         choice = {keep["sample_id"]: keep["label"], relabel["sample_id"]: relabel["suggested_label"]}
         label = choice.get(task["data"]["sample_id"])
         if label is not None:
-            result = [
-                {"type": "choices", "from_name": label_studio.LABEL, "to_name": "image", "value": {"choices": [label]}}
-            ]
+            result = [{"type": "choices", "from_name": LABEL, "to_name": "image", "value": {"choices": [label]}}]
             task["annotations"] = [{"result": result, "completed_by": {"email": "ann@example.org"}}]
         answered.append(task)
     (tmp_path / "export.json").write_text(json.dumps(answered))

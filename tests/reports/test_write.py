@@ -3,11 +3,12 @@ import logging
 import pandas as pd
 import pytest
 
+from aumclean.decisions import recorded as decisions
+from aumclean.decisions.clean import read_changes, restore
+from aumclean.decisions.cleaned import input_table
+from aumclean.decisions.journal import Journal
 from aumclean.errors import DataError
-from aumclean.reports import decisions
-from aumclean.reports.clean import read_changes, restore
-from aumclean.reports.journal import Journal
-from aumclean.reports.write import input_table, write_reports
+from aumclean.reports.write import write_reports
 
 
 def decide(run, row, decision, new_label=None, reviewer="ann"):

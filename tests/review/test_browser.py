@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aumclean.reports import decisions
-from aumclean.reports.journal import Journal
+from aumclean.decisions import recorded as decisions
+from aumclean.decisions.journal import Journal
 
 STOPWATCH = (Path(__file__).parent / "stopwatch.js").read_text()
 

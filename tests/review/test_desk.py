@@ -4,7 +4,7 @@ import json
 import pytest
 from PIL import Image
 
-from aumclean.reports.decisions import read_csv
+from aumclean.decisions.read import read_csv
 from aumclean.review.desk import Desk, Refused
 from aumclean.review.queue import spot_check, suspects
 

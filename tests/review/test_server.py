@@ -9,8 +9,8 @@ import subprocess
 import pyarrow.parquet as pq
 import pytest
 
+from aumclean.decisions.journal import Journal
 from aumclean.errors import ConfigError
-from aumclean.reports.journal import Journal
 from aumclean.review.desk import Desk
 from aumclean.review.queue import suspects
 from aumclean.review.server import Server, _answer

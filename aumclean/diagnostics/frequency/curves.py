@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aumclean import atomic
+from aumclean import atomic, csv
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_accuracies, band_names
@@ -17,7 +17,6 @@ from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, open_study, question
 from aumclean.diagnostics.trainings import Row, Track, trained, untracked
 from aumclean.diagnostics.write import write
-from aumclean.reports import csv
 from aumclean.training.loop import Epoch, input_scale
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart

@@ -22,10 +22,10 @@ from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
 from aumclean.margins import margins
-from aumclean.networks import read_networks
-from aumclean.reports.parquet import to_parquet
+from aumclean.parquet import to_parquet
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
+from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
 from aumclean.training.models import build_model
 from aumclean.verdict.judge import Verdict, judge

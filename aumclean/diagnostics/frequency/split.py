@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from aumclean import atomic
+from aumclean import atomic, csv
 from aumclean.dataset.decode import available_cpus, decode_each_whole
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
@@ -23,7 +23,6 @@ from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
-from aumclean.reports import csv
 from aumclean.training.device import Device, describe, make_accelerator
 
 Look = Literal["none", "offset", "gain", "image-max"]

@@ -24,8 +24,8 @@ from aumclean.diagnostics.study import Options, Study, open_images, open_study, 
 from aumclean.diagnostics.trainings import Track, trained, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.networks import read_networks
 from aumclean.run import Run
+from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 from aumclean.training.models import build_model
 

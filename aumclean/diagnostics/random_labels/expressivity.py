@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from aumclean.diagnostics.random_labels.settings import without_test
+from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.random_labels.theorem import TOLERANCE, ExactFit, fit_exactly
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened

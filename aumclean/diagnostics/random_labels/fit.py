@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from aumclean.dataset.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
+from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
-from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 
 from aumclean import atomic
-from aumclean.dataset.corruptions import Corruption, corrupted, corrupted_test, pixel_permutation, realised_rate
 from aumclean.dataset.dataset import Dataset
-from aumclean.diagnostics.random_labels.settings import Ground
+from aumclean.diagnostics.random_labels.corruptions import (
+    Corruption,
+    corrupted,
+    corrupted_test,
+    pixel_permutation,
+    realised_rate,
+)
+from aumclean.diagnostics.random_labels.presets import Ground
 from aumclean.diagnostics.report import Table
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import Row, Track, Training, trained, untracked

@@ -18,17 +18,17 @@ from aumclean import atomic
 from aumclean.config import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
-from aumclean.dataset.noise import uniform_noise
+from aumclean.dataset.label_noise import uniform_noise
 from aumclean.dataset.read import read_samples
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.random_labels.settings import without_test
+from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Study, open_study, question
 from aumclean.diagnostics.trainings import Track, Training, trained, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
-from aumclean.plan import Plan, settle
+from aumclean.scanning.plan import Plan, settle
 from aumclean.training.loop import Epoch
 from aumclean.training.recipe import Recipe
 from aumclean.verdict.horizon import KIND

@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 import scipy.linalg
 
-from aumclean.dataset.corruptions import corrupted
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.convolution_features import feature_count, random_convolution_features
+from aumclean.diagnostics.random_labels.corruptions import corrupted
 from aumclean.diagnostics.random_labels.gram import TILE, Gram, Kernel, bandwidth
 from aumclean.diagnostics.random_labels.theorem import distinct_images
 from aumclean.errors import ConfigError, DataError

@@ -14,7 +14,7 @@ import numpy as np
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
-from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes, without_test
+from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes, without_test
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question

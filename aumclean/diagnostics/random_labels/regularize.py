@@ -10,7 +10,7 @@ from typing import Any
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, epochs_table, fit_case
-from aumclean.diagnostics.random_labels.settings import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question

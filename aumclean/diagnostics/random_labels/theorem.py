@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aumclean.dataset.corruptions import corrupted
 from aumclean.dataset.dataset import Dataset
+from aumclean.diagnostics.random_labels.corruptions import corrupted
 from aumclean.errors import ConfigError, DataError
 
 DIRECTIONS = 4  # tried at random; the one that keeps the samples furthest apart is taken

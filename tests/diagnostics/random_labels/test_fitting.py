@@ -14,7 +14,7 @@ from aumclean.diagnostics.random_labels.fitting import (
     steps_to_loss,
     trailing_mean,
 )
-from aumclean.diagnostics.random_labels.settings import Ground, base_recipe, centre, recipes
+from aumclean.diagnostics.random_labels.presets import Ground, base_recipe, centre, recipes
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
 from aumclean.diagnostics.trainings import Training

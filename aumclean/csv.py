@@ -1,0 +1,113 @@
+"""CSV, for spreadsheets: a cell that a spreadsheet would run as a formula is quoted away, and back when it is read."""
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from aumclean.errors import DataError
+
+GUARD = "'"
+FORMULA_START = rf"^{GUARD}*[=+\-@\t\r]"  # with apostrophes of its own before it, so that taking one away is exact
+PIECE = 1 << 17  # rows
+DELIMITERS = (",", ";", "\t")
+
+
+def pieces(table: pa.Table, *, guard: bool = False) -> Iterator[bytes]:
+    """What `to_csv` makes of the table, or of the `guarded` table, some rows at a time."""
+    for start in range(0, max(1, len(table)), PIECE):
+        piece = table.slice(start, PIECE)
+        yield _encoded(guarded(piece) if guard else piece, header=start == 0)
+
+
+def guarded(table: pa.Table) -> pa.Table:
+    """The table with an apostrophe before every text cell that a spreadsheet would evaluate (OWASP CSV injection)."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(index)
+            risky = pc.match_substring_regex(column, FORMULA_START)
+            prefixed = pc.binary_join_element_wise(GUARD, column, "")
+            table = table.set_column(index, field, pc.if_else(pc.fill_null(risky, False), prefixed, column))
+    return table
+
+
+def unguarded(text: str) -> str:
+    """A cell as it was before `guarded`."""
+    return text[1:] if text.startswith(GUARD) and re.match(FORMULA_START, text[1:]) else text
+
+
+def read_rows(content: bytes, name: str, needed: str) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """The rows of a CSV file that a person or a spreadsheet may have saved: BOM, semicolons or tabs, CRLF, guards.
+
+    Args:
+        content: the file.
+        name: what it is called in messages.
+        needed: a column it must have, in small letters; by it the delimiter is found.
+
+    Yields:
+        line: on which the row begins, from 1.
+        too_many: how many cells it has more than the header.
+        row: the cells by column name (in small letters, without blanks around it), guards taken away; where the row
+            has too few cells the rest is missing.
+
+    Raises:
+        DataError: when the file is not UTF-8, lacks the column, or has a quote that does not end.
+    """
+    try:
+        text = content.decode("utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{name}: is not UTF-8; save it as 'CSV UTF-8'") from None
+    skipped = 1 if text[:4].lower() == "sep=" else 0  # Excel's own first line
+    text = text.split("\n", 1)[-1] if skipped else text
+    delimiter = next((mark for mark in DELIMITERS if needed in _header(text, mark)), None)
+    if delimiter is None:
+        raise DataError(f"{name}: has no column '{needed}'")
+    header = _header(text, delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begins = 1
+    try:
+        for cells in reader:
+            if begins > 1 and any(cells):
+                yield (
+                    begins + skipped,
+                    max(0, len(cells) - len(header)),
+                    dict(zip(header, map(unguarded, cells), strict=False)),
+                )
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{name}: line {reader.line_num + skipped} is not CSV ({error})") from None
+
+
+def _header(text: str, delimiter: str) -> list[str]:
+    first = text.split("\n", 1)[0].rstrip("\r")
+    return [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+
+
+def to_csv(table: pa.Table) -> str:
+    """Any table as CSV: UTF-8, LF, quotes where needed, nulls empty; nested columns as JSON, binary as base64."""
+    return b"".join(pieces(table)).decode()
+
+
+def _encoded(table: pa.Table, *, header: bool) -> bytes:
+    for index, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type) or "binary" in str(field.type):
+            values = [None if value is None else as_text(value) for value in table.column(index).to_pylist()]
+            table = table.set_column(index, field.name, pa.array(values, pa.string()))
+    buffer = io.BytesIO()
+    options = pa.csv.WriteOptions(include_header=header, quoting_style="needed", quoting_header="needed")
+    pa.csv.write_csv(table, buffer, options)
+    return buffer.getvalue()
+
+
+def as_text(value: Any) -> str:
+    """A nested or binary value as text: JSON, base64."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return json.dumps(value, default=as_text)

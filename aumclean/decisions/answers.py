@@ -1,0 +1,69 @@
+"""A decision: its words and columns, and how the answer of an annotation tool becomes one."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.int32()),
+        ("content_hash", pa.string()),
+        ("path", pa.string()),
+        ("decision", pa.string()),
+        ("new_label", pa.string()),
+        ("reviewer", pa.string()),
+        ("time", pa.string()),
+        ("note", pa.string()),
+    ]
+)
+"""A table of decisions, wherever they come from."""
+
+ANSWERED = pa.schema([*SCHEMA, ("where", pa.string()), ("label", pa.string())])
+"""Beside them which part of the file says so, and the label that was decided on."""
+
+EXTENDED = pa.schema([*ANSWERED, ("unreadable", pa.string())])
+"""Beside these why a row cannot be used, null where it can."""
+
+WORDS = ("keep", "relabel", "remove", "unsure")
+CONTRADICTORY = "contradictory"  # stands in the report's `decision` where reviewers disagree
+OTHERS = ("remove", "unsure")  # answers that are no class
+
+
+def decisions(given: str | None, labels: Sequence[str], others: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Decision and new label of one answer; none when nothing was chosen, several when the answer contradicts itself.
+
+    Args:
+        given: the label as scanned.
+        labels: classes that were chosen.
+        others: what else was chosen, of `OTHERS`; it outweighs the classes, which may be a suggestion left in place.
+    """
+    chosen = [other for other in OTHERS if other in others]
+    if chosen:
+        yield from ((other, None) for other in chosen)
+        return
+    yield from (("keep", None) if label == given else ("relabel", label) for label in dict.fromkeys(labels))
+
+
+def table(rows: Iterable[dict[str, Any]]) -> pa.Table:
+    """A decisions table."""
+    return pa.Table.from_pylist([{name: row.get(name) for name in ANSWERED.names} for row in rows], ANSWERED)
+
+
+def number(value: Any) -> int | None:
+    """A sample_id as tools and spreadsheets write it: 12, "12" or 12.0; None for anything else."""
+    text = str(value).strip().removesuffix(".0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows with every key of `EXTENDED`, empty texts as None."""
+    names = [name for name in EXTENDED.names if name in table.column_names]
+    return [
+        {
+            **dict.fromkeys(EXTENDED.names),
+            "where": f"entry {number}",
+            **{name: value if value != "" else None for name, value in row.items()},
+        }
+        for number, row in enumerate(table.select(names).to_pylist(), start=1)
+    ]

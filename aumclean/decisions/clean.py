@@ -1,0 +1,287 @@
+"""Cleaning: reviewed samples follow the reviewer, the others a policy; and every change with its reason.
+
+Nothing is lost by it: the cleaned table and the list of changes together give the table back that was cleaned, see
+`restore`.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean import csv
+from aumclean.dataset.manifest import hugging_face_features
+from aumclean.errors import DataError
+from aumclean.verdict.judge import reason
+
+Policy = Literal["drop", "relabel", "weight"]
+
+WEIGHT = "weight"
+ROWS = 1 << 14  # that are Python objects at a time
+CHANGES = pa.schema(
+    [
+        ("sample_id", pa.int32()),
+        ("content_hash", pa.string()),
+        ("path", pa.string()),
+        ("action", pa.string()),
+        ("old_label", pa.string()),
+        ("new_label", pa.string()),
+        ("old_weight", pa.string()),
+        ("weight", pa.float64()),
+        ("reason", pa.string()),
+        ("reviewer", pa.string()),
+        ("time", pa.string()),
+        ("run", pa.string()),
+        ("original", pa.string()),
+    ]
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is to become of each sample.
+
+    Attributes:
+        changes: `CHANGES`, one row per sample that is removed, relabeled or weighed, ascending by sample_id.
+        weighs: whether the cleaned table gets a weight column.
+        samples: how many there were.
+    """
+
+    changes: pa.Table
+    weighs: bool
+    samples: int
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Ids of the samples that stay, ascending int64."""
+        stays = np.ones(self.samples, bool)
+        stays[self._ids("remove")] = False
+        return np.flatnonzero(stays)
+
+    @property
+    def new_labels(self) -> dict[int, str]:
+        """The new label of each relabeled sample."""
+        chosen = self.changes.filter(pc.equal(self.changes["action"], "relabel"))
+        return dict(zip(chosen["sample_id"].to_pylist(), chosen["new_label"].to_pylist(), strict=True))
+
+    def weights(self) -> np.ndarray:
+        """float64 [samples]: 1 but for those that are weighed."""
+        weights = np.ones(self.samples)
+        chosen = self.changes.filter(pc.equal(self.changes["action"], "weight"))
+        weights[chosen["sample_id"].to_numpy()] = chosen["weight"].to_numpy()
+        return weights
+
+    def _ids(self, action: str) -> np.ndarray:
+        return np.asarray(self.changes["sample_id"].filter(pc.equal(self.changes["action"], action)).to_numpy())
+
+
+def clean(report: pa.Table, decided: pa.Table, policy: Policy, run: str) -> Cleaning:
+    """Decide what becomes of every sample.
+
+    A reviewer's keep, relabel and remove are carried out. Of the others, `unsure` among them, the flagged ones are
+    dropped, given their suggested label (dropped where there is none), or given a weight below 1: twice their
+    label_score, so 1 at the threshold and 0 for the most suspect.
+
+    Args:
+        report: one row per sample.
+        decided: one row per decided sample.
+        policy: what becomes of flagged samples that nobody decided.
+        run: name of the run, for the list of changes.
+    """
+    by_sample = {row["sample_id"]: row for row in decided.to_pylist()}
+    ids = pa.array(by_sample, pa.int32())
+    concerned = report.filter(
+        pc.or_(pc.fill_null(report["flagged"], False), pc.is_in(report["sample_id"], value_set=ids))
+    ).sort_by("sample_id")
+    about = {"run": run, "original": None}
+    batches = [
+        pa.RecordBatch.from_pylist(
+            [{**change, **about} for row in batch.to_pylist() if (change := _change(row, by_sample, policy))], CHANGES
+        )
+        for batch in concerned.to_batches(max_chunksize=ROWS)
+    ]
+    return Cleaning(pa.Table.from_batches(batches, CHANGES), policy == "weight", len(report))
+
+
+def _change(row: Row, by_sample: dict[int, Row], policy: Policy) -> Row | None:
+    """The change of one sample, None when it stays as it is."""
+    decision = by_sample.get(row["sample_id"], {})
+    change = {
+        **{name: row[name] for name in ("sample_id", "content_hash", "path")},
+        "old_label": row["label"],
+        "reviewer": decision.get("reviewer") or "unnamed",
+        "time": decision.get("time"),
+        "reason": decision.get("note") or "decided by a reviewer",
+    }
+    if (decided := decision.get("decision")) in {"remove", "relabel"}:
+        return {**change, "action": decided, "new_label": decision["new_label"]}
+    if decided == "keep" or not row["flagged"]:
+        return None
+    unsure = "; the reviewer was unsure" if decision else ""
+    change |= {"reviewer": None, "time": None, "reason": reason(row) + unsure}
+    if policy == "weight":
+        return {**change, "action": "weight", "new_label": row["label"], "weight": min(1.0, 2 * row["label_score"])}
+    if policy == "relabel" and row["suggested_label"] is not None:
+        return {**change, "action": "relabel", "new_label": row["suggested_label"]}
+    return {**change, "action": "remove"}
+
+
+def cleaned_table(table: pa.Table, cleaning: Cleaning, label_column: str) -> tuple[pa.Table, pa.Table]:
+    """Carry out a cleaning on the table of all samples.
+
+    Args:
+        table: the input's own columns, row i is sample i.
+        cleaning: what to do.
+        label_column: the column with the labels.
+
+    Returns:
+        The cleaned table, and the changes with what is needed to undo them.
+
+    Raises:
+        DataError: when there is a column `weight` already that holds no numbers.
+    """
+    changes = cleaning.changes
+    is_removed = pc.equal(changes["action"], "remove").to_numpy()
+    rows = _as_json(table, cleaning._ids("remove"))
+    originals = pa.array((next(rows) if removed else None for removed in is_removed), pa.string(), size=len(changes))
+    changes = changes.set_column(changes.column_names.index("original"), "original", originals)
+    table = _with_labels(table, cleaning.new_labels, label_column)
+    if cleaning.weighs:
+        table, changes = _with_weights(table, cleaning, changes)
+    return table.take(pa.array(cleaning.kept)), changes
+
+
+def _as_json(table: pa.Table, rows: np.ndarray) -> Iterator[str]:
+    for start in range(0, len(rows), ROWS):
+        for row in table.take(pa.array(rows[start : start + ROWS])).to_pylist():
+            yield json.dumps(row, default=csv.as_text)
+
+
+def _with_labels(table: pa.Table, new_labels: dict[int, str], column: str, first: int = 0) -> pa.Table:
+    """The table, whose row i is sample first + i, with new labels; ClassLabel numbers stay numbers."""
+    if not new_labels:
+        return table
+    index = table.column_names.index(column)
+    field = table.schema.field(column)
+    names = hugging_face_features(table.schema).get(column, {}).get("names")
+    values = table[column].to_pylist()
+    for sample, label in new_labels.items():
+        values[sample - first] = names.index(label) if names and pa.types.is_integer(field.type) else label
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    try:
+        made = pa.array(values, pa.string()).cast(kind) if pa.types.is_string(kind) else _as_kind(values, kind)
+    except pa.ArrowException:
+        raise DataError(f"the labels of the manifest are {kind}, which cannot hold the new ones") from None
+    return table.set_column(index, field, made.cast(field.type))
+
+
+def _as_kind(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Numbers written as names, such as '7', are numbers again."""
+    texts = pa.array([None if value is None else str(value) for value in values], pa.string())
+    return texts.cast(kind)
+
+
+def _with_weights(table: pa.Table, cleaning: Cleaning, changes: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """With a weight column; one that is there already is multiplied, and the old weights are noted."""
+    factor = cleaning.weights()
+    if WEIGHT not in table.column_names:
+        return table.append_column(WEIGHT, pa.array(factor)), changes
+    old = table[WEIGHT].to_pylist()
+    try:
+        new = [text if share == 1 else float(text) * share for text, share in zip(old, factor, strict=True)]
+    except (TypeError, ValueError):
+        raise DataError("the manifest has a column 'weight' that is not all numbers; rename it") from None
+    kind = table.schema.field(WEIGHT).type
+    values = [str(value) for value in new] if pa.types.is_string(kind) else new
+    table = table.set_column(table.column_names.index(WEIGHT), WEIGHT, pa.array(values, kind))
+    is_weighed = pc.equal(changes["action"], "weight").to_pylist()
+    ids = changes["sample_id"].to_pylist()
+    noted = [str(old[sample]) if weighed else None for sample, weighed in zip(ids, is_weighed, strict=True)]
+    return table, changes.set_column(changes.column_names.index("old_weight"), "old_weight", pa.array(noted))
+
+
+def cleaned_batches(
+    schema: pa.Schema, batches: Iterator[pa.RecordBatch], cleaning: Cleaning, label_column: str
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The same for rows too large to be held at once; `batches` are the kept rows, in order.
+
+    Raises:
+        DataError: when there is a column `weight` already.
+    """
+    if cleaning.weighs:
+        if WEIGHT in schema.names:
+            raise DataError("the data have a column 'weight' already; rename it, or choose another --policy")
+        schema = _with_weight_feature(schema.append(pa.field(WEIGHT, pa.float64())))
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        first, kept, new_labels, weights = 0, cleaning.kept, cleaning.new_labels, cleaning.weights()
+        for batch in batches:
+            ids = kept[first : first + len(batch)]
+            first += len(batch)
+            table = pa.Table.from_batches([batch])
+            here = {
+                position: new_labels[sample] for position, sample in enumerate(ids.tolist()) if sample in new_labels
+            }
+            table = _with_labels(table, here, label_column)
+            if cleaning.weighs:
+                table = table.append_column(WEIGHT, pa.array(weights[ids]))
+            yield from table.cast(schema).to_batches()
+
+    return schema, stream()
+
+
+def _with_weight_feature(schema: pa.Schema) -> pa.Schema:
+    """The `datasets` library refuses a column that its own metadata do not name."""
+    if not hugging_face_features(schema):
+        return schema
+    about = json.loads(schema.metadata[b"huggingface"])
+    about["info"]["features"][WEIGHT] = {"dtype": "float64", "_type": "Value"}
+    return schema.with_metadata({**schema.metadata, b"huggingface": json.dumps(about).encode()})
+
+
+def read_changes(file: Path) -> pa.Table:
+    """A list of changes as it was written, all as strings.
+
+    Raises:
+        DataError: when the file is none.
+    """
+    rows = [row for _, _, row in csv.read_rows(file.read_bytes(), file.name, needed="action")]
+    return pa.table({name: pa.array([row.get(name) or None for row in rows], pa.string()) for name in CHANGES.names})
+
+
+def restore(cleaned: pa.Table, changes: pa.Table, label_column: str) -> pa.Table:
+    """The table as it was before cleaning, from what cleaning wrote.
+
+    Args:
+        cleaned: the cleaned table.
+        changes: its list of changes; where the images lie in the data, removed rows are in the data alone.
+        label_column: the column with the labels.
+    """
+    rows = changes.to_pylist()
+    removed = {int(row["sample_id"]): json.loads(row["original"]) for row in rows if row["action"] == "remove"}
+    total = len(cleaned) + len(removed)
+    kept = iter(cleaned.to_pylist())
+    restored = [removed[sample] if sample in removed else next(kept) for sample in range(total)]
+    weighed = [row for row in rows if row["action"] == "weight"]
+    for row in rows:
+        if row["action"] == "relabel":
+            restored[int(row["sample_id"])][label_column] = row["old_label"]
+    for row in weighed:
+        restored[int(row["sample_id"])][WEIGHT] = row["old_weight"] or None
+    schema = cleaned.schema
+    had_no_weight = not any(row["old_weight"] for row in weighed) and all(WEIGHT not in row for row in removed.values())
+    if WEIGHT in schema.names and (weighed or removed) and had_no_weight:
+        schema = schema.remove(schema.get_field_index(WEIGHT))
+    for field in schema:
+        if "binary" in str(field.type):
+            for row in removed.values():
+                row[field.name] = row[field.name] and base64.b64decode(row[field.name])
+    return pa.Table.from_pylist(restored, schema)

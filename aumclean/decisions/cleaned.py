@@ -1,0 +1,129 @@
+"""The cleaned data of a run: a manifest in CSV or Parquet, or a folder of images."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aumclean import atomic, csv, parquet
+from aumclean.dataset.decode import format_of
+from aumclean.dataset.pictures import pictures_of
+from aumclean.decisions import manifest
+from aumclean.decisions.clean import Cleaning, cleaned_batches, cleaned_table
+from aumclean.errors import DataError
+from aumclean.run import Run
+
+
+def default_targets(run: Run) -> tuple[Path, ...]:
+    """Where a run's own cleaned manifest lies: CSV and Parquet, or Parquet alone when the images lie in it."""
+    embedded = run.read()["data"]["image_column"] is not None
+    return tuple(run.cleaned(suffix) for suffix in (["parquet"] if embedded else ["csv", "parquet"]))
+
+
+def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes: Path) -> None:
+    """Write the cleaned manifest, and what was changed.
+
+    Args:
+        run: the run whose data are cleaned.
+        cleaning: what becomes of each sample.
+        targets: files to write, `.csv` or `.parquet`.
+        changes: CSV file for the list of changes.
+
+    Raises:
+        DataError: when a target cannot hold the data, or the data are gone.
+    """
+    data = run.read()["data"]
+    label_column = data.get("label_column", "label")
+    if data["image_column"] is not None:
+        for target in targets:
+            if target.suffix.lower() != ".parquet":
+                raise DataError(f"{target}: the images lie in {data['source']}, so the cleaned data must be .parquet")
+        rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
+        source = manifest.EmbeddedSource(Path(data["source"]), rows, data["source_bytes"], data["source_changed_ns"])
+        schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)
+        for target in targets:
+            with atomic.replacing(target) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+        changed = cleaning.changes
+    else:
+        cleaned, changed = cleaned_table(input_table(run), cleaning, label_column)
+        for target in targets:
+            if target.suffix.lower() == ".parquet":
+                with atomic.replacing(target) as temporary:
+                    parquet.write(cleaned, temporary)
+            else:
+                atomic.write_pieces(target, csv.pieces(cleaned))
+    atomic.write_pieces(changes, csv.pieces(changed, guard=True))
+
+
+def input_table(run: Run) -> pa.Table:
+    """The input's own columns, row i is sample i; for an image folder path and label."""
+    if run.manifest.is_file():
+        return pq.read_table(run.manifest)
+    return pq.read_table(run.samples, columns=["path", "label"])
+
+
+def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
+    """Make a clean image folder of copies, one folder per class.
+
+    Copies, not links: whoever edits an image of the clean folder must not change the original by it.
+
+    Args:
+        run: the run whose data are cleaned.
+        cleaning: what becomes of each sample.
+        folder: must be empty or not there, and not in a folder that is scanned.
+
+    Returns:
+        How many images it has.
+
+    Raises:
+        DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
+    """
+    source, target = Path(run.read()["data"]["source"]).resolve(), folder.resolve()
+    if source.is_dir() and source in target.parents:
+        raise DataError(f"{folder}: lies in the data, which the next scan would read; choose another --copy-to")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists and is not an empty folder; choose another --copy-to")
+    building = target.with_name(f".{target.name}.{os.getpid()}{atomic.TEMPORARY_SUFFIX}")
+    try:
+        _fill(run, cleaning, building)
+        if target.exists():
+            target.rmdir()
+        building.rename(target)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({atomic.reason(error)})") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return len(cleaning.kept)
+
+
+def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:
+    pictures, new_labels, kept = pictures_of(run), cleaning.new_labels, cleaning.kept
+    samples = pq.read_table(run.samples, columns=["path", "label"])
+    paths, labels = samples["path"].to_pylist(), samples["label"].to_pylist()
+    for sample, (file, encoded) in zip(kept.tolist(), pictures.each(kept), strict=True):
+        label = new_labels.get(sample, labels[sample])
+        if "/" in label or os.sep in label or "\0" in label or label.startswith("."):
+            raise DataError(f"--copy-to: the class '{label}' cannot be the name of a folder")
+        name = Path(paths[sample])
+        suffix = name.suffix if file is not None else f".{format_of(encoded).lower()}"
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        _copy(encoded, folder / label, name.stem, suffix, sample)
+
+
+def _copy(encoded: bytes, folder: Path, stem: str, suffix: str, sample: int) -> None:
+    """Write an image under its own name; where that is taken (after relabeling, from a folder below) with its number.
+
+    Opening a file for exclusive creation is what finds a name free: nothing that exists is ever written to.
+    """
+    numbered = (f"{stem}-{sample}" + f"-{again}" * bool(again) for again in itertools.count())
+    for name in itertools.chain([stem], numbered):
+        with suppress(FileExistsError), (folder / f"{name}{suffix}").open("xb") as file:
+            file.write(encoded)
+            return

@@ -1,0 +1,151 @@
+"""The draws of a scan: each a training on its own indicator samples, recorded epoch by epoch."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.indicators import with_indicators
+from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
+from aumclean.run import Run
+from aumclean.scanning.kept_networks import keep_network
+from aumclean.scanning.plan import Plan
+from aumclean.training.loop import Epoch, load_checkpoint, train
+from aumclean.training.side_by_side import Stopped, side_by_side
+
+logger = logging.getLogger(__name__)
+
+FEWEST = 9  # epochs before the closing ones, as many as `fast` has: of few indicator samples shares vary by chance
+MEMORISED = 0.05  # by how much the share of memorised indicator samples rises when the network begins to memorise
+
+Track = Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]]
+TrackBatches = Callable[[Iterable[torch.Tensor], str, int, int], Iterator[torch.Tensor]]
+
+
+def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: TrackBatches) -> None:
+    """Train this process's draws; when it returns, those of all processes are done."""
+    record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
+    done = n * sum(record["epochs_done"][draw] for draw in plan.own_draws)
+    total = n * epochs * len(plan.own_draws)
+
+    def tracked(batches: Iterable[torch.Tensor], description: str) -> Iterator[torch.Tensor]:
+        return track(batches, description, done, total)
+
+    draws = [_Draw(run, record, dataset, indicators[number], number, plan) for number in plan.own_draws]
+    side_by_side([partial(draw.train, tracked) for draw in draws], plan.jobs, plan.accelerator.device)
+    plan.accelerator.wait_for_everyone()
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """One draw of a run, and what its training needs."""
+
+    run: Run
+    record: dict[str, Any]
+    dataset: Dataset
+    indicators: np.ndarray
+    number: int
+    plan: Plan
+
+    def train(self, track: Track, stop: threading.Event) -> None:
+        """Train on these indicator samples; margins, state and weights are on disk when this returns."""
+        run, plan = self.run, self.plan
+        with run.lock_draw(self.number) if plan.writes else nullcontext():
+            checkpoint = run.checkpoint(self.number)
+            if run.model(self.number).is_file():
+                if plan.writes:
+                    checkpoint.unlink(missing_ok=True)
+                return
+            self._record_epochs(track, stop)
+            if plan.writes:
+                weights = load_checkpoint(checkpoint, torch.device("cpu"))["average"]
+                seed, device = self.record["config"]["seed"], plan.accelerator.device
+                keep_network(
+                    run, self.number, weights, self.dataset, self.indicators, plan.recipe, seed=seed, device=device
+                )
+                checkpoint.unlink()
+
+    def _record_epochs(self, track: Track, stop: threading.Event) -> None:
+        """Train, and record the margins of every epoch; close when the indicator samples begin to be memorised."""
+        plan, seed, start = self.plan, self.record["config"]["seed"], self.plan.settings.first_epoch
+        is_indicator = np.zeros(len(self.dataset), bool)
+        is_indicator[self.indicators] = True
+        close = threading.Event()
+        lowest: float | None = None  # share of memorised indicator samples so far
+        seconds = self.record["training_seconds"][self.number]
+
+        def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
+            at = f"draw {self.number + 1}/{plan.draws}, epoch {epoch + 1}/{plan.recipe.epochs}"
+            for batch in track(batches, at):
+                if stop.is_set():
+                    raise Stopped
+                yield batch
+
+        epochs = train(
+            with_indicators(self.dataset, self.indicators),
+            plan.recipe,
+            seed=int(np.random.SeedSequence([seed, 1 + self.number]).generate_state(1)[0]),
+            accelerator=plan.accelerator,
+            together=plan.together,
+            checkpoint=self.run.checkpoint(self.number),
+            track=tracked,
+            close=close,
+        )
+        for epoch in epochs:
+            if plan.until_memorised and epoch.number >= start and not close.is_set():
+                if lowest is None:
+                    lowest = _lowest_share(self.run, self.number, range(start, epoch.number), len(self.dataset))
+                share = _memorised(epoch, is_indicator, plan.accelerator if plan.together else None)
+                if share > lowest + MEMORISED and epoch.number + 1 >= FEWEST:
+                    close.set()
+                lowest = min(lowest, share)
+            seconds += epoch.seconds
+            self._write(epoch, is_indicator, seconds)
+
+    def _write(self, epoch: Epoch, is_indicator: np.ndarray, seconds: float) -> None:
+        """Put this process's part of an epoch on disk and, when every part is there, count the epoch as done."""
+        plan, recipe, accelerator = self.plan, self.plan.recipe, self.plan.accelerator
+        rank, ranks = (accelerator.process_index, accelerator.num_processes) if plan.together else (0, 1)
+        at = {"draw": self.number, "epoch": epoch.number}
+        schedule = {**at, "rate_at_end": epoch.learning_rate, "recipe": asdict(recipe)}
+        recorded = EpochMargins(
+            epoch.sample.astype(np.int32), epoch.margin, epoch.runner_up, is_indicator[epoch.sample]
+        )
+        write_epoch(self.run.margins, self.number, epoch.number, recorded, schedule, rank=rank)
+        if plan.together:
+            accelerator.wait_for_everyone()
+        if not plan.writes:
+            return
+        remove_other_parts(self.run.margins, self.number, epoch.number, ranks)
+        self.run.write_progress(self.number, epoch.number + 1, seconds)
+        logger.debug(
+            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
+            self.number + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
+            len(self.dataset) / epoch.seconds,
+        )  # fmt: skip
+
+
+def _memorised(epoch: Epoch, is_indicator: np.ndarray, accelerator: Accelerator | None) -> float:
+    """Share of the draw's indicator samples that were taken for the indicator class, of all processes if they share."""
+    margin = epoch.margin[is_indicator[epoch.sample]]
+    counts = torch.tensor([(margin > 0).sum(), len(margin)])
+    if accelerator is not None:
+        counts = accelerator.reduce(counts.to(accelerator.device)).cpu()
+    return float(counts[0] / counts[1])
+
+
+def _lowest_share(run: Run, draw: int, epochs: range, n: int) -> float:
+    """The lowest share of memorised indicator samples in epochs that were recorded before this process began."""
+    lowest = 1.0
+    for epoch in epochs:
+        margin, _, is_indicator = read_block(run.margins, draw, range(epoch, epoch + 1), 0, n)
+        lowest = min(lowest, float((margin[0, is_indicator] > 0).mean()))
+    return lowest
