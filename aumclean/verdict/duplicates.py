@@ -1,7 +1,6 @@
 """Identical files: the same image twice, and the same image under two labels, a finding that needs no training."""
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 CHUNK = 1 << 18
@@ -19,18 +18,18 @@ def duplicates(content_hash: pa.ChunkedArray, labels: np.ndarray) -> tuple[np.nd
         conflict: bool [n], whether samples with this content have different labels.
     """
     first, conflict = np.arange(len(labels)), np.zeros(len(labels), bool)
-    repeated = np.flatnonzero(pd.Series(_keys(content_hash)).duplicated(keep=False))
-    frame = pd.DataFrame(
-        {"hash": content_hash.take(repeated).to_numpy(), "label": labels[repeated], "sample": repeated}
-    )
-    groups = frame.groupby("hash", sort=False)
-    first[repeated] = groups["sample"].transform("first")
-    conflict[repeated] = groups["label"].transform("nunique") > 1
+    _, key, count = np.unique(_keys(content_hash), return_inverse=True, return_counts=True)
+    repeated = np.flatnonzero(count[key] > 1)
+    # two texts may have the same key: those few are compared as texts
+    text = content_hash.take(pa.array(repeated)).combine_chunks().dictionary_encode().indices.to_numpy()
+    _, begins = np.unique(text, return_index=True)
+    first[repeated] = repeated[begins][text]
+    differs = labels[repeated] != labels[first[repeated]]
+    conflict[repeated] = np.bincount(text, differs, minlength=1)[text] > 0
     return first, conflict
 
 
 def _keys(texts: pa.ChunkedArray) -> np.ndarray:
     """A number of 64 bits for each text, equal for equal ones: ten million texts would not fit memory as objects."""
-    chunks = (texts.slice(start, CHUNK).to_numpy() for start in range(0, len(texts), CHUNK))
-    keys = [pd.util.hash_array(chunk, categorize=False) for chunk in chunks]
-    return np.concatenate([np.empty(0, np.uint64), *keys])
+    chunks = (texts.slice(start, CHUNK).to_pylist() for start in range(0, len(texts), CHUNK))
+    return np.concatenate([np.empty(0, np.int64), *(np.fromiter(map(hash, chunk), np.int64) for chunk in chunks)])

@@ -1,6 +1,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aumclean.errors import DataError
 from aumclean.verdict.evaluate import evaluate, ranking
@@ -56,3 +59,12 @@ def test_lift_is_relative_to_the_base_rate():
 
 def test_without_wrong_labels_a_ranking_has_no_measure():
     assert set(ranking(np.arange(5.0), np.zeros(5, bool)).values()) == {None}
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=60))
+def test_the_areas_are_those_of_scikit_learn_also_where_scores_are_equal(samples):
+    suspicion, wrong = (np.array(values) for values in zip(*samples, strict=True))
+    found = ranking(suspicion.astype(float), wrong)
+    if 0 < wrong.sum() < len(wrong):
+        assert found["auroc"] == pytest.approx(roc_auc_score(wrong, suspicion))
+        assert found["average_precision"] == pytest.approx(average_precision_score(wrong, suspicion))
