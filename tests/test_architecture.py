@@ -11,13 +11,14 @@ import aumclean
 
 PACKAGE = Path(aumclean.__file__).parent
 
-GROUND = {"errors", "atomic", "csv", "parquet"}
+GROUND = {"errors", "atomic", "csv", "parquet", "progress"}
 BASE = GROUND | {"config", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "atomic": {"errors"},
     "csv": {"errors"},
     "parquet": set(),
+    "progress": set(),
     "margins": GROUND,
     "config": {"errors", "margins"},
     "run": GROUND,

@@ -7,23 +7,21 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aumclean import __version__
 from aumclean.errors import printable
+from aumclean.progress import T, Track, untracked
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-T = TypeVar("T", bound=Sized)
-Tracker = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
 
 wanted = SimpleNamespace(traceback=False)
 """What --debug asked for, which outlives the command that failed."""
@@ -158,10 +156,10 @@ def _set_up(quiet: bool, verbose: bool, debug: bool) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Tracker]:
-    """A tracker for `scan`: a bar on a terminal, a line per finished stream elsewhere, nothing when quiet."""
+def progress() -> Iterator[Track]:
+    """Shows how far long steps are: a bar on a terminal, a line per finished stream elsewhere, nothing when quiet."""
     if not logging.getLogger("aumclean").isEnabledFor(logging.INFO):
-        yield lambda stream, description, done, total: iter(stream)
+        yield untracked
         return
     screen, seen = console(), _Seen()
     if not screen.is_terminal:

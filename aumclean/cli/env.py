@@ -17,7 +17,7 @@ def command() -> None:
 
     from aumclean import __version__
     from aumclean.dataset.cache import default_cache_dir
-    from aumclean.dataset.decode import available_cpus
+    from aumclean.dataset.parallel import available_cpus
     from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 
     device = make_accelerator("auto").device

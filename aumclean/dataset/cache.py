@@ -5,26 +5,24 @@ import json
 import math
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
 from aumclean import atomic
-from aumclean.dataset.decode import DecodedChunk, decode
+from aumclean.dataset.decode import decode
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
+from aumclean.progress import Track, untracked
 
 FORMAT = 1  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
-
-DecodeTrack = Callable[[Iterable[DecodedChunk]], Iterator[DecodedChunk]]
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,8 @@ class Decoded:
 
 
 def default_cache_dir() -> Path:
-    """Where caches live on this system."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "aumclean"
+    """Where caches live on this system, such as `~/.cache/aumclean`."""
+    return platformdirs.user_cache_path("aumclean", appauthor=False, opinion=False)
 
 
 def decoded(
@@ -60,7 +52,7 @@ def decoded(
     workers: int,
     cache_dir: Path,
     limit_gib: float,
-    track: DecodeTrack = iter,
+    track: Track = untracked,
 ) -> Decoded:
     """Decode the samples to `size` x `size`, or take what an earlier run decoded.
 
@@ -73,7 +65,7 @@ def decoded(
         workers: decoding processes.
         cache_dir: folder of all entries.
         limit_gib: what all entries together may take, in GiB; the one in use always stays.
-        track: wraps the stream of chunks, for a progress display.
+        track: shows the progress.
 
     Raises:
         DataError: when the cache cannot be written, or the disk is too small.
@@ -104,14 +96,14 @@ def _fingerprint(samples: Samples, size: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _build(entry: Path, samples: Samples, size: int, workers: int, track: DecodeTrack) -> None:
+def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track) -> None:
     building = entry.with_suffix(atomic.TEMPORARY_SUFFIX)
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir()
     try:
         columns: dict[str, list[Any]] = {"content_hash": [], "width": [], "height": [], "reason": []}
         with (building / "images.u8").open("wb") as file:
-            for chunk in track(decode(samples, size, workers=workers)):
+            for chunk in track(decode(samples, size, workers=workers), "decoding", 0, len(samples)):
                 file.write(chunk.images.data)
                 for name, values in columns.items():
                     values.extend(getattr(chunk, name))

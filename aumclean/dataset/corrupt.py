@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from aumclean import atomic
 from aumclean.config import ScanConfig
 from aumclean.dataset.cache import decoded, default_cache_dir
-from aumclean.dataset.decode import available_cpus
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
+from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import ConfigError, DataError, did_you_mean
 

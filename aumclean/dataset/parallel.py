@@ -1,15 +1,25 @@
 """A function of many tasks, in parallel processes."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from joblib.externals.loky import ProcessPoolExecutor
+from aumclean import atomic
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 SERIAL_BELOW = 4  # tasks: starting processes costs more than it saves
+
+logger = logging.getLogger(__name__)
+
+
+def available_cpus() -> int:
+    """Processors this process may use, by its affinity and by the quota of its container."""
+    import loky  # a third of a second, which only those who start processes should wait for
+
+    return int(loky.cpu_count())
 
 
 def in_processes(
@@ -17,8 +27,8 @@ def in_processes(
 ) -> Iterator[Result]:
     """The results in the order of the tasks, which are taken no faster than the results are.
 
-    With loky's processes (joblib brings them), which need no guard in the caller's main module; they are gone when this
-    ends.
+    With loky's processes, which need no guard in the caller's main module; they are gone when this ends. Where the
+    system lets nobody start processes that talk to each other (no usable /dev/shm), this process does all by itself.
 
     Args:
         function: of one task; both and the result are pickled.
@@ -26,11 +36,12 @@ def in_processes(
         count: about how many tasks there are.
         workers: how many processes; with one, or few tasks, there are none.
     """
-    if workers == 1 or count < SERIAL_BELOW:
+    executor = _executor(workers) if workers > 1 and count >= SERIAL_BELOW else None
+    if executor is None:
         yield from map(function, tasks)
         return
     ahead: deque[Any] = deque()
-    with ProcessPoolExecutor(workers) as executor:
+    with executor:
         try:
             for task in tasks:
                 ahead.append(executor.submit(function, task))
@@ -41,3 +52,14 @@ def in_processes(
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _executor(workers: int) -> Any:
+    """Processes, or None where there can be none."""
+    import loky
+
+    try:
+        return loky.ProcessPoolExecutor(workers)
+    except OSError as error:
+        logger.warning("no processes can be started (%s): decoding in this one, slower", atomic.reason(error))
+        return None

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aumclean.dataset.decode import CHUNK, available_cpus, bombs_are_errors, read_encoded, thumbnail
-from aumclean.dataset.parallel import in_processes
+from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
+from aumclean.dataset.parallel import available_cpus, in_processes
 from aumclean.dataset.samples import Embedded, Files
 from aumclean.run import Run
 

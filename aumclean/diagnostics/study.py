@@ -13,11 +13,12 @@ from accelerate import Accelerator
 from aumclean.config import ClassFolder
 from aumclean.dataset.cache import decoded, default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import available_cpus, median_short_side
+from aumclean.dataset.decode import median_short_side
+from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.errors import ConfigError, DataError
+from aumclean.progress import Track, untracked
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
 from aumclean.training.recipe import Recipe
 
@@ -208,7 +209,7 @@ def _decode(samples: Samples, size: int, options: Options, track: Track) -> tupl
         workers=available_cpus(),
         cache_dir=options.cache_dir or default_cache_dir(),
         limit_gib=CACHE_GIB,
-        track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
+        track=track,
     )
     readable = samples.take(images.readable)
     if bad := len(samples) - len(readable):

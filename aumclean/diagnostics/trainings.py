@@ -1,7 +1,7 @@
 """One training of a diagnostic: what is measured after each epoch is on disk, and a stopped training goes on."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.store import Store
 from aumclean.errors import RunError
+from aumclean.progress import Track, part_of, untracked
 from aumclean.training.loop import Epoch, input_scale, load_checkpoint, train
 from aumclean.training.recipe import Recipe
 
@@ -21,13 +22,6 @@ SCHEMA_VERSION = 1
 Row = dict[str, Any]
 Measure = Callable[[Epoch], Mapping[str, Any]]
 Enough = Callable[[Row], bool]
-Track = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
-"""Wraps a stream of batches of samples for a progress display: (stream, description, done before, total)."""
-
-
-def untracked(stream: Iterable[Any], description: str, done: int, total: int) -> Iterator[Any]:
-    """No progress display."""
-    return iter(stream)
 
 
 @dataclass(frozen=True)
@@ -95,15 +89,11 @@ def trained(
     rows, ended = _stored(store, name, about)
     if ended is not None:
         return Training(rows, ended)
-    checkpoint, n = store.checkpoint(name), len(dataset)
+    checkpoint, total = store.checkpoint(name), recipe.epochs * len(dataset)
     behind = load_checkpoint(checkpoint, torch.device("cpu"))["epochs"] if checkpoint.is_file() else 0
     rows = rows[:behind]
-
-    def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-        return track(batches, f"{name}, epoch {epoch + 1}/{recipe.epochs}", epoch * n, recipe.epochs * n)
-
-    stopped = False
-    epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=tracked)
+    stopped, shown = False, part_of(track, name, 0, total)
+    epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=shown)
     for epoch in epochs:
         rows.append(
             {

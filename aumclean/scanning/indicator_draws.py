@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
+from aumclean.progress import T, Track
 from aumclean.run import Run
 from aumclean.scanning.kept_networks import keep_network
 from aumclean.scanning.plan import Plan
@@ -26,18 +27,15 @@ logger = logging.getLogger(__name__)
 FEWEST = 9  # epochs before the closing ones, as many as `fast` has: of few indicator samples shares vary by chance
 MEMORISED = 0.05  # by how much the share of memorised indicator samples rises when the network begins to memorise
 
-Track = Callable[[Iterable[torch.Tensor], str], Iterator[torch.Tensor]]
-TrackBatches = Callable[[Iterable[torch.Tensor], str, int, int], Iterator[torch.Tensor]]
 
-
-def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: TrackBatches) -> None:
+def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track) -> None:
     """Train this process's draws; when it returns, those of all processes are done."""
     record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
-    done = n * sum(record["epochs_done"][draw] for draw in plan.own_draws)
-    total = n * epochs * len(plan.own_draws)
+    before = n * sum(record["epochs_done"][draw] for draw in plan.own_draws)
+    of_all = n * epochs * len(plan.own_draws)
 
-    def tracked(batches: Iterable[torch.Tensor], description: str) -> Iterator[torch.Tensor]:
-        return track(batches, description, done, total)
+    def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+        return track(stream, description, before, of_all)
 
     draws = [_Draw(run, record, dataset, indicators[number], number, plan) for number in plan.own_draws]
     side_by_side([partial(draw.train, tracked) for draw in draws], plan.jobs, plan.accelerator.device)
@@ -82,9 +80,8 @@ class _Draw:
         lowest: float | None = None  # share of memorised indicator samples so far
         seconds = self.record["training_seconds"][self.number]
 
-        def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-            at = f"draw {self.number + 1}/{plan.draws}, epoch {epoch + 1}/{plan.recipe.epochs}"
-            for batch in track(batches, at):
+        def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+            for batch in track(stream, f"draw {self.number + 1}/{plan.draws}, {description}", done, total):
                 if stop.is_set():
                     raise Stopped
                 yield batch

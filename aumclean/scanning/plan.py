@@ -13,7 +13,8 @@ from psutil import virtual_memory
 from aumclean.config import AUTO, ScanConfig
 from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import available_cpus, median_short_side
+from aumclean.dataset.decode import median_short_side
+from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError, DataError
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator

@@ -6,12 +6,12 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ from aumclean.dataset.samples import Embedded, Samples
 from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
+from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
 from aumclean.scanning.indicator_draws import train_draws
@@ -42,18 +43,6 @@ from aumclean.verdict.warnings import label_warnings
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T", bound=Sized)
-Track = Callable[[Iterable[T], str, int, int], Iterator[T]]
-"""Wraps a stream of batches of samples for a progress display: (stream, description, done before, total).
-
-Several streams of the same total may run at once; they add up to it, beyond what was done before.
-"""
-
-
-def untracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-    """No progress display."""
-    return iter(stream)
-
 
 @dataclass(frozen=True)
 class Scan:
@@ -63,13 +52,13 @@ class Scan:
     verdict: Verdict | None
 
 
-def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked) -> Scan:
+def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> Scan:
     """Scan a data set into a new run directory.
 
     Args:
         samples: what to scan, from `read_samples`.
         config: how.
-        track: wraps streams of samples for a progress display.
+        track: shows the progress.
 
     Raises:
         AumcleanError: when anything stands in the way; nothing is written before the data have been read.
@@ -92,7 +81,7 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track[Any] = untracked)
             return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
-def resume(run: Run, *, track: Track[Any] = untracked) -> Scan:
+def resume(run: Run, *, track: Track = untracked) -> Scan:
     """Go on with a scan that was stopped, however it was; the result equals that of an uninterrupted one.
 
     Raises:
@@ -136,7 +125,7 @@ def _scan_only_draw(
     indicators: np.ndarray,
     config: ScanConfig,
     plan: Plan,
-    track: Track[Any],
+    track: Track,
 ) -> Scan:
     """Train one draw of a run that others, on other machines perhaps, train the other draws of; the last one judges.
 
@@ -210,7 +199,7 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track[Any]) -> tuple[Samples, Decoded]:
+def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> tuple[Samples, Decoded]:
     """The samples that can be read, and their images."""
     images = decoded(
         samples,
@@ -218,7 +207,7 @@ def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track[Any])
         workers=plan.workers,
         cache_dir=plan.cache_dir,
         limit_gib=config.cache_limit,
-        track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
+        track=track,
     )
     bad = len(samples) - len(images.readable)
     if bad:
@@ -336,7 +325,7 @@ def _write_begin(run: Run, samples: Samples, images: Decoded) -> None:
 
 
 def _train_and_judge(
-    run: Run, samples: Samples, images: Decoded, indicators: np.ndarray, plan: Plan, track: Track[Any]
+    run: Run, samples: Samples, images: Decoded, indicators: np.ndarray, plan: Plan, track: Track
 ) -> Scan:
     if plan.accelerator.is_main_process:
         _write_begin(run, samples, images)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean import __version__, atomic, csv, parquet
-from aumclean.dataset.decode import CHUNK, available_cpus, decode, read_encoded
+from aumclean.dataset.decode import CHUNK, decode, read_encoded
+from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import DataError
 from aumclean.margins import margins

@@ -3,7 +3,7 @@
 import io
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
 from aumclean.margins import margins
+from aumclean.progress import Track, untracked
 from aumclean.training import augment
 from aumclean.training.models import SEEDING, model_of
 from aumclean.training.objective import logits_and_loss
@@ -25,8 +26,6 @@ from aumclean.training.optimizer import make_optimizer
 from aumclean.training.recipe import Recipe
 
 NORMALISATION_SAMPLES = 10_000
-
-BatchTrack = Callable[[Iterable[torch.Tensor], int], Iterator[torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,6 @@ def input_scale(dataset: Dataset, recipe: Recipe) -> tuple[list[float], list[flo
     return normalisation(dataset) if recipe.pixels == "standard" else ([0.0] * 3, [255.0] * 3)
 
 
-def _never_tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-    return iter(batches)
-
-
 def train(
     dataset: Dataset,
     recipe: Recipe,
@@ -94,7 +89,7 @@ def train(
     accelerator: Accelerator,
     together: bool = True,
     checkpoint: Path | None = None,
-    track: BatchTrack = _never_tracked,
+    track: Track = untracked,
     close: threading.Event | None = None,
 ) -> Iterator[Epoch]:
     """Train a fresh network and yield after every epoch.
@@ -111,14 +106,14 @@ def train(
         together: whether all its processes share each epoch; if not, this one trains alone and sends nothing.
         checkpoint: where the state is kept after every epoch, once the caller has taken that epoch; training
             goes on from it when it exists, and then yields what an uninterrupted training would have yielded.
-        track: wraps the stream of batches of an epoch, those of all processes, for a progress display.
+        track: shows the progress; it sees the batches of all processes.
         close: when the caller sets it, the closing epochs begin with the next one. All processes set it alike.
 
     Raises:
         TrainingError: when logits are not finite.
     """
     ranks, rank = (accelerator.num_processes, accelerator.process_index) if together else (1, 0)
-    device, size = accelerator.device, dataset.images.shape[1]
+    device, (n, size, *_) = accelerator.device, dataset.images.shape
     bare = model_of(recipe, len(dataset.class_names), size, seed=_derive(seed)).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(recipe, bare)
     model = accelerator.prepare_model(bare, evaluation_mode=not together)  # which leaves out what sends gradients
@@ -131,8 +126,7 @@ def train(
     images = _resident(torch.from_numpy(dataset.images), device)
     labels = torch.from_numpy(dataset.labels).to(device)
     mean, std = (torch.tensor(values, device=device) for values in input_scale(dataset, recipe))
-    smallest = 2 * ranks  # batch norm needs two samples per process
-    steps = max(1, min(-(-len(dataset) // recipe.batch_size), len(dataset) // smallest))
+    steps = max(1, min(-(-n // recipe.batch_size), n // (2 * ranks)))  # batch norm needs two samples per process
     padding = size // 8 if recipe.crop else 0
 
     while number < recipe.epochs:
@@ -140,13 +134,14 @@ def train(
         with SEEDING:
             torch.manual_seed(_derive(seed, number))  # for dropout and its like
         generator = torch.Generator().manual_seed(_derive(seed, number))
-        shares = torch.randperm(len(dataset), generator=generator).tensor_split(steps)
+        shares = torch.randperm(n, generator=generator).tensor_split(steps)
         batches = [share[rank::ranks] for share in shares]
-        shift, mirrored = (numbers.to(device) for numbers in augment.draw(len(dataset), padding, generator))
+        shift, mirrored = (numbers.to(device) for numbers in augment.draw(n, padding, generator))
         recorder = _Recorder(torch.cat(batches), device)
 
         model.train()
-        for step, (_, batch) in enumerate(zip(track(shares, number), batches, strict=True), start=number * steps):
+        seen = track(shares, f"epoch {number + 1}/{recipe.epochs}", number * n, recipe.epochs * n)
+        for step, (_, batch) in enumerate(zip(seen, batches, strict=True), start=number * steps):
             index = batch.to(device, non_blocking=True)
             pixels = images[index] if images.device == device else images[batch].to(device)
             if recipe.crop:
@@ -170,7 +165,7 @@ def train(
                 f"epoch {number}: logits are not finite, so no margin can be read; lower --learning-rate "
                 f"(now {recipe.learning_rate:g})" + (" or pass --precision fp32" if recipe.bf16 else "")
             )
-        _require_each_once(recorder.order, len(dataset), accelerator if ranks > 1 else None)
+        _require_each_once(recorder.order, n, accelerator if ranks > 1 else None)
         rate = recipe.rate_at((number + 1) * steps - 1, steps)
         yield recorder.epoch(number, rate, started, bare, average.module)
         number += 1

@@ -15,8 +15,9 @@ from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, open_study, question
-from aumclean.diagnostics.trainings import Row, Track, trained, untracked
+from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
+from aumclean.progress import Track, untracked
 from aumclean.training.loop import Epoch, input_scale
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart

@@ -12,9 +12,10 @@ from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Preset, open_study, question
-from aumclean.diagnostics.trainings import Row, Track, trained, untracked
+from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.progress import Track, untracked
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.recipe import Recipe
 

@@ -18,11 +18,11 @@ from aumclean.diagnostics.frequency.presets import RADII_AT_32
 from aumclean.diagnostics.frequency.scanned import read_scanned
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
 from aumclean.margins import margins
 from aumclean.parquet import to_parquet
+from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
 from aumclean.scanning.kept_networks import read_networks

@@ -18,9 +18,10 @@ from aumclean.diagnostics.network import Network, on, read_network
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Preset, open_study, question
-from aumclean.diagnostics.trainings import Track, trained, untracked
+from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
+from aumclean.progress import Track, untracked
 from aumclean.training import augment
 from aumclean.training.attack import fgsm, pgd
 

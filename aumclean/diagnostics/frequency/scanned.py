@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from aumclean.config import ScanConfig
 from aumclean.dataset.cache import decoded, default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import available_cpus
+from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.errors import RunError
+from aumclean.progress import Track, untracked
 from aumclean.run import Run
 
 
@@ -38,7 +38,7 @@ def read_scanned(run: Run, *, track: Track = untracked) -> Dataset:
         workers=config.workers or available_cpus(),
         cache_dir=config.cache_dir or default_cache_dir(),
         limit_gib=config.cache_limit,
-        track=lambda chunks: track(chunks, "decoding", 0, len(samples)),
+        track=track,
     )
     readable = samples.take(images.readable)
     known = pq.read_table(run.samples, columns=["label", "content_hash"])

@@ -13,16 +13,17 @@ import torch
 from PIL import Image
 
 from aumclean import atomic, csv
-from aumclean.dataset.decode import available_cpus, decode_each_whole
+from aumclean.dataset.decode import decode_each_whole
+from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
 from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, imaginary_part, low_pass_of, spectrum_of
 from aumclean.diagnostics.frequency.energy import EnergyBelow, discs_around, energy_of
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
+from aumclean.progress import Track, untracked
 from aumclean.training.device import Device, describe, make_accelerator
 
 Look = Literal["none", "offset", "gain", "image-max"]

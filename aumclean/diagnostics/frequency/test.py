@@ -21,9 +21,10 @@ from aumclean.diagnostics.network import on, read_network
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Study, open_images, open_study, question
-from aumclean.diagnostics.trainings import Track, trained, untracked
+from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
+from aumclean.progress import Track, untracked
 from aumclean.run import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator

@@ -13,8 +13,9 @@ from aumclean.diagnostics.frequency.presets import RADII_AT_32, SETTINGS, discs_
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Study, open_study, question
-from aumclean.diagnostics.trainings import Row, Track, trained, untracked
+from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
+from aumclean.progress import Track, untracked
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
 from aumclean.training.recipe import Recipe

@@ -8,8 +8,8 @@ from aumclean.diagnostics.random_labels.theorem import TOLERANCE, ExactFit, fit_
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, open_study, question
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
+from aumclean.progress import Track, untracked
 
 DEPTHS = (1, 2, 8)
 QUICK_IMAGES = 20_000

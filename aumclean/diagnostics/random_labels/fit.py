@@ -10,9 +10,9 @@ from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, op
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
+from aumclean.progress import Track, untracked
 
 FIGURE_1A: tuple[Corruption, ...] = ("true", "shuffled-pixels", "random-pixels", "gaussian", "random")
 NOT_REACHED = "Where a number of steps is -, it was not reached within the steps that were trained (censored)."

@@ -21,8 +21,9 @@ from aumclean.diagnostics.random_labels.corruptions import (
 from aumclean.diagnostics.random_labels.presets import Ground
 from aumclean.diagnostics.report import Table
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.trainings import Row, Track, Training, trained, untracked
+from aumclean.diagnostics.trainings import Row, Training, trained
 from aumclean.errors import RunError
+from aumclean.progress import Track, untracked
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
 from aumclean.training.recipe import Recipe

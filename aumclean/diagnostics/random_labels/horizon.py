@@ -25,9 +25,10 @@ from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Study, open_study, question
-from aumclean.diagnostics.trainings import Track, Training, trained, untracked
+from aumclean.diagnostics.trainings import Training, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
+from aumclean.progress import Track, untracked
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.loop import Epoch
 from aumclean.training.recipe import Recipe

@@ -10,8 +10,8 @@ from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, Ke
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, Study, open_study, question
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
+from aumclean.progress import Track, untracked
 
 KERNELS: tuple[Kernel, ...] = ("linear", "gaussian", "convolution")
 QUICK_IMAGES, QUICK_TEST, QUICK_FILTERS = 2000, 1000, 400

@@ -10,8 +10,8 @@ from typing import Literal
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.study import Options, Preset, Study, open_study
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.errors import ConfigError
+from aumclean.progress import Track, untracked
 from aumclean.training.recipe import Recipe
 
 Command = Literal["fit", "sweep", "regularize", "rademacher"]

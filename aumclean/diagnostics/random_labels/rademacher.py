@@ -18,9 +18,9 @@ from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, op
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
+from aumclean.progress import Track, untracked
 from aumclean.training.recipe import Recipe
 
 SIGNS = ("-1", "+1")

@@ -14,9 +14,9 @@ from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, op
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.progress import Track, untracked
 from aumclean.training.models import build_model
 from aumclean.training.recipe import Recipe
 

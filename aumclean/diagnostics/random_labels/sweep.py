@@ -11,9 +11,9 @@ from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, op
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.study import Options, question
-from aumclean.diagnostics.trainings import Track, untracked
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
+from aumclean.progress import Track, untracked
 
 PAPER_PROBABILITIES = tuple(tenth / 10 for tenth in range(11))
 QUICK_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,12 +19,12 @@ from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.retraining.results import results
 from aumclean.diagnostics.retraining.training import SCHEMA_VERSION, Training, holding
-from aumclean.diagnostics.retraining.training_sets import RAW, Subject, Track, read_images
+from aumclean.diagnostics.retraining.training_sets import RAW, Subject, read_images
 from aumclean.errors import ConfigError, DataError, RunError
+from aumclean.progress import Track, part_of, untracked
 from aumclean.run import Run
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.device import describe
-from aumclean.training.loop import BatchTrack
 from aumclean.verdict.judge import judge
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,6 @@ RANDOM = "random"
 LEARNED_NOTHING = 1.1  # times the share of the largest class
 
 Score = Literal["aum", "label_score"]
-
-
-def _untracked(stream: Iterable[Any], description: str, done: int, total: int) -> Iterator[Any]:
-    return iter(stream)
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def oracle(samples: Samples, column: str) -> Samples:
 
 
 def compare(
-    manifests: Mapping[str, Samples], test: Samples, options: Options, out: Path, *, track: Track = _untracked
+    manifests: Mapping[str, Samples], test: Samples, options: Options, out: Path, *, track: Track = untracked
 ) -> Outcome:
     """Train on each manifest alike and measure the error on the same test set.
 
@@ -126,7 +122,7 @@ def removal_curve(
     *,
     percentages: Sequence[float] = (10, 20, 30, 40, 50, 60),
     by: Score = "aum",
-    track: Track = _untracked,
+    track: Track = untracked,
 ) -> Outcome:
     """Test error against the number of removed samples, the most suspect first and, for comparison, at random.
 
@@ -193,7 +189,7 @@ def _measure(subjects: list[Subject], test: Samples, options: Options, plan: Pla
             for subject in subjects:
                 what = f"{subject.name}, seed {seed}" if options.seeds > 1 else subject.name
                 training = Training(subject, measured, class_names, seed, plan, out)
-                row, predicted = training.result(_tracked(track, what, done, len(subject.kept), epochs, total))
+                row, predicted = training.result(part_of(track, what, done, total))
                 done += len(subject.kept) * epochs
                 trainings.append(row)
                 _warn_if_nothing_was_learned(row, subject)
@@ -227,10 +223,3 @@ def _warn_if_nothing_was_learned(row: dict[str, Any], subject: Subject) -> None:
             row["name"],
             100 * row["train_accuracy"],
         )
-
-
-def _tracked(track: Track, what: str, done: int, size: int, epochs: int, total: int) -> BatchTrack:
-    def tracked(batches: Iterable[torch.Tensor], epoch: int) -> Iterator[torch.Tensor]:
-        return track(batches, f"{what}, epoch {epoch + 1}/{epochs}", done + epoch * size, total)
-
-    return tracked

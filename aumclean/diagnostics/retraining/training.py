@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from aumclean import atomic, parquet
 from aumclean.diagnostics.retraining.training_sets import Images, Subject
 from aumclean.errors import ConfigError, OutputError, RunError
+from aumclean.progress import Track
 from aumclean.run import held
 from aumclean.scanning.plan import Plan
-from aumclean.training.loop import BatchTrack, normalisation, train
+from aumclean.training.loop import normalisation, train
 from aumclean.training.predict import predict
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Training:
     plan: Plan
     out: Path
 
-    def result(self, track: BatchTrack) -> tuple[dict[str, Any], np.ndarray]:
+    def result(self, track: Track) -> tuple[dict[str, Any], np.ndarray]:
         """The row of the table, and the class (int64 [test images]) that the network takes each test image for."""
         file = self.out / "trainings" / f"{self._key()}.parquet"
         checkpoint = file.with_suffix(".pt")
@@ -89,7 +90,7 @@ class Training:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _train(self, file: Path, checkpoint: Path, track: BatchTrack) -> None:
+    def _train(self, file: Path, checkpoint: Path, track: Track) -> None:
         dataset, recipe, accelerator = self.subject.dataset(self.class_names), self.plan.recipe, self.plan.accelerator
         begun, seconds = not checkpoint.is_file(), 0.0
         for epoch in train(

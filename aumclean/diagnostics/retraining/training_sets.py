@@ -2,9 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +13,12 @@ from aumclean.dataset.cache import decoded
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
+from aumclean.progress import Track
 from aumclean.scanning.plan import Plan
 
 logger = logging.getLogger(__name__)
 
 RAW, ORACLE = "raw", "oracle"  # names of subjects: DATA as they are, and those of them whose label is right
-
-Track = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def read_images(samples: Samples, plan: Plan, track: Track) -> Images:
         workers=plan.workers,
         cache_dir=plan.cache_dir,
         limit_gib=ScanConfig().cache_limit,
-        track=lambda chunks: track(chunks, f"decoding {samples.name}", 0, len(samples)),
+        track=track,
     )
     bad = len(samples) - len(found.readable)
     if bad == len(samples):

@@ -1,0 +1,42 @@
+import os
+
+import loky
+import pytest
+
+from aumclean.dataset import parallel
+from aumclean.dataset.parallel import available_cpus, in_processes
+
+
+def double(number):
+    return 2 * number
+
+
+def process(_):
+    return os.getpid()
+
+
+def test_results_come_in_the_order_of_the_tasks():
+    assert list(in_processes(double, iter(range(9)), 9, workers=2)) == list(range(0, 18, 2))
+
+
+def test_few_tasks_start_no_process():
+    assert set(in_processes(process, range(9), parallel.SERIAL_BELOW - 1, workers=2)) == {os.getpid()}
+
+
+def test_where_no_process_can_be_started_this_one_does_all_and_says_so(monkeypatch, caplog):
+    def refused(workers):
+        raise PermissionError(13, "Permission denied")  # as without a usable /dev/shm
+
+    monkeypatch.setattr(loky, "ProcessPoolExecutor", refused)
+    assert set(in_processes(process, range(9), 9, workers=2)) == {os.getpid()}
+    assert "no processes can be started (permission denied)" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to processors")
+def test_only_processors_this_process_may_use_count():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert available_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, before)
