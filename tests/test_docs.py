@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,47 @@ def test_every_command_is_in_the_readme(command):
     assert f"`aumclean {command}" in PAGES[0].read_text(encoding="utf-8")
 
 
+def anchors(page):
+    """The names by which the headings of a page can be linked to, as code forges make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(file), f"{page.name}: {target}#{anchor}"
+
+
+def test_files_that_the_architecture_page_names_exist():
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)+(?:\w+\.py)?|\w+\.py)`", text)) - {"presets.py", "aumclean/"}
+    assert len(named) > 20
+    for file in named:
+        assert (ROOT / "aumclean" / file).exists() or (ROOT / file).exists(), file
+
+
+def test_figures_of_the_demo_are_the_same_on_every_page():
+    """They stand in docs/demo.toml; `UPDATE_DOCS=1 pytest tests/test_docs.py` takes them over into the pages."""
+    demo = tomllib.loads((ROOT / "docs" / "demo.toml").read_text(encoding="utf-8"))
+    values = {**demo["figures"], **{f"pictured.{key}": str(value) for key, value in demo["pictured"].items()}}
+    stated = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        stated |= set(re.findall(r"<!-- demo\.([\w.]+) -->", text))
+        expected = re.sub(
+            r"(<!-- demo\.([\w.]+) -->).*?(<!-- end -->)",
+            lambda found: f"{found[1]}{values[found[2]]}{found[3]}",
+            text,
+            flags=re.DOTALL,
+        )
+        if os.environ.get("UPDATE_DOCS"):
+            page.write_text(expected, encoding="utf-8")
+        assert page.read_text(encoding="utf-8") == expected
+    assert stated == {"recall", "precision", "flagged", "pictured.flagged"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

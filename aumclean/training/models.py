@@ -279,7 +279,7 @@ def _from_timm(name: str, n_classes: int) -> nn.Module:
     try:
         import timm  # an extra
     except ImportError:
-        raise ConfigError(f"--arch timm:{name}: timm is not installed; pip install 'aumclean[timm]'") from None
+        raise ConfigError(f"--arch timm:{name}: timm is not installed; install it with: pip install timm") from None
     if name not in timm.list_models():
         raise ConfigError(f"--arch timm:{name}: timm has no such model{did_you_mean(name, timm.list_models())}")
     return _with_float32_head(timm.create_model(name, pretrained=False, num_classes=n_classes))

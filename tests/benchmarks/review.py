@@ -1,10 +1,9 @@
-"""What `aumclean review` promises, measured; and the screenshots of the tutorial.
+"""What `aumclean review` promises, measured.
 
     uv run python tests/benchmarks/review.py kills               1,000 decisions, the server killed 50 times
     uv run python tests/benchmarks/review.py speed RUN           from key to next image, in a browser, 200 decisions
-    uv run python tests/benchmarks/review.py screenshots RUN     docs/tutorials/images, from the run of `aumclean demo`
 
-`speed` and `screenshots` work on a copy of RUN. They need chromium and playwright.
+`speed` works on a copy of RUN. It needs chromium and playwright.
 """
 
 import argparse
@@ -22,7 +21,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STOPWATCH = ROOT / "tests" / "review" / "stopwatch.js"
-IMAGES = ROOT / "docs" / "tutorials" / "images"
 
 
 def kills() -> None:
@@ -74,29 +72,9 @@ def speed(run: Path, decisions: int, pause: float) -> None:
     print(f"{60 * decisions / seconds:,.0f} decisions a minute by script")
 
 
-def screenshots(run: Path) -> None:
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    with page_of(run) as page:
-        page.wait_for_timeout(3000)
-        page.screenshot(path=IMAGES / "review.png")
-        for number in range(20):
-            page.keyboard.press("r" if number not in {6, 13} else "k")
-            page.wait_for_function("count => window.taken.length === count", arg=number + 1)
-        page.wait_for_timeout(500)
-        page.screenshot(path=IMAGES / "review-after-20.png")
-        page.keyboard.press("c")
-        page.wait_for_timeout(200)
-        page.screenshot(path=IMAGES / "review-choose.png")
-    with page_of(run, "--spot-check", "40") as page:
-        page.wait_for_timeout(500)
-        page.screenshot(path=IMAGES / "spot-check.png")
-    for image in sorted(IMAGES.iterdir()):
-        print(image.relative_to(ROOT), f"{image.stat().st_size / 1000:.0f} kB")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kills", "speed", "screenshots"])
+    parser.add_argument("what", choices=["kills", "speed"])
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("--decisions", type=int, default=200)
     parser.add_argument("--pause", type=float, default=0.5, help="seconds before each key; 0: without a break")
@@ -106,10 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(shutil.copytree(options.run, Path(folder) / options.run.name))
         (run / "decisions.jsonl").unlink(missing_ok=True)
-        if options.what == "speed":
-            speed(run, options.decisions, options.pause)
-        else:
-            screenshots(run)
+        speed(run, options.decisions, options.pause)
 
 
 if __name__ == "__main__":

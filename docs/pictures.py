@@ -1,0 +1,87 @@
+"""Draw the pictures of README and tutorials from the run of `aumclean demo`, in Debian's chromium without a screen.
+
+    uv run aumclean demo && uv run python docs/pictures.py aumclean-demo/run
+
+They are taken of a copy of the run, so that nothing in it is decided by it.
+"""
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+DOCS = Path(__file__).parent
+TUTORIAL = DOCS / "tutorials" / "images"
+REPORT = DOCS / "images" / "report.png"
+MIDDLE = "nav, #trust, #distribution, #confusions, #classes { display: none }"
+"""Leaves the counts at the top of the report, and the suspects."""
+
+
+def report(browser: Browser, run: Path) -> None:
+    page = browser.new_page(viewport={"width": 1080, "height": 938}, bypass_csp=True)  # for the style below
+    page.goto((run / "report.html").resolve().as_uri())
+    page.add_style_tag(content=MIDDLE)
+    page.wait_for_timeout(500)
+    page.screenshot(path=REPORT)
+
+
+@contextmanager
+def review_page(browser: Browser, run: Path, *options: str) -> Iterator[Page]:
+    """A browser page at `aumclean review`."""
+    command = [sys.executable, "-m", "aumclean", "review", str(run), "--reviewer", "ann", "--no-browser", *options]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert server.stdout is not None
+    try:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(server.stdout.readline().strip())
+        page.wait_for_selector("#large img")
+        page.wait_for_timeout(3000)  # until the pictures alike are found
+        yield page
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait()
+
+
+def review(browser: Browser, run: Path) -> None:
+    with review_page(browser, run) as page:
+        page.screenshot(path=TUTORIAL / "review.png")
+        for number in range(20):
+            before = page.text_content("body")
+            page.keyboard.press("r" if number not in {6, 13} else "k")
+            page.wait_for_function("before => document.body.textContent !== before", arg=before)
+            page.wait_for_timeout(200)
+        page.wait_for_timeout(500)
+        page.screenshot(path=TUTORIAL / "review-after-20.png")
+        page.keyboard.press("c")
+        page.wait_for_timeout(200)
+        page.screenshot(path=TUTORIAL / "review-choose.png")
+    with review_page(browser, run, "--spot-check", "40") as page:
+        page.screenshot(path=TUTORIAL / "spot-check.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    original = parser.parse_args().run
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        run = Path(shutil.copytree(original, Path(folder) / original.name))
+        (run / "decisions.jsonl").unlink(missing_ok=True)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        report(browser, run)
+        review(browser, run)
+        browser.close()
+    for picture in [REPORT, *sorted(TUTORIAL.glob("*.png"))]:
+        Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=256).save(picture, optimize=True)
+        print(picture.relative_to(DOCS), f"{picture.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
