@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.margins.closing import closing_epochs
+from aumclean.recipe import MOST_EPOCHS
+from aumclean.records import MOST
 
 Preset = Literal["fast", "paper", "asapp", "thorough"]
 Combine = Literal["all", "any", "mean"]
@@ -71,7 +73,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 AUTO = "auto"
-MOST_EPOCHS = 40  # of `--epochs auto`
+AUTO_EPOCHS = 40  # at most, of `--epochs auto`
+MOST_DRAWS = 1000
+MOST_PIXELS = 1024  # a side
+MOST_WORKERS = 4096
 
 
 def _epochs(given: Any) -> Any:
@@ -79,6 +84,8 @@ def _epochs(given: Any) -> Any:
         return given
     if not re.fullmatch(r"[1-9]\d*", str(given)):
         raise ValueError("must be a number greater than or equal to 1, or auto")
+    if int(given) > MOST_EPOCHS:
+        raise ValueError(f"must be less than or equal to {MOST_EPOCHS}")
     return int(given)
 
 
@@ -92,39 +99,39 @@ class ScanConfig(BaseModel):
 
     preset: Preset = "fast"
     arch: str = "auto"
-    image_size: int | None = Field(default=None, ge=8, le=1024)
+    image_size: int | None = Field(default=None, ge=8, le=MOST_PIXELS)
     epochs: Annotated[int | Literal["auto"] | None, BeforeValidator(_epochs)] = None
-    batch_size: int = Field(default=64, ge=2)
-    learning_rate: float | None = Field(default=None, gt=0)
-    weight_decay: float | None = Field(default=None, ge=0)
+    batch_size: int = Field(default=64, ge=2, le=2**20)
+    learning_rate: float | None = Field(default=None, gt=0, le=1000)
+    weight_decay: float | None = Field(default=None, ge=0, le=1000)
     flip: bool = True
 
     percentile: float | None = Field(default=None, gt=0, lt=100)
     threshold: Threshold | None = None
-    draws: int | None = Field(default=None, ge=2)
+    draws: int | None = Field(default=None, ge=2, le=MOST_DRAWS)
     combine: Combine | None = None
-    first_epoch: int | None = Field(default=None, ge=0)
+    first_epoch: int | None = Field(default=None, ge=0, le=MOST_EPOCHS)
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: int | None = Field(default=None, ge=1)
-    jobs: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1, le=MOST_WORKERS)
+    jobs: int | None = Field(default=None, ge=1, le=MOST_WORKERS)
     parallel: Parallel = "auto"
-    only_draw: int | None = Field(default=None, ge=0)
+    only_draw: int | None = Field(default=None, ge=0, lt=MOST_DRAWS)
 
     path_column: str | None = None
     label_column: str | None = None
     root: Path | None = None
     split: str | None = None
     class_folder: ClassFolder | None = None
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST)
     max_unreadable: float = Field(default=5.0, ge=0, le=100)
     ledger: Path | None = None
     horizon: str | None = None
 
     cache_dir: Path | None = None
-    cache_limit: float = Field(default=50.0, gt=0)
+    cache_limit: float = Field(default=50.0, gt=0, le=MOST)
 
     def reading(self) -> dict[str, Any]:
         """The options that say how DATA is read: arguments of `read_samples`."""
@@ -147,7 +154,7 @@ class ScanConfig(BaseModel):
     def most_epochs(self) -> int:
         """How many epochs there are at most: with `auto` the training may end before."""
         epochs = self.by_preset("epochs")
-        return MOST_EPOCHS if epochs == AUTO else int(epochs)
+        return AUTO_EPOCHS if epochs == AUTO else int(epochs)
 
     @property
     def recorded_epochs(self) -> int:

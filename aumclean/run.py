@@ -1,7 +1,6 @@
 """The run directory: what lies where, who may write, and which version wrote it."""
 
 import itertools
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,15 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from aumclean import atomic
 from aumclean.errors import RunError
-
-SCHEMA_VERSION = 1
-REQUIRED = frozenset({"config", "data", "recipe", "image_size", "judge", "draws", "epochs_done", "training_seconds"})
+from aumclean.records import Kind, read_record
+from aumclean.run_record import Progress, RunRecord, ScoresRecord, Settings
 
 
 @dataclass(frozen=True)
@@ -124,71 +121,57 @@ class Run:
         """How far a draw is; written by whoever trains it, and taken into `run.json` when the run is judged."""
         return self.path / "checkpoints" / f"draw={draw}.json"
 
-    def read(self) -> dict[str, Any]:
-        """`run.json` as a dictionary, with the progress of draws that are being trained.
+    def read(self) -> RunRecord:
+        """`run.json`, with the progress of draws that are being trained.
 
         Raises:
-            RunError: when this is no run directory, or one written by a newer aumclean.
+            RunError: when this is no run directory, or one that is damaged or written by a newer aumclean.
         """
-        record = self._record(self.run_json, REQUIRED)
-        for draw in range(record["draws"]):
+        record = self._read(self.run_json, RunRecord)
+        done, seconds = list(record.epochs_done), list(record.training_seconds)
+        for draw in range(record.draws):
             with suppress(FileNotFoundError):
-                progress = json.loads(self.progress(draw).read_text(encoding="utf-8"))
-                for name in ("epochs_done", "training_seconds"):
-                    record[name][draw] = progress[name]
-        return record
+                progress = read_record(self.progress(draw), Progress)
+                done[draw], seconds[draw] = progress.epochs_done, progress.training_seconds
+        return record.model_copy(update={"epochs_done": done, "training_seconds": seconds})
 
-    def write_progress(self, draw: int, epochs_done: int, training_seconds: float) -> None:
+    def write_progress(self, draw: int, progress: Progress) -> None:
         """Note how far a draw is, apart from `run.json`: other draws may be trained elsewhere at the same time."""
-        atomic.write_json(self.progress(draw), {"epochs_done": epochs_done, "training_seconds": training_seconds})
+        atomic.write_json(self.progress(draw), progress.model_dump(mode="json"))
 
-    def finish(self, **changed: Any) -> None:
-        """Note in `run.json` that all is done, together with the progress of every draw and what else changed."""
+    def finish(self, judge: Settings) -> None:
+        """Note in `run.json` that all is done and how it was judged, together with the progress of every draw."""
         record = self.read()
-        finished = record.get("finished") or datetime.now(UTC).isoformat(timespec="seconds")
-        self.write({**record, **changed, "state": "done", "finished": finished})
-        for draw in range(record["draws"]):
+        finished = record.finished or datetime.now(UTC).isoformat(timespec="seconds")
+        self.write(record.model_copy(update={"judge": judge, "state": "done", "finished": finished}))
+        for draw in range(record.draws):
             self.progress(draw).unlink(missing_ok=True)
 
     def untrained(self) -> list[int]:
         """The draws whose network is not there yet."""
-        return [draw for draw in range(self.read()["draws"]) if not self.model(draw).is_file()]
+        return [draw for draw in range(self.read().draws) if not self.model(draw).is_file()]
 
-    def read_scores(self) -> dict[str, Any]:
-        """`scores.json` as a dictionary.
+    def write(self, record: RunRecord) -> None:
+        """Replace `run.json`."""
+        atomic.write_json(self.run_json, record.model_dump(mode="json"))
+
+    def read_scores(self) -> ScoresRecord:
+        """`scores.json`.
 
         Raises:
             RunError: as `read` does.
         """
-        return self._record(self.scores_json, frozenset({"data", "run"}))
+        return self._read(self.scores_json, ScoresRecord)
 
-    def write_scores(self, record: dict[str, Any]) -> None:
+    def write_scores(self, record: ScoresRecord) -> None:
         """Replace `scores.json`."""
-        atomic.write_json(self.scores_json, {"schema_version": SCHEMA_VERSION, **record})
+        atomic.write_json(self.scores_json, record.model_dump(mode="json"))
 
-    def _record(self, file: Path, required: frozenset[str]) -> dict[str, Any]:
+    def _read(self, file: Path, kind: type[Kind]) -> Kind:
         try:
-            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return read_record(file, kind)
         except FileNotFoundError:
             raise RunError(f"{self.path}: is not a run directory (it holds no {file.name})") from None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{file}: cannot be read ({error})") from None
-        version = record.get("schema_version") if isinstance(record, dict) else None
-        if not isinstance(version, int):
-            raise RunError(f"{file}: was not written by aumclean (it has no schema_version)")
-        if version > SCHEMA_VERSION:
-            raise RunError(
-                f"{self.path}: was written with schema version {version}, this aumclean reads up to "
-                f"{SCHEMA_VERSION}; upgrade aumclean"
-            )
-        if not record.keys() >= required:
-            missing = ", ".join(sorted(required - record.keys()))
-            raise RunError(f"{file}: is damaged (it lacks {missing}); repeat what made it")
-        return record
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Replace `run.json`."""
-        atomic.write_json(self.run_json, {"schema_version": SCHEMA_VERSION, **record})
 
     def is_empty(self) -> bool:
         """Whether there is nothing in the directory but what a killed writer may have left before its first file."""
@@ -226,8 +209,8 @@ class Run:
             RunError: when this is no run, or one that was stopped before its end.
         """
         record = self.read()
-        epochs = record["recipe"]["epochs"]
-        for draw, done in enumerate(record["epochs_done"]):
+        epochs = record.recipe.epochs
+        for draw, done in enumerate(record.epochs_done):
             if done < epochs and not self.model(draw).is_file():  # which may be after fewer, with --epochs auto
                 raise RunError(
                     f"{self.path}: is not finished ({done} of {epochs} epochs of draw {draw}); "

@@ -11,8 +11,8 @@ import aumclean
 
 PACKAGE = Path(aumclean.__file__).parent
 
-GROUND = {"errors", "atomic", "csv", "parquet", "progress"}
-BASE = GROUND | {"config", "run", "margins"}
+GROUND = {"errors", "atomic", "csv", "parquet", "progress", "records"}
+BASE = GROUND | {"config", "recipe", "run", "run_record", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "atomic": {"errors"},
@@ -20,8 +20,11 @@ MAY_IMPORT = {
     "parquet": set(),
     "progress": set(),
     "margins": GROUND,
-    "config": {"errors", "margins"},
-    "run": GROUND,
+    "records": {"errors"},
+    "recipe": {"margins"},
+    "config": {"errors", "margins", "recipe", "records"},
+    "run_record": {"config", "recipe", "records"},
+    "run": GROUND | {"run_record"},
     "dataset": BASE,
     "verdict": BASE,
     "training": BASE | {"dataset"},

@@ -12,6 +12,7 @@ import pytest
 
 from aumclean.cli import app
 from aumclean.config import GATE_PREFIX, GateConfig, ScanConfig, load_gate
+from aumclean.run_record import RunRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -129,7 +130,7 @@ def test_files_page_names_every_column_and_file(finished):
     text = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     for column in finished.verdict.report.column_names:
         assert f"`{re.sub(r'draw_[01]', 'draw_K', column)}`" in text
-    for key in (*finished.verdict.summary, *finished.run.read()):
+    for key in (*finished.verdict.summary, *RunRecord.model_fields):
         assert key in text or key in {"samples", "classes", "judged", "not_judged", "flagged", "flagged_share"} | {
             "unreadable", "conflicts", "aumclean", "versions", "started", "finished"
         }, key  # fmt: skip

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from aumclean.errors import RunError
-from aumclean.run import SCHEMA_VERSION, Run, new_run
+from aumclean.run import Run, new_run
+from aumclean.run_record import SCHEMA_VERSION, Progress
 
 
 def test_unnamed_runs_are_numbered(tmp_path, monkeypatch):
@@ -19,7 +21,7 @@ def test_unnamed_runs_are_numbered(tmp_path, monkeypatch):
 def test_an_empty_folder_may_become_a_run_and_a_run_is_never_replaced_unasked(tmp_path):
     (tmp_path / "run").mkdir()
     run = new_run(tmp_path / "run", "x", overwrite=False)
-    run.write({"state": "done"})
+    run.run_json.write_text("{}")
     with pytest.raises(RunError, match="holds a run already.*--overwrite.*--resume"):
         new_run(tmp_path / "run", "x", overwrite=False)
     (run.path / "margins").mkdir()
@@ -54,6 +56,9 @@ def test_only_one_may_write(tmp_path):
         ("{", "cannot be read"),
         (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "upgrade aumclean"),
         (json.dumps({}), "was not written by aumclean"),
+        ("[" * 100_000, "cannot be read"),
+        ("1" * 10_000, "cannot be read"),
+        ("\0", "cannot be read"),
     ],
 )
 def test_foreign_broken_and_newer_runs_are_refused(tmp_path, content, says):
@@ -61,3 +66,91 @@ def test_foreign_broken_and_newer_runs_are_refused(tmp_path, content, says):
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunError, match=says):
         Run(tmp_path).read()
+
+
+RECORD = json.loads((Path(__file__).parent / "data" / "run-of-version-1" / "run" / "run.json").read_text())
+ANYTHING = [None, "x", "", [], {}, [[]], {"x": {}}, -1, 0.5, 10**30, 1e300, float("nan"), True, "\ud800"]
+
+
+def places(value, above=()):
+    """Where every value of a JSON document is, at any depth."""
+    yield above
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from places(part, (*above, key))
+
+
+def changed(value, where, to):
+    if not where:
+        return to
+    copied = dict(value) if isinstance(value, dict) else list(value)
+    copied[where[0]] = changed(copied[where[0]], where[1:], to)
+    return copied
+
+
+@pytest.mark.parametrize("where", list(places(RECORD)), ids=lambda where: ".".join(map(str, where)) or "all")
+def test_a_record_of_any_wrong_shape_is_read_or_refused_in_one_line(tmp_path, where):
+    for value in ANYTHING:
+        (tmp_path / "run.json").write_text(json.dumps(changed(RECORD, where, value)))
+        try:
+            record = Run(tmp_path).read()
+        except RunError as error:
+            assert str(tmp_path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
+        else:
+            assert record.draws == len(record.epochs_done) == len(record.training_seconds) == 2
+
+
+@pytest.mark.parametrize("key", [key for key in RECORD if key not in {"horizon", "finished"}])
+def test_a_record_that_lacks_a_key_is_damaged_and_the_key_is_named(tmp_path, key):
+    (tmp_path / "run.json").write_text(json.dumps({name: value for name, value in RECORD.items() if name != key}))
+    with pytest.raises(RunError, match="schema_version" if key == "schema_version" else rf"damaged \({key}: "):
+        Run(tmp_path).read()
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("draws",), 10**9),
+        (("epochs_done",), [2]),
+        (("epochs_done", 0), 3),
+        (("recipe", "epochs"), 10**9),
+        (("image_size",), 10**6),
+        (("data", "class_names"), ["amber"]),
+        (("config", "seed"), 10**30),
+        (("judge", "percentile"), 100),
+        (("training_seconds", 0), float("inf")),
+    ],
+)
+def test_numbers_beyond_sense_are_refused(tmp_path, where, value):
+    (tmp_path / "run.json").write_text(json.dumps(changed(RECORD, where, value)))
+    with pytest.raises(RunError, match="run.json: is damaged"):
+        Run(tmp_path).read()
+
+
+def test_progress_is_checked_too(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(RECORD))
+    Run(tmp_path).write_progress(1, Progress(epochs_done=1, training_seconds=2.5))
+    assert (Run(tmp_path).read().epochs_done, Run(tmp_path).read().training_seconds[1]) == ([2, 1], 2.5)
+    Run(tmp_path).progress(1).write_text('{"epochs_done": "many"}')
+    with pytest.raises(RunError, match="draw=1.json: is damaged"):
+        Run(tmp_path).read()
+
+
+def test_keys_that_a_later_version_added_are_kept(tmp_path):
+    """Within a schema version keys are only added: who does not know one passes it over, and writes it back."""
+    from aumclean.scanning.scan import resume
+
+    later = RECORD | {"new": 1, "config": RECORD["config"] | {"colour": "blue"}, "data": RECORD["data"] | {"new": [2]}}
+    (tmp_path / "run.json").write_text(json.dumps(later))
+    run = Run(tmp_path)
+    run.finish(run.read().judge)
+    assert json.loads(run.run_json.read_text()) == later
+    with pytest.raises(RunError, match="options this version does not know .colour."):
+        resume(run)
+
+
+def test_names_that_are_not_utf_8_survive(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(changed(RECORD, ("data", "name"), "caf\udce9")))
+    run = Run(tmp_path)
+    run.write(run.read())
+    assert run.read().data.name == "caf\udce9"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter
 from referencing import Registry, Resource
 
 from aumclean.config import GateConfig
@@ -22,6 +23,7 @@ from aumclean.gate.baseline import Baseline, baseline_of, key_of, render
 from aumclean.gate.check import check, suspects
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
+from aumclean.run_record import RunRecord, ScoresRecord
 
 SCHEMAS = {
     file.name.removesuffix(".schema.json"): json.loads(file.read_text(encoding="utf-8"))
@@ -30,6 +32,7 @@ SCHEMAS = {
 REGISTRY = Registry().with_resources(
     (f"{name}.schema.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
 )
+RECORDS = {"run": ("run.json", RunRecord), "scores": ("scores.json", ScoresRecord)}
 FILES_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "files.md"
 
 
@@ -85,12 +88,12 @@ def documents(finished, scored, trained, tmp_path_factory):
         accepted={first},
     )
     return {
-        "run": finished.run.read(),
+        "run": json.loads(finished.run.run_json.read_text()),
         "summary": json.loads(finished.run.summary.read_text()),
         "report": json.loads(report_json.render(finished.verdict)),
         "gate": json.loads(gate_json.render(outcome)),
         "baseline": json.loads(render(Baseline(less, baseline.seen))),
-        "scores": scored.run.read_scores(),
+        "scores": json.loads(scored.run.scores_json.read_text()),
         "score-summary": json.loads(scored.run.summary.read_text()),
         "diagnostic": diagnostic(folder / "diagnostic"),
         "trainings": json.loads((trained.path / "results.json").read_text()),
@@ -149,6 +152,17 @@ def test_a_key_too_many_too_few_or_of_another_version_is_refused(documents, name
         assert problems(name, {k: v for k, v in document.items() if k != key})
 
 
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_schema_is_that_of_its_type(name):
+    """`UPDATE_DOCS=1 pytest tests/test_schemas.py` writes it anew."""
+    title, kind = RECORDS[name]
+    made = schema_of(title, kind)
+    if os.environ.get("UPDATE_DOCS"):
+        (files("aumclean") / "schemas" / f"{name}.schema.json").write_text(json.dumps(made, indent=1) + "\n")
+    else:
+        assert SCHEMAS[name] == made
+
+
 @pytest.mark.skipif(not FILES_PAGE.exists(), reason="runs in a checkout, not in an installed package")
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_files_page_says_of_every_key_what_its_schema_says(name):
@@ -184,10 +198,36 @@ def test_the_files_page_names_every_column_and_file_of_trainings(trained):
         assert file.name.startswith(".") or f"`{file.name}" in section
 
 
+def schema_of(title, kind):
+    """The schema of what this version writes: every key, and no other, in one piece."""
+    adapter = TypeAdapter(kind)
+    schema = adapter.json_schema(mode="serialization")
+    parts = schema.pop("$defs", {})
+
+    def plain(node):
+        if isinstance(node, list):
+            return [plain(inner) for inner in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            part = parts[node["$ref"].removeprefix("#/$defs/")]
+            return plain(part | {key: value for key, value in node.items() if key != "$ref"})
+        node = {key: value for key, value in node.items() if key not in {"title", "default"}}
+        for key in node.keys() & {"properties", "patternProperties"}:
+            node[key] = {name: plain(inner) for name, inner in node[key].items()}
+        for key in node.keys() & {"items", "anyOf", "additionalProperties"}:
+            node[key] = plain(node[key])
+        return node | ({"additionalProperties": False} if "properties" in node else {})
+
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    return about | plain(schema)
+
+
 def described(schema, above=""):
     """Every key at any depth as the page writes it, with its description."""
     for key, inner in (*schema.get("properties", {}).items(), *schema.get("patternProperties", {}).items()):
         shown = f"{above}`{key.strip('^$').replace('[0-9]+', 'K')}`"
         yield shown, inner["description"]
         yield from described(inner, f"{shown} · ")
-        yield from described(inner.get("items", {}), f"{shown} · ")
+        for part in (inner.get("items", {}), *inner.get("anyOf", ())):
+            yield from described(part, f"{shown} · ")

@@ -72,9 +72,9 @@ def command(
         say(f"{ledger}: {confirmed.add(ledger, opened, found.decided):,} confirmed labels more")
     elif len(confirmed.confirmed(opened, found.decided)[0]):
         say("--ledger FILE, here and for scan, keeps the confirmed labels from being flagged again")
-    data = opened.read()["data"]
-    outside = out is not None and out.parent.resolve() != opened.path.resolve() and data["image_column"] is None
-    say(f"scan it with: aumclean scan {targets[0]}" + (f" --root {data['root']}" if outside else ""))
+    data = opened.read().data
+    outside = out is not None and out.parent.resolve() != opened.path.resolve() and data.image_column is None
+    say(f"scan it with: aumclean scan {targets[0]}" + (f" --root {data.root}" if outside else ""))
     give(targets[0])
 
 

@@ -219,8 +219,8 @@ def show_summary(finished: "Scan") -> None:
     record, rate = run.read(), summary["noise_rate"]
     settings = summary["settings"]
     memorised = sum(draw["memorised"] for draw in summary["thresholds"]) / settings["draws"]
-    seconds = sum(record["training_seconds"])
-    net = f"{record['recipe']['arch']} at {record['image_size']} px"
+    seconds = sum(record.training_seconds)
+    net = f"{record.recipe.arch} at {record.image_size} px"
     facts = [
         ("scanned", f"{summary['samples']:,} images in {summary['classes']} classes"),
         ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),

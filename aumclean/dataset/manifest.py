@@ -257,7 +257,7 @@ def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.n
 def _root_of_run(file: Path) -> Path | None:
     """The data root of the run that wrote this manifest, so that `scan RUN/cleaned.csv` finds the images."""
     try:
-        return Path(Run(file.parent).read()["data"]["root"])
+        return Path(Run(file.parent).read().data.root)
     except RunError:
         return None
 

@@ -80,13 +80,13 @@ def pictures_of(run: Run) -> Pictures:
     Raises:
         RunError: when this is no run.
     """
-    data = run.read()["data"]
-    embedded = data["image_column"] is not None
+    data = run.read().data
+    embedded = data.image_column is not None
     samples = pq.read_table(run.samples, columns=["row" if embedded else "path", "content_hash"])
     hashes = samples["content_hash"]
-    if embedded:
-        return Pictures(Embedded(Path(data["source"]), data["image_column"]), samples["row"].to_numpy(), hashes)
-    files = Files(_Locations(Path(data["root"]), samples["path"]))
+    if data.image_column is not None:
+        return Pictures(Embedded(Path(data.source), data.image_column), samples["row"].to_numpy(), hashes)
+    files = Files(_Locations(Path(data.root), samples["path"]))
     return Pictures(files, np.arange(len(samples)), hashes)
 
 

@@ -21,7 +21,7 @@ from aumclean.run import Run
 
 def default_targets(run: Run) -> tuple[Path, ...]:
     """Where a run's own cleaned manifest lies: CSV and Parquet, or Parquet alone when the images lie in it."""
-    embedded = run.read()["data"]["image_column"] is not None
+    embedded = run.read().data.image_column is not None
     return tuple(run.cleaned(suffix) for suffix in (["parquet"] if embedded else ["csv", "parquet"]))
 
 
@@ -37,14 +37,14 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
     Raises:
         DataError: when a target cannot hold the data, or the data are gone.
     """
-    data = run.read()["data"]
-    label_column = data.get("label_column", "label")
-    if data["image_column"] is not None:
+    data = run.read().data
+    label_column = data.label_column
+    if data.image_column is not None:
         for target in targets:
             if target.suffix.lower() != ".parquet":
-                raise DataError(f"{target}: the images lie in {data['source']}, so the cleaned data must be .parquet")
+                raise DataError(f"{target}: the images lie in {data.source}, so the cleaned data must be .parquet")
         rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
-        source = manifest.EmbeddedSource(Path(data["source"]), rows, data["source_bytes"], data["source_changed_ns"])
+        source = manifest.EmbeddedSource(Path(data.source), rows, data.source_bytes, data.source_changed_ns)
         schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)
         for target in targets:
             with atomic.replacing(target) as temporary, pq.ParquetWriter(temporary, schema) as writer:
@@ -85,7 +85,7 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
     Raises:
         DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
     """
-    source, target = Path(run.read()["data"]["source"]).resolve(), folder.resolve()
+    source, target = Path(run.read().data.source).resolve(), folder.resolve()
     if source.is_dir() and source in target.parents:
         raise DataError(f"{folder}: lies in the data, which the next scan would read; choose another --copy-to")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -40,7 +40,7 @@ def join(tables: Sequence[pa.Table], run: Run) -> Decisions:
     A row whose sample_id is another sample's, as after a new scan, still finds its sample when the content is there
     once, or once under its path.
     """
-    classes = run.read()["data"]["class_names"]
+    classes = run.read().data.class_names
     rows = [row for table in tables for row in rows_of(table)]
     wanted = pa.array({row["content_hash"] for row in rows} - {None}, pa.string())
     by_content = defaultdict(list)

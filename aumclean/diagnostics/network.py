@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from aumclean.errors import RunError
+from aumclean.recipe import Recipe
 from aumclean.training.models import model_of
-from aumclean.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError, DataError
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
-from aumclean.training.recipe import Recipe
 
 Preset = Literal["quick", "paper"]
 

@@ -14,8 +14,8 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.store import Store
 from aumclean.errors import RunError
 from aumclean.progress import Track, part_of, untracked
+from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale, load_checkpoint, train
-from aumclean.training.recipe import Recipe
 
 SCHEMA_VERSION = 1
 

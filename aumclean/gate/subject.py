@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
 from aumclean.run import Run
+from aumclean.run_record import Place
 
 COLUMNS = (
     "sample_id", "path", "label", "suggested_label", "suggested_confidence", "flagged", "label_score", "content_hash",
@@ -40,7 +41,7 @@ class Subject:
     is_scan: bool
     report: pa.Table
     summary: dict[str, Any]
-    data: dict[str, Any]
+    data: Place
     unreadable: tuple[tuple[str, str], ...]
 
     @cached_property
@@ -74,7 +75,7 @@ def read_subject(path: Path) -> Subject:
     is_scan = not run.scores_json.is_file()
     if is_scan:
         run.require_finished()
-    record = run.read() if is_scan else run.read_scores()
+    data = run.read().data if is_scan else run.read_scores().data
     try:
         report = read_columns(run.report("parquet"), COLUMNS)
         summary = json.loads(run.summary.read_text(encoding="utf-8"))
@@ -83,7 +84,7 @@ def read_subject(path: Path) -> Subject:
     except (OSError, ValueError, pa.ArrowException) as error:
         remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score anew"
         raise RunError(f"{path}: its report cannot be read ({' '.join(str(error).split())}); {remedy}") from None
-    return Subject(path, is_scan, report, summary, record["data"], unreadable)
+    return Subject(path, is_scan, report, summary, data, unreadable)
 
 
 def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
@@ -126,9 +127,9 @@ def places(subject: Subject, sample_ids: np.ndarray, data: Path | None = None) -
         sample_ids: int [k].
         data: where DATA is now, when that is not where it was.
     """
-    source = data or Path(subject.data["source"])
-    root = data if data is not None and data.is_dir() else Path(subject.data["root"])
-    if subject.data["image_column"] is not None:
+    source = data or Path(subject.data.source)
+    root = data if data is not None and data.is_dir() else Path(subject.data.root)
+    if subject.data.image_column is not None:
         return Places(_shown(source), dict.fromkeys(sample_ids.tolist(), 1), "")
     first = LINES_BEFORE_ROW_0.get(source.suffix.lower())
     if first is None or not source.is_file():

@@ -48,7 +48,7 @@ def _annotations(verdict: Verdict, labels: list[str]) -> str:
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
     task = ET.SubElement(ET.SubElement(root, "meta"), "task")
-    ET.SubElement(task, "name").text = annotation.xml_text(verdict.run.read()["data"]["name"])
+    ET.SubElement(task, "name").text = annotation.xml_text(verdict.run.read().data.name)
     listed = ET.SubElement(task, "labels")
     for name in labels:
         label = ET.SubElement(listed, "label")

@@ -21,11 +21,11 @@ def render(verdict: Verdict) -> dict[str, str]:
     Raises:
         DataError: when the images are no files.
     """
-    data = verdict.run.read()["data"]
-    if data["image_column"] is not None:
-        raise DataError(f"the images lie in {data['source']}; FiftyOne reads image files only, so write them out first")
+    data = verdict.run.read().data
+    if data.image_column is not None:
+        raise DataError(f"the images lie in {data.source}; FiftyOne reads image files only, so write them out first")
     report = verdict.report.sort_by("sample_id")
-    files = pa.array([str(Path(data["root"]) / path) for path in report["path"].to_pylist()])
+    files = pa.array([str(Path(data.root) / path) for path in report["path"].to_pylist()])
     mistakenness = pc.subtract(1.0, report["label_score"])
     rows = report.select(["label", *SHOWN]).append_column("mistakenness", mistakenness).to_pylist()
     labels = {

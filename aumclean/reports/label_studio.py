@@ -28,14 +28,14 @@ def render(verdict: Verdict, *, image_root_url: str | None = None) -> dict[str, 
     Raises:
         DataError: when the images are no files and no `image_root_url` is given, or for class names XML cannot hold.
     """
-    data = verdict.run.read()["data"]
+    data = verdict.run.read().data
     if image_root_url is None:
-        if data["image_column"] is not None:
+        if data.image_column is not None:
             raise DataError(
-                f"the images lie in {data['source']}, where Label Studio cannot find them; write them out as files "
+                f"the images lie in {data.source}, where Label Studio cannot find them; write them out as files "
                 "and name their address with --image-root-url"
             )
-        image_root_url = f"{LOCAL_FILES}{quote(Path(data['root']).name)}/"
+        image_root_url = f"{LOCAL_FILES}{quote(Path(data.root).name)}/"
     tasks = [_task(row, image_root_url) for row in annotation.findings(verdict).to_pylist()]
     return {
         "tasks.json": json.dumps(tasks, indent=1) + "\n",

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
 from aumclean import atomic, csv, parquet
@@ -36,7 +35,7 @@ def write_reports(run: Run, verdict: Verdict) -> None:
     atomic.write_pieces(run.removed, csv.pieces(removed(verdict, cleaning.kept), guard=True))
     atomic.write_json(run.summary, verdict.summary)
     atomic.write_text(run.html, html.render(shown))
-    run.finish(judge=asdict(verdict.settings))
+    run.finish(verdict.settings)
 
 
 def _keep_filled_in(run: Run) -> None:

@@ -46,7 +46,7 @@ class Desk:
         self.run, self.queue, self.reviewer = run, queue, reviewer
         self.journal = Journal(run.decisions)
         self.pictures = pictures_of(run)
-        self.class_names: list[str] = run.read()["data"]["class_names"]
+        self.class_names: list[str] = run.read().data.class_names
         self.position = {row["sample_id"]: at for at, row in enumerate(queue.rows)}
         self._voices: list[dict[str, Entry]] = []
         self._all_outcomes: list[str | None] = []

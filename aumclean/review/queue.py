@@ -80,7 +80,7 @@ def spot_check(run: Run, size: int) -> Queue:
     """
     verdict = judge(run)
     report = verdict.report
-    rng = np.random.default_rng(np.random.SeedSequence([run.read()["config"]["seed"], size]))
+    rng = np.random.default_rng(np.random.SeedSequence([run.read().config.seed, size]))
     flagged, unflagged = (
         np.sort(np.flatnonzero(pc.fill_null(pc.equal(report["flagged"], value), False).to_numpy()))
         for value in (True, False)

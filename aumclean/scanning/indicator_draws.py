@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.progress import T, Track
 from aumclean.run import Run
+from aumclean.run_record import Progress, RunRecord
 from aumclean.scanning.kept_networks import keep_network
 from aumclean.scanning.plan import Plan
 from aumclean.training.loop import Epoch, load_checkpoint, train
@@ -31,7 +31,7 @@ MEMORISED = 0.05  # by how much the share of memorised indicator samples rises w
 def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track) -> None:
     """Train this process's draws; when it returns, those of all processes are done."""
     record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
-    before = n * sum(record["epochs_done"][draw] for draw in plan.own_draws)
+    before = n * sum(record.epochs_done[draw] for draw in plan.own_draws)
     of_all = n * epochs * len(plan.own_draws)
 
     def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
@@ -47,7 +47,7 @@ class _Draw:
     """One draw of a run, and what its training needs."""
 
     run: Run
-    record: dict[str, Any]
+    record: RunRecord
     dataset: Dataset
     indicators: np.ndarray
     number: int
@@ -65,7 +65,7 @@ class _Draw:
             self._record_epochs(track, stop)
             if plan.writes:
                 weights = load_checkpoint(checkpoint, torch.device("cpu"))["average"]
-                seed, device = self.record["config"]["seed"], plan.accelerator.device
+                seed, device = self.record.config.seed, plan.accelerator.device
                 keep_network(
                     run, self.number, weights, self.dataset, self.indicators, plan.recipe, seed=seed, device=device
                 )
@@ -73,12 +73,12 @@ class _Draw:
 
     def _record_epochs(self, track: Track, stop: threading.Event) -> None:
         """Train, and record the margins of every epoch; close when the indicator samples begin to be memorised."""
-        plan, seed, start = self.plan, self.record["config"]["seed"], self.plan.settings.first_epoch
+        plan, seed, start = self.plan, self.record.config.seed, self.plan.settings.first_epoch
         is_indicator = np.zeros(len(self.dataset), bool)
         is_indicator[self.indicators] = True
         close = threading.Event()
         lowest: float | None = None  # share of memorised indicator samples so far
-        seconds = self.record["training_seconds"][self.number]
+        seconds = self.record.training_seconds[self.number]
 
         def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
             for batch in track(stream, f"draw {self.number + 1}/{plan.draws}, {description}", done, total):
@@ -122,7 +122,7 @@ class _Draw:
         if not plan.writes:
             return
         remove_other_parts(self.run.margins, self.number, epoch.number, ranks)
-        self.run.write_progress(self.number, epoch.number + 1, seconds)
+        self.run.write_progress(self.number, Progress(epochs_done=epoch.number + 1, training_seconds=seconds))
         logger.debug(
             "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
             self.number + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,

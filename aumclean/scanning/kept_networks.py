@@ -20,11 +20,11 @@ from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError
 from aumclean.margins.final import Final, final_margins, write_final
+from aumclean.recipe import Recipe
 from aumclean.run import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
 from aumclean.training.predict import predict, predictions
-from aumclean.training.recipe import Recipe
 from aumclean.verdict.held_out import MOST_HELD_OUT, HeldOut, held_out, read_held_out, write_held_out
 
 SCHEMA_VERSION = 1
@@ -125,7 +125,7 @@ def read_networks(run: Run) -> list[Network]:
     """
     try:
         about = json.loads(run.model_json.read_text(encoding="utf-8"))
-        return [_read(run, draw, about) for draw in range(run.read()["draws"])]
+        return [_read(run, draw, about) for draw in range(run.read().draws)]
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise RunError(f"{run.model_json.parent}: its networks cannot be read ({error}); scan anew") from None
 

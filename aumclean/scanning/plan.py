@@ -17,12 +17,12 @@ from aumclean.dataset.decode import median_short_side
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError, DataError
+from aumclean.recipe import Recipe
+from aumclean.run_record import Settings
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 from aumclean.training.loop import train
 from aumclean.training.models import SMALL_IMAGE, check_model
-from aumclean.training.recipe import Recipe
 from aumclean.training.side_by_side import side_by_side
-from aumclean.verdict.judge import Settings
 from aumclean.verdict.warnings import label_warnings
 
 LARGEST_ON_CPU = 64

@@ -2,16 +2,14 @@
 
 import hashlib
 import importlib.metadata
-import json
 import logging
 import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +17,6 @@ import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from pydantic import ValidationError
 
 from aumclean import __version__, atomic, csv
 from aumclean.config import PATH_KEYS, ScanConfig
@@ -34,6 +31,7 @@ from aumclean.errors import DataError, RunError, TrainingError
 from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
 from aumclean.run import Run, new_run
+from aumclean.run_record import Data, Options, RunRecord
 from aumclean.scanning.indicator_draws import train_draws
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.device import describe, make_accelerator
@@ -89,16 +87,14 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
         AumcleanError: as `scan` does.
     """
     record = run.read()
-    try:
-        config = ScanConfig(**record["config"])
-    except ValidationError as error:
-        unknown = error.errors()[0]["loc"]
-        raise RunError(f"{run.run_json}: holds options this version does not know ({unknown})") from None
+    config = record.config
+    if config.model_extra:
+        raise RunError(f"{run.run_json}: holds options this version does not know ({', '.join(config.model_extra)})")
     accelerator = make_accelerator(config.device)
     with _noticing_lost_processes(accelerator), _writing(run, accelerator):
         if accelerator.is_main_process:
             atomic.remove_leftovers(run.path)
-        samples = read_samples(Path(record["data"]["source"]), **config.reading())
+        samples = read_samples(Path(record.data.source), **config.reading())
         plan = settle(samples, config)
         readable, images = _decode(samples, config, plan, track)
         _require_same(run, record, readable, images, plan)
@@ -106,15 +102,15 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
         return _train_and_judge(run, readable, images, indicators, plan, track)
 
 
-def _require_same(run: Run, record: dict[str, Any], samples: Samples, images: Decoded, plan: Plan) -> None:
+def _require_same(run: Run, record: RunRecord, samples: Samples, images: Decoded, plan: Plan) -> None:
     """Refuse to go on in a run with what it was not begun with.
 
     Raises:
         RunError: when data or recipe are others.
     """
-    if _fingerprint(samples, images) != record["data"]["fingerprint"]:
-        raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
-    if json.loads(json.dumps(asdict(plan.recipe))) != record["recipe"] or plan.image_size != record["image_size"]:
+    if _fingerprint(samples, images) != record.data.fingerprint:
+        raise RunError(f"{run.path}: the data in {record.data.source} have changed since; scan them anew")
+    if plan.recipe != record.recipe or plan.image_size != record.image_size:
         raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
 
 
@@ -145,7 +141,7 @@ def _scan_only_draw(
     if not accelerator.is_main_process:
         return Scan(run, None)
     with run.lock_briefly():
-        if (missing := run.untrained()) or run.read()["state"] == "done":
+        if (missing := run.untrained()) or run.read().state == "done":
             logger.info("draws still to be trained: %s", ", ".join(map(str, missing)) or "none, the run is judged")
             return Scan(run, None)
         return Scan(run, _judge(run, dataset))
@@ -159,13 +155,13 @@ def _enter(run: Run, samples: Samples, images: Decoded, config: ScanConfig, plan
         raise RunError(f"{run.path}: exists and is not a run directory; choose another --out")
     record = run.read()
     _require_same(run, record, samples, images, plan)
-    mine = _with_absolute_paths(config).model_dump(mode="json")
-    for name, given in {"draws": plan.draws, "judge": asdict(plan.settings)}.items():
-        if record[name] != given:
-            raise RunError(f"{run.path}: was begun with other options ({name}: {record[name]}); give the same ones")
+    mine = _recorded(config)
+    for name, given in {"draws": plan.draws, "judge": plan.settings}.items():
+        if (begun := getattr(record, name)) != given:
+            raise RunError(f"{run.path}: was begun with other options ({name}: {begun}); give the same ones")
     for name in ("seed", "ledger"):
-        if record["config"][name] != mine[name]:
-            raise RunError(f"{run.path}: was begun with --{name} {record['config'][name]}; give the same to every draw")
+        if (begun := getattr(record.config, name)) != getattr(mine, name):
+            raise RunError(f"{run.path}: was begun with --{name} {begun}; give the same to every draw")
     _write_begin(run, samples, images)
 
 
@@ -222,49 +218,48 @@ def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> t
     return samples.take(images.readable), images
 
 
-def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -> dict[str, Any]:
+def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -> RunRecord:
     """What `run.json` says at the start."""
     source = samples.source.absolute()
-    return {
-        "aumclean": __version__,
-        "versions": {
+    return RunRecord(
+        aumclean=__version__,
+        versions={
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("torch", "accelerate", "pillow")},
         },
-        "argv": sys.argv,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "state": "running",
-        "config": _with_absolute_paths(config).model_dump(mode="json"),
-        "data": {
-            "source": str(source),
-            "source_bytes": source.stat().st_size,
-            "source_changed_ns": source.stat().st_mtime_ns,
-            "root": str(samples.root.absolute()),
-            "name": samples.name,
-            "label_column": samples.label_column,
-            "image_column": samples.images.column if isinstance(samples.images, Embedded) else None,
-            "samples": len(samples),
-            "unreadable": len(images.files) - len(samples),
-            "class_names": list(samples.class_names),
-            "fingerprint": _fingerprint(samples, images),
-        },
-        "device": describe(plan.accelerator.device),
-        "image_size": plan.image_size,
-        "recipe": asdict(plan.recipe),
-        "judge": asdict(plan.settings),
-        "horizon": None if config.horizon is None else asdict(read_horizon(config.horizon)),
-        "draws": plan.draws,
-        "epochs_done": [0] * plan.draws,
-        "training_seconds": [0.0] * plan.draws,
-    }
-
-
-def _with_absolute_paths(config: ScanConfig) -> ScanConfig:
-    """So that a run can be resumed from another folder."""
-    paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
-    return config.model_copy(
-        update={name: path.expanduser().absolute() for name, path in paths.items() if path is not None}
+        argv=sys.argv,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        state="running",
+        config=_recorded(config),
+        data=Data(
+            source=str(source),
+            source_bytes=source.stat().st_size,
+            source_changed_ns=source.stat().st_mtime_ns,
+            root=str(samples.root.absolute()),
+            name=samples.name,
+            label_column=samples.label_column,
+            image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
+            samples=len(samples),
+            unreadable=len(images.files) - len(samples),
+            class_names=list(samples.class_names),
+            fingerprint=_fingerprint(samples, images),
+        ),
+        device=describe(plan.accelerator.device),
+        image_size=plan.image_size,
+        recipe=plan.recipe,
+        judge=plan.settings,
+        horizon=None if config.horizon is None else read_horizon(config.horizon),
+        draws=plan.draws,
+        epochs_done=[0] * plan.draws,
+        training_seconds=[0.0] * plan.draws,
     )
+
+
+def _recorded(config: ScanConfig) -> Options:
+    """The options with absolute paths, so that a run can be resumed from another folder."""
+    paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
+    absolute = {name: path.expanduser().absolute() for name, path in paths.items() if path is not None}
+    return Options(**{**config.model_dump(), **absolute})
 
 
 def _fingerprint(samples: Samples, images: Decoded) -> str:
@@ -320,8 +315,8 @@ def _dataset(samples: Samples, images: Decoded) -> Dataset:
 
 def _write_begin(run: Run, samples: Samples, images: Decoded) -> None:
     _write_samples(run, samples, images)
-    if (confirmed := run.read()["config"].get("ledger")) is not None:
-        ledger.write_silenced(run, Path(confirmed))
+    if (confirmed := run.read().config.ledger) is not None:
+        ledger.write_silenced(run, confirmed)
 
 
 def _train_and_judge(

@@ -19,6 +19,7 @@ from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import DataError
 from aumclean.margins import margins
 from aumclean.run import Run, new_run
+from aumclean.run_record import Place, ScoresRecord
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.calibration import Calibration, calibrate
@@ -82,7 +83,7 @@ def score(
     is_new = np.array([key not in known for key in keys], bool)
     new = _decode(samples.take(np.flatnonzero(is_new)), networks[0].image_size)
 
-    seed, noise_rate = record["config"]["seed"], random_share([network.held_out for network in networks])
+    seed, noise_rate = record.config.seed, random_share([network.held_out for network in networks])
     calibrations = [
         calibrate(network.held_out, noise_rate, np.random.default_rng([seed, draw]))
         for draw, network in enumerate(networks)
@@ -255,16 +256,16 @@ def _write(made: Run, run: Run, new: _Images, report: pa.Table, summary: dict[st
     atomic.write_text(made.report("csv"), csv.to_csv(csv.guarded(report)))
     atomic.write_json(made.summary, summary)
     made.write_scores(
-        {
-            "aumclean": __version__,
-            "argv": sys.argv,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": str(run.path.absolute()),
-            "data": {
-                "source": str(samples.source.absolute()),
-                "root": str(samples.root.absolute()),
-                "name": samples.name,
-                "image_column": samples.images.column if isinstance(samples.images, Embedded) else None,
-            },
-        }
+        ScoresRecord(
+            aumclean=__version__,
+            argv=sys.argv,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            run=str(run.path.absolute()),
+            data=Place(
+                source=str(samples.source.absolute()),
+                root=str(samples.root.absolute()),
+                name=samples.name,
+                image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
+            ),
+        )
     )

@@ -19,11 +19,11 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
 from aumclean.margins import margins
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.models import SEEDING, model_of
 from aumclean.training.objective import logits_and_loss
 from aumclean.training.optimizer import make_optimizer
-from aumclean.training.recipe import Recipe
 
 NORMALISATION_SAMPLES = 10_000
 

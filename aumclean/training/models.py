@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.recipe import Recipe
 from aumclean.training.heads import Float32Linear
-from aumclean.training.recipe import Recipe
 from aumclean.training.zhang_networks import ZHANG_NETWORKS
 
 SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aumclean.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.attack import pgd
-from aumclean.training.recipe import Recipe
 
 
 def logits_and_loss(

@@ -2,44 +2,16 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aumclean.errors import ConfigError
-from aumclean.margins.closing import closing_epochs
+from aumclean.recipe import Recipe
+from aumclean.run_record import ComparedRecipe, Horizon, RunRecord
 from aumclean.verdict.warnings import Caution
 
 RECORD = "diagnostic.json"
 KIND = "random-labels horizon"
-COMPARED = ("arch", "learning_rate", "batch_size", "weight_decay", "crop", "flip")
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """What `aumclean random-labels horizon` found, or what somebody said.
-
-    Attributes:
-        epochs: until half of the planted wrong labels were learned; None when fewer were by the last epoch.
-        low, high: 95 % interval over repeats; None for a plain number or a single repeat.
-        later_than: epochs up to which no repeat had reached it; None for a plain number.
-        images: it was measured on; None for a plain number.
-        recipe: it was measured with; empty for a plain number.
-    """
-
-    epochs: float | None
-    low: float | None = None
-    high: float | None = None
-    later_than: float | None = None
-    images: int | None = None
-    recipe: Mapping[str, Any] | None = None
-
-    def __str__(self) -> str:
-        if self.epochs is None:
-            return f"later than {self.later_than:g} epochs"
-        between = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
-        return f"{self.epochs:.1f} epochs{between}"
+COMPARED = tuple(ComparedRecipe.model_fields)
 
 
 def read_horizon(given: str) -> Horizon:
@@ -77,17 +49,17 @@ def _stored(folder: Path) -> Horizon:
         high=facts["high"],
         later_than=facts["later_than"],
         images=facts["images"],
-        recipe={name: facts["recipe"][name] for name in COMPARED},
+        recipe=ComparedRecipe(**{name: facts["recipe"][name] for name in COMPARED}),
     )
 
 
-def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -> list[Caution]:
+def horizon_warnings(horizon: Horizon, recipe: Recipe, images: int) -> list[Caution]:
     """What to say of margins that are read up to the last epoch of a recipe, on so many images."""
     found = []
-    epochs = recipe["epochs"] - closing_epochs(recipe["epochs"], recipe.get("closing", 0))  # those are not averaged
+    epochs = recipe.epochs - recipe.closing_epochs  # those are not averaged
     if horizon.epochs is not None and epochs > horizon.epochs:
         read = horizon.low if horizon.low is not None else horizon.epochs
-        most = max(1, math.floor(read * recipe["epochs"] / epochs))  # closing epochs keep their share
+        most = max(1, math.floor(read * recipe.epochs / epochs))  # closing epochs keep their share
         found.append(
             Caution(
                 "past-horizon",
@@ -101,7 +73,7 @@ def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -
                 "horizon-unknown", f"margins were read over {epochs} epochs; the horizon is only known to be {horizon}"
             )
         )
-    different = [name for name in COMPARED if horizon.recipe and horizon.recipe[name] != recipe.get(name)]
+    different = [name for name in COMPARED if horizon.recipe and getattr(horizon.recipe, name) != getattr(recipe, name)]
     if different:
         found.append(
             Caution(
@@ -120,7 +92,6 @@ def horizon_warnings(horizon: Horizon, recipe: Mapping[str, Any], images: int) -
     return found
 
 
-def recorded_warnings(record: Mapping[str, Any], images: int) -> list[Caution]:
+def recorded_warnings(record: RunRecord, images: int) -> list[Caution]:
     """The warnings that follow from the horizon in a `run.json`, if there is one."""
-    known = record.get("horizon")
-    return horizon_warnings(Horizon(**known), record["recipe"], images) if known else []
+    return horizon_warnings(record.horizon, record.recipe, images) if record.horizon else []

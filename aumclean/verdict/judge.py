@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,38 +16,23 @@ from aumclean.errors import ConfigError, RunError
 from aumclean.margins.closing import closing_epochs
 from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
+from aumclean.run_record import RunRecord, Settings
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas, areas
-from aumclean.verdict.combine import Combine, Combined, combine_draws, label_score
+from aumclean.verdict.combine import Combined, combine_draws, label_score
 from aumclean.verdict.cut import at_cut, combine_final
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.order import order_of
-from aumclean.verdict.threshold import Rule, below_threshold, bootstrap_quantiles, indicator_threshold, interval
+from aumclean.verdict.threshold import below_threshold, bootstrap_quantiles, indicator_threshold, interval
 from aumclean.verdict.transitions import NO_DIRECTION, Transitions, find_transitions, read_corrected, read_predictions
 
 SCHEMA_VERSION = 1
-Threshold = Literal["indicator", "estimate"]
 INDICATOR_SETTINGS = {"percentile", "combine"}
 
 FOR_THE_ANNOTATOR = ("decision", "new_label", "reviewer", "note")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to judge: everything that can change without training again.
-
-    `threshold` says which order and which cut: by AUM at the indicator samples' percentile, as published; or by final
-    margins, as many as the held-out margins say are wrong.
-    """
-
-    percentile: float
-    combine: Combine
-    first_epoch: int
-    rule: Rule = "percentile"
-    threshold: Threshold = "indicator"
 
 
 def settings_of(run: Run, **changed: Any) -> Settings:
@@ -62,7 +47,7 @@ def settings_of(run: Run, **changed: Any) -> Settings:
     given = {name: value for name, value in changed.items() if value is not None}
     if given.keys() & INDICATOR_SETTINGS:
         given.setdefault("threshold", "indicator")
-    settings = Settings(**{**record["judge"], **given})
+    settings = Settings(**{**asdict(record.judge), **given})
     if not 0 < settings.percentile < 100:
         raise ConfigError(f"--percentile: {settings.percentile:g} is not between 0 and 100")
     epochs = min(_before_closing(record))
@@ -73,10 +58,9 @@ def settings_of(run: Run, **changed: Any) -> Settings:
     return settings
 
 
-def _before_closing(record: dict[str, Any]) -> list[int]:
+def _before_closing(record: RunRecord) -> list[int]:
     """How many epochs of each draw there are before the learning rate begins to fall."""
-    share = record["recipe"].get("closing", 0.0)
-    return [done - closing_epochs(done, share) for done in record["epochs_done"]]
+    return [done - closing_epochs(done, record.recipe.closing) for done in record.epochs_done]
 
 
 @dataclass(frozen=True)
@@ -131,14 +115,14 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     """
     record = run.read()
     settings = settings or settings_of(run)
-    class_names = tuple(record["data"]["class_names"])
+    class_names = tuple(record.data.class_names)
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
     epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
     by_final = settings.threshold == "estimate"
-    finals = [run.final_margins(draw) for draw in range(record["draws"])]
+    finals = [run.final_margins(draw) for draw in range(record.draws)]
     predicted, directed = _predicted(finals, labels, len(class_names)) if by_final else (None, NO_DIRECTION)
-    area = areas(run.margins, labels, len(class_names), epochs, record["epochs_done"], directed)
+    area = areas(run.margins, labels, len(class_names), epochs, record.epochs_done, directed)
     thresholds = np.array(
         [
             indicator_threshold(aum[indicator], settings.percentile, settings.rule)
@@ -147,7 +131,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     )
     agreed = None if predicted is None else noise.agreed_rate(predicted, labels, area.is_indicator)
     del predicted  # of millions of samples as large as what is made of it
-    held, rng = [read_held_out(run.held_out(draw)) for draw in range(record["draws"])], _generator(record)
+    held, rng = [read_held_out(run.held_out(draw)) for draw in range(record.draws)], _generator(record)
     judged = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
     if by_final:
         final, corrected = read_corrected(finals, labels, directed)
@@ -189,8 +173,8 @@ def _predicted(finals: list[Path], labels: np.ndarray, n_classes: int) -> tuple[
     return predicted, find_transitions(predicted, sureness, labels, n_classes)
 
 
-def _generator(record: dict[str, Any]) -> np.random.Generator:
-    return np.random.default_rng(record["config"]["seed"])
+def _generator(record: RunRecord) -> np.random.Generator:
+    return np.random.default_rng(record.config.seed)
 
 
 def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
@@ -282,7 +266,7 @@ def _for_the_annotator(confirmed: pa.Table, order: np.ndarray) -> dict[str, pa.A
     return columns
 
 
-def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report: pa.Table) -> dict[str, Any]:
+def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.Table) -> dict[str, Any]:
     area, flagged, labels, names = judged.area, judged.flagged, judged.labels, judged.class_names
     rng = _generator(record)
     thresholds = []
@@ -296,7 +280,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
                 "low": low,
                 "high": high,
                 "indicator_samples": len(indicator_aum),
-                "epochs": record["epochs_done"][draw],
+                "epochs": record.epochs_done[draw],
                 "memorised": area.memorised[draw],
             }
         )
@@ -311,7 +295,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
     return {
         "schema_version": SCHEMA_VERSION,
         "samples": len(labels),
-        "unreadable": record["data"]["unreadable"],
+        "unreadable": record.data.unreadable,
         "classes": len(names),
         "judged": int(judged.judged.sum()),
         "not_judged": int((~judged.judged).sum()),
@@ -327,7 +311,7 @@ def _summary(judged: _Judged, settings: Settings, record: dict[str, Any], report
             histogram(aum, indicator, threshold)
             for aum, indicator, threshold in zip(area.aum, area.is_indicator, judged.thresholds, strict=True)
         ],
-        "settings": {**asdict(settings), "epochs": max(record["epochs_done"]), "draws": record["draws"]},
+        "settings": {**asdict(settings), "epochs": max(record.epochs_done), "draws": record.draws},
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),
         "warnings": [asdict(warning) for warning in said],

@@ -150,13 +150,13 @@ def measures_of_scan(noisy: Path, config: ScanConfig) -> dict[str, dict[str, Any
     """Our scan, by `label_score` and its own cut; and the published statistic and rule on the same run."""
     run = scan(read_samples(noisy), config).run
     record = run.read()
-    passes = float(record["draws"] * record["recipe"]["epochs"])
+    passes = float(record.draws * record.recipe.epochs)
     published = judge(run, settings_of(run, threshold="indicator", combine="all"))
     by_aum = measured(published, noisy, "aum")
     for name in ("noise_rate_error", "precision_error", "recall_error"):
         by_aum.pop(name, None)  # they are not of the published method
     rows = {config.preset: measured(judge(run), noisy, "label_score"), f"{config.preset}, by aum": by_aum}
-    training = sum(record["training_seconds"])
+    training = sum(record.training_seconds)
     return {name: {**row, "passes": passes, "training_seconds": training} for name, row in rows.items()}
 
 

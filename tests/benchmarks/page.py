@@ -11,7 +11,6 @@ import hashlib
 import statistics
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,12 @@ from playwright.sync_api import Page, sync_playwright
 from sklearn.datasets import load_sample_images
 
 from aumclean.margins.log import EpochMargins, write_epoch
+from aumclean.recipe import Recipe
 from aumclean.reports import html
 from aumclean.run import Run
+from aumclean.run_record import Data, Options, RunRecord, Settings
 from aumclean.verdict.held_out import HeldOut, write_held_out
-from aumclean.verdict.judge import Settings, judge
+from aumclean.verdict.judge import judge
 
 CLASSES = 10
 EPOCHS = 10
@@ -91,16 +92,15 @@ def make_run(folder: Path, count: int, suspects: int, side: int) -> Run:
         write_held_out(run.held_out(draw), np.flatnonzero(indicator), held)
     root = str((folder / "images").absolute())
     run.write(
-        {
-            "aumclean": "0", "versions": {}, "argv": ["aumclean", "scan", root], "started": "2026-01-01T00:00:00+00:00",
-            "config": {"seed": 0}, "device": "cpu", "image_size": side, "recipe": {"arch": "none", "epochs": EPOCHS},
-            "data": {
-                "source": root, "root": root, "name": "crops", "image_column": None, "unreadable": 0,
-                "class_names": names, "fingerprint": "0" * 64,
-            },
-            "judge": asdict(Settings(99.0, "all", 2)), "draws": DRAWS, "epochs_done": [EPOCHS] * DRAWS,
-            "training_seconds": [0.0] * DRAWS,
-        }
+        RunRecord(
+            aumclean="0", versions={}, argv=["aumclean", "scan", root], started="2026-01-01T00:00:00+00:00",
+            state="done", config=Options(), device="cpu", image_size=side, recipe=Recipe("none", EPOCHS, 0.1, 64, 0.0),
+            data=Data(
+                source=root, source_bytes=0, source_changed_ns=0, root=root, name="crops", samples=count, unreadable=0,
+                class_names=names, fingerprint="0" * 64,
+            ),
+            judge=Settings(99.0, "all", 2), draws=DRAWS, epochs_done=[EPOCHS] * DRAWS, training_seconds=[0.0] * DRAWS,
+        )
     )  # fmt: skip
     return run
 

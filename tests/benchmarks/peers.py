@@ -20,12 +20,12 @@ from torch.nn import functional as F
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.margins import margins
+from aumclean.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.loop import normalisation
 from aumclean.training.models import model_of
 from aumclean.training.optimizer import make_optimizer
 from aumclean.training.predict import predictions
-from aumclean.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 FOLDS = 4

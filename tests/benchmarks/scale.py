@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,12 @@ from aumclean import __version__
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.margins.final import RIVALS, Final, write_final
 from aumclean.margins.log import EpochMargins, write_epoch
+from aumclean.recipe import Recipe
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
+from aumclean.run_record import Data, Options, RunRecord, Settings
 from aumclean.verdict.held_out import MOST_HELD_OUT, HeldOut, write_held_out
-from aumclean.verdict.judge import Settings, judge
+from aumclean.verdict.judge import judge
 
 CLASSES = 100
 NOISE = 0.1
@@ -94,21 +95,18 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
             other = (labels + 1 + rng.integers(0, CLASSES - 1, n) % (1 + 9 * ~is_wrong)) % CLASSES
             recorded = EpochMargins(np.arange(n, dtype=np.int32), margin, other, is_indicator)
             write_epoch(run.margins, draw, epoch, recorded, {"simulated": True})
+    simulated = str(run.path / "simulated")
     run.write(
-        {
-            "aumclean": __version__, "versions": {"python": "none", "torch": "none"},
-            "argv": ["aumclean", "scan", "simulated"], "started": "2026-01-01T00:00:00+00:00",
-            "state": "done",
-            "config": {"seed": 0, "preset": "fast"},
-            "data": {
-                "source": str(run.path / "simulated"), "root": str(run.path / "simulated"), "name": "simulated",
-                "fingerprint": "none", "label_column": "label", "image_column": None, "samples": n, "unreadable": 0,
-                "class_names": names,
-            },
-            "device": "none", "image_size": 32, "recipe": {"arch": "none", "epochs": epochs, "batch_size": 64},
-            "judge": asdict(Settings(99.0, "all", 2, threshold="estimate")),
-            "draws": draws, "epochs_done": [epochs] * draws, "training_seconds": [0.0] * draws,
-        }
+        RunRecord(
+            aumclean=__version__, versions={}, argv=["aumclean", "scan", "simulated"],
+            started="2026-01-01T00:00:00+00:00", state="done", config=Options(), device="none", image_size=32,
+            data=Data(
+                source=simulated, source_bytes=0, source_changed_ns=0, root=simulated, name="simulated", samples=n,
+                unreadable=0, class_names=names, fingerprint="0" * 64,
+            ),
+            recipe=Recipe("none", epochs, 0.1, 64, 0.0), judge=Settings(99.0, "all", 2, threshold="estimate"),
+            draws=draws, epochs_done=[epochs] * draws, training_seconds=[0.0] * draws,
+        )
     )  # fmt: skip
 
 

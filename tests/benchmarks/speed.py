@@ -23,10 +23,10 @@ from aumclean.dataset.cache import decoded
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.read import read_samples
 from aumclean.margins.log import EpochMargins, epoch_file, write_epoch
+from aumclean.recipe import Recipe
 from aumclean.training import augment, loop
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 from aumclean.training.models import build_model
-from aumclean.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 RECIPE = Recipe("resnet8-s2d", epochs=1, learning_rate=0.05, batch_size=64, weight_decay=5e-4, bf16=has_fast_bf16(CPU))

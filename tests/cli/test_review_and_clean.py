@@ -35,7 +35,7 @@ def test_decisions_of_a_spreadsheet_reach_the_manifest_and_the_next_scan(aumclea
     out = tmp_path / "clean.csv"
     done = aumclean("clean", own_run.path, "--decisions", filled_in, "-o", out, "--policy", "relabel")
     assert done.code == 0, done.err
-    root = own_run.read()["data"]["root"]
+    root = own_run.read().data.root
     assert f"aumclean scan {out} --root {root}" in done.err
     found = labels_in(out)
     assert found[report["path"][0]] == report["label"][0]

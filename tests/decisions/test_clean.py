@@ -196,7 +196,7 @@ def renamed(run, root, labels, paths):
         table = table.set_column(table.column_names.index(name), name, pa.array(values))
     pq.write_table(table, run.samples)
     record = run.read()
-    run.write({**record, "data": {**record["data"], "root": str(root)}})
+    run.write(record.model_copy(update={"data": record.data.model_copy(update={"root": str(root)})}))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_files_that_want_one_name_are_all_kept_and_no_original_changes(own_run, 
 
 
 def pq_root(run):
-    return Path(run.read()["data"]["root"])
+    return Path(run.read().data.root)
 
 
 @pytest.mark.parametrize(
@@ -263,13 +263,13 @@ def embedded(run, tmp_path):
     labels = [names.index(row["label"]) for row in samples]
     file = tmp_path / "data.parquet"
     pq.write_table(pa.table({"image": images, "label": labels}, schema=class_label_schema(names)), file)
-    data = run.read()["data"]
+    record = run.read()
     status = file.stat()
     about = {
         "source": str(file), "root": str(tmp_path), "image_column": "image", "label_column": "label",
         "source_bytes": status.st_size, "source_changed_ns": status.st_mtime_ns,
     }  # fmt: skip
-    run.write({**run.read(), "data": {**data, **about}})
+    run.write(record.model_copy(update={"data": record.data.model_copy(update=about)}))
     return file
 
 
@@ -295,7 +295,7 @@ def test_writing_a_cleaned_manifest_keeps_the_input_s_columns(own_run, tmp_path)
     own = pa.table({"id": [f"i{k}" for k in range(n)], "y": pq.read_table(own_run.samples)["label"]})
     pq.write_table(own, own_run.manifest)
     record = own_run.read()
-    own_run.write({**record, "data": {**record["data"], "label_column": "y"}})
+    own_run.write(record.model_copy(update={"data": record.data.model_copy(update={"label_column": "y"})}))
     write_cleaned(own_run, a_change(own_run, 3, "relabel", "green"), [tmp_path / "c.csv"], tmp_path / "changes.csv")
     lines = (tmp_path / "c.csv").read_text().splitlines()
     assert (lines[0], lines[4], len(lines)) == ('"id","y"', '"i3","green"', n + 1)

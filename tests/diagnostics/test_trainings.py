@@ -8,8 +8,8 @@ import safetensors.torch
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
+from aumclean.recipe import Recipe
 from aumclean.training.device import make_accelerator
-from aumclean.training.recipe import Recipe
 
 RECIPE = Recipe("resnet8", epochs=4, learning_rate=1e-2, batch_size=32, weight_decay=0.0, optimizer="adam")
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aumclean.gate.subject import Subject
+from aumclean.run_record import Place
 
 
 def hashed(text):
@@ -37,7 +38,8 @@ def make_subject(root, rows, *, is_scan=True, unreadable=(), repeat_deviation=0.
     )
     root.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"row": pa.array(np.arange(len(rows)))}), root / "samples.parquet")
-    data = {"source": str(source or root / "photos"), "root": str(root / "photos"), "image_column": image_column}
+    photos = str(root / "photos")
+    data = Place(source=str(source or photos), root=photos, name="photos", image_column=image_column)
     return Subject(root, is_scan, report, {"repeat_deviation": repeat_deviation}, data, tuple(unreadable))
 
 

@@ -121,7 +121,7 @@ def test_what_is_no_export_is_refused(text, says):
 def test_datumaro_reads_it_as_cvat(verdict, tmp_path):
     components = pytest.importorskip("datumaro.components.dataset", reason="datumaro is not installed")
     (tmp_path / "annotations.xml").write_text(cvat.render(verdict)["annotations.xml"], encoding="utf-8")
-    root = Path(verdict.run.read()["data"]["root"])
+    root = Path(verdict.run.read().data.root)
     for row in annotation.findings(verdict).to_pylist():
         place = tmp_path / "images" / annotation.xml_text(row["path"])
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ from aumclean.decisions import manifest
 from aumclean.reports import json as json_report
 from aumclean.reports import markdown
 from aumclean.run import Run
-from aumclean.verdict.judge import Settings, Verdict
+from aumclean.run_record import Settings
+from aumclean.verdict.judge import Verdict
 
 HOSTILE = ["=1+1", "+x", "-y", "@z", "\ttab", "plain", "a,b", 'quo"te', "line\nbreak", "<b>&", "|pipe|", "`x`", "ünï"]
 

@@ -4,6 +4,7 @@ import html as standard_html
 import json
 import re
 import shutil
+from dataclasses import asdict
 from html.parser import HTMLParser
 from importlib import resources
 
@@ -102,7 +103,7 @@ def test_hostile_names_add_no_element_and_no_attribute(hostile_text, plain):
 
 def test_hostile_names_are_shown_as_they_are(hostile_text, hostile):
     texts = Outline(hostile_text).texts
-    for name in hostile.read()["data"]["class_names"]:
+    for name in hostile.read().data.class_names:
         assert printable(name) in texts
     assert "\u202e" not in standard_html.unescape(hostile_text)
     assert any("{{ 7 * 7 }}" in text for text in texts)
@@ -136,7 +137,7 @@ def test_conflicts_unreadable_files_settings_and_the_command_are_there(plain):
     assert "aumclean scan blue" in texts
     assert "The same image under different labels" in texts
     assert "broken (amber)" in texts
-    for name, value in plain.read()["recipe"].items():
+    for name, value in asdict(plain.read().recipe).items():
         assert texts[texts.index(name.replace("_", " ")) + 1] == str(value)
 
 

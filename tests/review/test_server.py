@@ -84,8 +84,8 @@ def test_hostile_names_stay_text(own_run):
     table = table.set_column(2, "label", [labels]).set_column(1, "path", [paths])
     pq.write_table(table, own_run.samples)
     record = own_run.read()
-    names = [hostile if name == "blue" else name for name in record["data"]["class_names"]]
-    own_run.write({**record, "data": {**record["data"], "class_names": names}})
+    names = [hostile if name == "blue" else name for name in record.data.class_names]
+    own_run.write(record.model_copy(update={"data": record.data.model_copy(update={"class_names": names})}))
     answer = _answer(Desk(own_run, suspects(own_run), "ann").session)
     assert (answer.status_code, answer.media_type) == (200, "application/json")
     assert hostile in json.loads(answer.body)["classes"]

@@ -55,7 +55,7 @@ def test_two_processes_find_what_one_finds_and_speak_once(together, planted, fin
     assert out == f"{run.path}\n"
     assert err.count("what stays:") == 1
     record = run.read()
-    assert (record["state"], record["epochs_done"]) == ("done", [8, 8])
+    assert (record.state, record.epochs_done) == ("done", [8, 8])
     assert not list((run.path / "checkpoints").iterdir())
 
 
@@ -170,7 +170,7 @@ def test_draws_trained_apart_make_the_run_of_one_scan(folder, tmp_path):
         Run(shared).require_finished()
     last = scan(read_samples(folder), settled(shared, only_draw=0))
     assert last.verdict.report.equals(whole.verdict.report)
-    assert Run(shared).read()["state"] == "done"
+    assert Run(shared).read().state == "done"
     assert Run(shared).report("csv").read_bytes() == whole.run.report("csv").read_bytes()
     again = scan(read_samples(folder), settled(shared, only_draw=0))  # as a batch system that repeats a job
     assert again.verdict is None
@@ -180,7 +180,7 @@ def test_draws_side_by_side_make_the_run_of_one_after_the_other(folder, tmp_path
     one, two = (scan(read_samples(folder), settled(tmp_path / str(jobs), jobs=jobs)) for jobs in (1, 2))
     if os.environ.get("OMP_NUM_THREADS") == "1":  # else the draws of the first have more threads each
         assert one.verdict.report.equals(two.verdict.report)
-    assert two.run.read()["epochs_done"] == [3, 3]
+    assert two.run.read().epochs_done == [3, 3]
     assert not list((two.run.path / "checkpoints").iterdir())
 
 

@@ -92,11 +92,11 @@ def test_indicator_samples_are_judged_by_the_other_draw_only(finished):
 
 def test_the_run_says_what_was_done(finished):
     record = finished.run.read()
-    assert record["state"] == "done"
-    assert record["epochs_done"] == [8, 8]
-    assert record["recipe"]["arch"] == "resnet8-s2d"
-    assert record["image_size"] == 12
-    assert record["data"]["class_names"] == ["amber", "blue", "green"]
+    assert record.state == "done"
+    assert record.epochs_done == [8, 8]
+    assert record.recipe.arch == "resnet8-s2d"
+    assert record.image_size == 12
+    assert record.data.class_names == ["amber", "blue", "green"]
     assert not list((finished.run.path / "checkpoints").glob("*"))
     weights = safetensors.numpy.load_file(finished.run.model(1))
     assert weights["head.weight"].shape == (4, 192)
@@ -243,8 +243,8 @@ def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, 
     options = {**planted.options, "epochs": "auto"}
     run = scan_folder(planted.root, tmp_path / "run", **options).run
     record, summary = run.read(), json.loads(run.summary.read_text())
-    assert record["recipe"]["epochs"] == 40
-    assert record["epochs_done"] == [done, done]  # the third or fifth decides, and a quarter is for closing
+    assert record.recipe.epochs == 40
+    assert record.epochs_done == [done, done]  # the third or fifth decides, and a quarter is for closing
     for draw in range(2):
         files = [epoch_file(run.margins, draw, epoch) for epoch in (fewest - 1, done - 1)]
         before, closing = (json.loads(pq.read_schema(file).metadata[b"aumclean"])["rate_at_end"] for file in files)
@@ -255,12 +255,12 @@ def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, 
 
 def test_auto_goes_on_to_the_same_epochs_after_it_was_killed(planted, tmp_path, monkeypatch):
     options = {**planted.options, "epochs": "auto", "jobs": 1}
-    monkeypatch.setattr("aumclean.config.MOST_EPOCHS", 8)
+    monkeypatch.setattr("aumclean.config.AUTO_EPOCHS", 8)
     monkeypatch.setattr("aumclean.scanning.indicator_draws.FEWEST", 1)
     shares = iter([0.05, 0.02, 0.04, 0.08] * 2)
     monkeypatch.setattr("aumclean.scanning.indicator_draws._memorised", lambda *_: next(shares))
     whole = scan_folder(planted.root, tmp_path / "whole", **options).run
-    assert whole.read()["epochs_done"] == [8, 8]  # 2 points above the lowest after the fourth, 6 after the fifth
+    assert whole.read().epochs_done == [8, 8]  # 2 points above the lowest after the fourth, 6 after the fifth
 
     monkeypatch.undo()
     found = _lowest_share(whole, 0, range(2, 5), 360)
@@ -314,7 +314,7 @@ def test_overwriting_deletes_the_old_run_and_nothing_else(folder, tmp_path):
             entry.rename(out / entry.name)
     done = scan_folder(out / "images", out, overwrite=True, epochs=1)
     assert len(list((out / "images").rglob("*.png"))) == 12
-    assert done.run.read()["epochs_done"] == [1, 1]
+    assert done.run.read().epochs_done == [1, 1]
 
 
 def test_an_old_run_survives_a_scan_that_cannot_begin(folder, tmp_path):

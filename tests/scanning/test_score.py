@@ -153,7 +153,7 @@ def test_networks_judge_with_the_margins_that_are_stored(finished):
 
     samples = read_samples(finished.root)
     record = finished.run.read()
-    images = decoded(samples, record["image_size"], workers=1, cache_dir=default_cache_dir(), limit_gib=1)
+    images = decoded(samples, record.image_size, workers=1, cache_dir=default_cache_dir(), limit_gib=1)
     for draw, network in enumerate(read_networks(finished.run)):
         ids = pq.read_table(finished.run.held_out(draw))["sample_id"].to_numpy()
         assert len(ids) == 360 // 4

@@ -8,10 +8,10 @@ from torch.nn import functional as F
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import TrainingError
 from aumclean.margins import margins
+from aumclean.recipe import Recipe
 from aumclean.training import loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import build_model
-from aumclean.training.recipe import Recipe
 
 RECIPE = Recipe("resnet9", epochs=2, learning_rate=0.02, batch_size=16, weight_decay=1e-4)
 

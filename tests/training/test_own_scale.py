@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from aumclean.dataset.dataset import Dataset
+from aumclean.recipe import Recipe
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.predict import predict
-from aumclean.training.recipe import Recipe
 
 
 def test_each_image_gets_mean_0_and_deviation_1_over_pixels_and_channels_together():

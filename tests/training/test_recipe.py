@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.margins.closing import closing_epochs
+from aumclean.recipe import Recipe
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import Shift, model_of
 from aumclean.training.objective import logits_and_loss
-from aumclean.training.recipe import Recipe
 from tests.training.test_loop import coloured
 
 BASE = Recipe("resnet8", epochs=2, learning_rate=1e-3, batch_size=16, weight_decay=0.0)

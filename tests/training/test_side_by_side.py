@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from aumclean.dataset.dataset import Dataset
+from aumclean.recipe import Recipe
 from aumclean.training import loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import check_model
-from aumclean.training.recipe import Recipe
 from aumclean.training.side_by_side import Stopped, side_by_side
 
 CPU = torch.device("cpu")

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from aumclean.recipe import Recipe
 from aumclean.training.heads import Float32Linear
 from aumclean.training.models import build_model, model_of
-from aumclean.training.recipe import Recipe
 from aumclean.training.zhang_networks import ZHANG_NETWORKS, CentredBatchNorm, ResponseNorm
 
 PUBLISHED = {  # Zhang et al. 2017, table 1

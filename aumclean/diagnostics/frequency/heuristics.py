@@ -16,8 +16,8 @@ from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
-from aumclean.training.recipe import Recipe
 
 EPSILON = 8 / 255  # of the attack that is trained against, as Wang et al. 2020 do
 

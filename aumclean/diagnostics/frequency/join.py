@@ -93,7 +93,7 @@ def join(
     disc = Disc(max(1.0, float(round(RADII_AT_32[1] * size / 32))) if radius is None else radius, "bins", edge)
     disc.check(size, size)
     accelerator = make_accelerator(device)
-    asked = {"kind": "frequency join", "data": run.read()["data"]["fingerprint"], **asdict(disc), "bn_eval": bn_eval}
+    asked = {"kind": "frequency join", "data": run.read().data.fingerprint, **asdict(disc), "bn_eval": bn_eval}
     with run.lock(), opened(run.frequency.with_suffix(""), "", asked, overwrite=True) as store:
         bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device)
         atomic.write_bytes(run.frequency, to_parquet(_table(bands, asked)))
@@ -233,7 +233,7 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
     ]
     return Report(
         kind="frequency join",
-        title=f"{verdict.run.read()['data']['name']}: which band carries each label",
+        title=f"{verdict.run.read().data.name}: which band carries each label",
         lead=f"{n:,} samples of {verdict.run.path}, judged on both bands at a radius of {disc.radius:g} bins.",
         said=said,
         tables=[

@@ -5,7 +5,7 @@ from typing import Literal
 
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.study import Options, Preset
-from aumclean.training.recipe import Recipe
+from aumclean.recipe import Recipe
 
 Command = Literal["test", "curves", "transfer", "heuristics", "robustness"]
 

@@ -6,9 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from aumclean.config import ScanConfig
 from aumclean.dataset.cache import decoded, default_cache_dir
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.parallel import available_cpus
@@ -27,14 +25,11 @@ def read_scanned(run: Run, *, track: Track = untracked) -> Dataset:
     """
     run.require_finished()
     record = run.read()
-    try:
-        config = ScanConfig(**record["config"])
-    except ValidationError:
-        raise RunError(f"{run.run_json}: holds options this version does not know") from None
-    samples = read_samples(Path(record["data"]["source"]), **config.reading())
+    config = record.config
+    samples = read_samples(Path(record.data.source), **config.reading())
     images = decoded(
         samples,
-        record["image_size"],
+        record.image_size,
         workers=config.workers or available_cpus(),
         cache_dir=config.cache_dir or default_cache_dir(),
         limit_gib=config.cache_limit,
@@ -48,5 +43,5 @@ def read_scanned(run: Run, *, track: Track = untracked) -> Dataset:
         for name, found in (("content_hash", hashes), ("label", readable.label_names()))
     )
     if not same:
-        raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
+        raise RunError(f"{run.path}: the data in {record.data.source} have changed since; scan them anew")
     return Dataset(images.images, readable.labels.astype(np.int64), readable.class_names)

@@ -113,7 +113,7 @@ def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
             options, options.test, first.class_names, first.image_size, limit=options.test_limit, track=track
         )
     else:
-        images, digest = read_scanned(run, track=track), run.read()["data"]["fingerprint"]
+        images, digest = read_scanned(run, track=track), run.read().data.fingerprint
         paths = pa.array([row["path"] for row in _sample_rows(run)], pa.string())
         if options.test_limit is not None and options.test_limit < len(images):
             keep = np.arange(options.test_limit) * len(images) // options.test_limit

@@ -16,9 +16,9 @@ from aumclean.diagnostics.study import Options, Study, open_study, question
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
-from aumclean.training.recipe import Recipe
 
 BANDS: tuple[Literal["low", "high"], ...] = ("low", "high")
 SCALINGS: tuple[Scaling, ...] = ("image-max", "none")

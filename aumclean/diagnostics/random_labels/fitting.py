@@ -24,9 +24,9 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import Row, Training, trained
 from aumclean.errors import RunError
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
-from aumclean.training.recipe import Recipe
 
 LOSS = 0.1  # that counts as reached, by default
 ROUNDED = 5  # decimals of what is kept of every step

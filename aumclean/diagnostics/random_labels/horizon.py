@@ -29,9 +29,9 @@ from aumclean.diagnostics.trainings import Training, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.loop import Epoch
-from aumclean.training.recipe import Recipe
 from aumclean.verdict.horizon import KIND
 
 SHARE = 0.1  # of labels made wrong

@@ -12,7 +12,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.study import Options, Preset, Study, open_study
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
-from aumclean.training.recipe import Recipe
+from aumclean.recipe import Recipe
 
 Command = Literal["fit", "sweep", "regularize", "rademacher"]
 

@@ -21,7 +21,7 @@ from aumclean.diagnostics.study import Options, question
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
-from aumclean.training.recipe import Recipe
+from aumclean.recipe import Recipe
 
 SIGNS = ("-1", "+1")
 DRAWS = 3

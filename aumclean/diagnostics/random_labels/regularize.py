@@ -17,8 +17,8 @@ from aumclean.diagnostics.study import Options, question
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training.models import build_model
-from aumclean.training.recipe import Recipe
 
 LABELS = (Case("true"), Case("random"))
 QUICK_EPOCHS = 25  # all of them are trained, fourteen times

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from aumclean import __version__, atomic, csv
-from aumclean.config import READING, ScanConfig
+from aumclean.config import ScanConfig
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.retraining.results import results
@@ -144,15 +144,13 @@ def removal_curve(
     """
     run.require_finished()
     record = run.read()
-    reading = {name: record["config"][name] for name in READING}
-    reading["root"] = reading["root"] and Path(reading["root"])
-    samples = read_samples(Path(record["data"]["source"]), **reading)
+    samples = read_samples(Path(record.data.source), **record.config.reading())
     plan = _settle(samples, options)
     images = read_images(samples, plan, track)
     scanned = pq.read_table(run.samples, columns=["content_hash", "label"])
     found = pa.table({"content_hash": images.content_hash, "label": images.samples.label_names()})
     if not scanned.equals(found):
-        raise RunError(f"{run.path}: the data in {record['data']['source']} have changed since; scan them anew")
+        raise RunError(f"{run.path}: the data in {record.data.source} have changed since; scan them anew")
 
     report, n = judge(run).report, len(images.samples)
     ranked = report.sort_by([(by, "ascending"), ("sample_id", "ascending")])["sample_id"].to_numpy()  # nulls come last

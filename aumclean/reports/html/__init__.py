@@ -4,6 +4,7 @@ Names come from strangers: the template escapes every one, and a content securit
 the page's own script and style, known by their hashes.
 """
 
+from dataclasses import asdict
 from importlib import resources
 
 from markupsafe import Markup
@@ -31,7 +32,7 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
     )
     suspects = page.suspects(verdict, pictures, top)
     files, unreadable = page.unreadable(verdict)
-    class_names = record["data"]["class_names"]
+    class_names = record.data.class_names
     class_index = {name: index for index, name in enumerate(class_names)}
     style, script = _own("page.css"), _own("page.js")
     present = {state for suspect in suspects for state in suspect.states}
@@ -44,7 +45,8 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
             style=Markup(style),
             script=Markup(script),
             record=record,
-            command=command_line(record["argv"]),
+            recipe=asdict(record.recipe),
+            command=command_line(record.argv),
             summary=summary,
             trust=page.trust(verdict),
             histograms=[

@@ -19,7 +19,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
 from aumclean.diagnostics.trainings import Training
 from aumclean.errors import RunError
-from aumclean.training.recipe import Recipe
+from aumclean.recipe import Recipe
 
 RECIPE = Recipe("mlp_1x512", 40, 0.02, 32, 0.0, crop=False, flip=False, pixels="image")
 

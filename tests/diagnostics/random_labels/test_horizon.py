@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from aumclean.diagnostics.random_labels.horizon import crossing, interval, longest_scan, plant
-from aumclean.training.recipe import Recipe
+from aumclean.recipe import Recipe
 from tests.diagnostics.conftest import write_bands
 
 

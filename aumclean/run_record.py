@@ -1,0 +1,154 @@
+"""What `run.json` and `scores.json` say: how a data set was scanned, and how new images were judged."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, WithJsonSchema, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from aumclean.config import MOST_DRAWS, MOST_PIXELS, Combine, Rule, ScanConfig, Threshold
+from aumclean.recipe import Recipe
+from aumclean.records import Count, Record, Seconds, Time
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to judge: everything that can change without training again.
+
+    `threshold` says which order and which cut: by AUM at the indicator samples' percentile, as published; or by final
+    margins, as many as the held-out margins say are wrong.
+    """
+
+    percentile: Annotated[
+        float, Field(gt=0, lt=100, description="Which percentile of the indicator samples' AUMs is the threshold.")
+    ]
+    combine: Annotated[Combine, Field(description="How the draws are combined.")]
+    first_epoch: Annotated[Count, Field(description="The first epoch that is averaged, counted from 0.")]
+    rule: Annotated[
+        Rule, Field(description="How the threshold is found: as published, or as the published code does.")
+    ] = "percentile"
+    threshold: Annotated[
+        Threshold,
+        Field(
+            description="What ranks and cuts: AUM and the indicator samples' percentile, or final margins and the "
+            "estimated number of wrong labels."
+        ),
+    ] = "indicator"
+
+
+class ComparedRecipe(Record):
+    """The settings that a memorisation horizon depends on."""
+
+    arch: str = Field(description="Network.")
+    learning_rate: float = Field(description="The highest learning rate.")
+    batch_size: int = Field(description="Images per step.")
+    weight_decay: float = Field(description="Weight decay.")
+    crop: bool = Field(description="Whether images are shifted at random.")
+    flip: bool = Field(description="Whether images are mirrored at random.")
+
+
+@pydantic_dataclass(frozen=True)
+class Horizon:
+    """The memorisation horizon: what `aumclean random-labels horizon` found, or what somebody said.
+
+    Of a plain number only `epochs` is known, of a single repeat no interval.
+    """
+
+    epochs: float | None = Field(
+        description="Epochs until half of planted wrong labels were learned; null when that was never seen."
+    )
+    low: float | None = Field(default=None, description="Lower end of its 95 % interval over repeats, or null.")
+    high: float | None = Field(default=None, description="Upper end, or null.")
+    later_than: float | None = Field(default=None, description="Epochs that no repeat had reached it by, or null.")
+    images: int | None = Field(default=None, description="Images it was measured on, or null.")
+    recipe: ComparedRecipe | None = Field(default=None, description="Settings it was measured with, or null.")
+
+    def __str__(self) -> str:
+        if self.epochs is None:
+            return f"later than {self.later_than:g} epochs"
+        between = "" if self.low is None or self.high is None else f" ({self.low:.1f} to {self.high:.1f})"
+        return f"{self.epochs:.1f} epochs{between}"
+
+
+class Place(Record):
+    """Where images are."""
+
+    source: str = Field(description="DATA as given, absolute.")
+    root: str = Field(description="Folder that paths are relative to, absolute.")
+    name: str = Field(description="Name of the data set: that of the folder or file.")
+    image_column: str | None = Field(
+        default=None, description="Column of a Parquet file that holds the images; null when they are files."
+    )
+
+
+class Data(Place):
+    """What was scanned."""
+
+    source_bytes: Count = Field(description="Size of that file or folder entry in bytes.")
+    source_changed_ns: int = Field(description="Its last change, in nanoseconds since 1970.")
+    label_column: str = Field(default="label", description="Column of the manifest with the labels.")
+    samples: Count = Field(description="Readable samples.")
+    unreadable: Count = Field(description="Files that could not be read.")
+    class_names: list[str] = Field(min_length=2, description="The classes, in the order of the network's outputs.")
+    fingerprint: str = Field(
+        pattern="^[0-9a-f]{64}$", description="SHA-256 over every image's content and label, in order."
+    )
+
+
+class Options(ScanConfig, extra="allow"):
+    """The options of a scan as they are recorded, perhaps by a later aumclean with more of them."""
+
+
+class Progress(Record):
+    """How far the training of a draw is, beside `run.json`: `checkpoints/draw=K.json`."""
+
+    epochs_done: Count
+    training_seconds: Seconds
+
+
+class RunRecord(Record):
+    """`run.json`: what was asked of a scan and what came of it."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
+    aumclean: str = Field(description="Version of aumclean.")
+    versions: dict[str, str] = Field(description="Versions of what computed it.")
+    argv: list[str] = Field(description="The command line.")
+    started: Time = Field(description="When the scan began, UTC.")
+    finished: Time | None = Field(default=None, description="When it ended, UTC; null before.")
+    state: Literal["running", "done"] = Field(description="Whether the scan is done.")
+    config: Annotated[Options, WithJsonSchema({"type": "object"})] = Field(
+        description="The options of the scan, every one, by its name with underscores; null means by the preset or "
+        "found from the data."
+    )
+    data: Data = Field(description="What was scanned.")
+    device: str = Field(description="What computed it.")
+    image_size: int = Field(ge=1, le=MOST_PIXELS, description="Side of the images as the network sees them, in pixels.")
+    recipe: Recipe = Field(description="How the network is trained.")
+    judge: Settings = Field(description="How the samples are judged.")
+    horizon: Horizon | None = Field(
+        default=None, description="The memorisation horizon that `--horizon` named, or null."
+    )
+    draws: int = Field(ge=2, le=MOST_DRAWS, description="How many draws of indicator samples.")
+    epochs_done: list[Count] = Field(description="Finished epochs of each draw.")
+    training_seconds: list[Seconds] = Field(description="Time that each draw trained, in seconds.")
+
+    @model_validator(mode="after")
+    def _of_every_draw(self) -> Self:
+        if not len(self.epochs_done) == len(self.training_seconds) == self.draws:
+            raise ValueError(f"epochs_done and training_seconds must be of {self.draws} draws")
+        if max(self.epochs_done) > self.recipe.epochs:
+            raise ValueError(f"epochs_done must be at most the recipe's {self.recipe.epochs}")
+        return self
+
+
+class ScoresRecord(Record):
+    """`scores.json`: stands in place of `run.json` where `aumclean score` judged new images."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
+    aumclean: str = Field(description="Version of aumclean.")
+    argv: list[str] = Field(description="The command line.")
+    finished: Time = Field(description="When it was written, UTC.")
+    run: str = Field(description="The run whose networks judged, absolute.")
+    data: Place = Field(description="Where the images are.")
