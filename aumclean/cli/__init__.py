@@ -84,6 +84,8 @@ def in_one_line(error: Exception) -> str:
     if format_message := getattr(error, "format_message", None):  # Click's errors, from wherever Typer takes Click
         page = getattr(getattr(error, "ctx", None), "command_path", "aumclean")
         return f"{format_message()} (see {page} --help)"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed here, and this command needs it: install aumclean with its dependencies"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'input or output'}: {error.strerror.lower()}"
     return f"internal error: {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"

@@ -22,9 +22,9 @@ def desk(own_run):
 
 
 @contextmanager
-def serving(run, *options, reviewer="ann"):
+def serving(run, *options, reviewer="ann", python=sys.executable):
     """Start `aumclean review`; yields `.process`, `.url`, `.ask(path, body)`."""
-    command = [sys.executable, "-m", "aumclean", "review", str(run.path), "--reviewer", reviewer, *options]
+    command = [python, "-m", "aumclean", "review", str(run.path), "--reviewer", reviewer, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         url = process.stdout.readline().strip()

@@ -25,7 +25,7 @@ refuse() {
   exit 2
 }
 
-for name in run data baseline max-new max-flagged max-class-flagged version report; do
+for name in run data baseline max-new max-flagged max-class-flagged install report; do
   variable=INPUT_${name^^}
   variable=${variable//-/_}
   [[ ${!variable-} != *[$'\n\r']* ]] || refuse "input '$name' must be one line"
@@ -38,12 +38,16 @@ cd "${GITHUB_WORKSPACE:-.}"
 
 ignore
 
-if [[ -n $INPUT_VERSION ]]; then
-  python -m pip install --quiet -- "aumclean==$INPUT_VERSION" || exit 2
+pip() { python -m pip install --quiet --no-compile "$@" || exit 2; }
+if [[ -n $INPUT_INSTALL && -n $INPUT_DATA ]]; then
+  pip -- "$INPUT_INSTALL" # with PyTorch, which looks through the new images
+elif [[ -n $INPUT_INSTALL ]]; then
+  pip --no-deps -- "$INPUT_INSTALL"
+  pip --requirement "$GITHUB_ACTION_PATH/../gate-requirements.txt"
 fi
 if ! command -v aumclean >/dev/null; then
   obey
-  refuse "aumclean is not installed: give input 'version', or install it in an earlier step"
+  refuse "aumclean is not installed: give input 'install', or install it in an earlier step"
 fi
 
 report=${INPUT_REPORT:-aumclean-gate}
