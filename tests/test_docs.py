@@ -32,12 +32,11 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_command_line_page_is_what_help_prints(aumclean):
+def test_the_command_line_page_is_what_help_says():
     """`UPDATE_DOCS=1 pytest tests/test_docs.py` writes it anew."""
-    parts = ["# Command line\n\nWhat `--help` prints.\n"]
+    text = runpy.run_path(str(Path(__file__).with_name("cli_page.py")))["page"]()
     for words in PATHS:
-        parts.append(f"\n## aumclean {' '.join(words)}\n\n```text\n{aumclean(*words, '--help').out.strip()}\n```\n")
-    text = "".join(parts)
+        assert f"\n## aumclean {' '.join(words)}\n" in text
     if os.environ.get("UPDATE_DOCS"):
         CLI_PAGE.write_text(text, encoding="utf-8")
     assert CLI_PAGE.read_text(encoding="utf-8") == text

@@ -23,7 +23,9 @@ from aumclean.cli import (
     score,
     train,
 )
-from aumclean.cli.console import Interrupted, show_error, wanted, with_common_options
+from aumclean.cli.console import Interrupted, show_error, wanted
+from aumclean.cli.help import Command, Group
+from aumclean.cli.options import with_options
 from aumclean.errors import AumcleanError
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -32,6 +34,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="aumclean",
+    cls=Group,
     help="Find mislabeled images by the area under the margin, and carry the finding to a cleaned manifest.",
     no_args_is_help=True,
     context_settings=CONTEXT,
@@ -41,13 +44,13 @@ app = typer.Typer(
 
 
 @app.callback(epilog="Start with `aumclean demo`, then `aumclean scan FOLDER`.")
-@partial(with_common_options, root=True)
+@partial(with_options, root=True)
 def _root() -> None:
     pass
 
 
 for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
-    app.command(_module.__name__.rpartition(".")[2], context_settings=CONTEXT)(with_common_options(_module.command))
+    app.command(_module.__name__.rpartition(".")[2], cls=Command, context_settings=CONTEXT)(_module.command)
 app.add_typer(frequency.app, name="frequency")
 app.add_typer(random_labels.app, name="random-labels")
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from aumclean.cli.console import give, say
+from aumclean.cli.options import FinishedRun, with_options
 from aumclean.cli.review import list_problems
 
 if TYPE_CHECKING:
     from aumclean.decisions.clean import Cleaning
 
 
+@with_options
 def command(
-    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    run: FinishedRun,
     out: Annotated[
         Path | None,
         typer.Option(

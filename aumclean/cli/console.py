@@ -1,7 +1,5 @@
 """What people see: messages, progress and tables, all on standard error; data alone go to standard output."""
 
-import functools
-import inspect
 import logging
 import os
 import sys
@@ -11,11 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aumclean import __version__
 from aumclean.errors import printable
 from aumclean.progress import T, Track, untracked
 
@@ -89,53 +86,8 @@ def table(
     return made
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"aumclean {__version__}")
-        raise typer.Exit
-
-
-def _common_options(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say more: loss and accuracy of every epoch.")
-    ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", envvar="AUMCLEAN_DEBUG", help="Show a traceback when something fails.")
-    ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    """Options of every command."""
-
-
-def with_common_options(command: Callable[..., None], *, root: bool = False) -> Callable[..., None]:
-    """Add --quiet, --verbose, --debug and --version to a command, to be given before its name (`root`) or after."""
-    common = inspect.signature(_common_options).parameters
-    own = inspect.signature(command, eval_str=True)
-
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        quiet, verbose, debug, _ = (given.pop(name) for name in common)
-        if root or quiet or verbose or debug:
-            _set_up(quiet, verbose, debug)
-        try:
-            command(**given)
-        except KeyboardInterrupt:  # Typer would end without a word
-            raise Interrupted from None
-
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in (*own.parameters.values(), *common.values())
-    ]
-    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapped
-
-
 class Interrupted(Exception):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C; the argument, if there is one, is the command that goes on."""
 
 
 class _ToStandardError(logging.Handler):
@@ -146,7 +98,8 @@ class _ToStandardError(logging.Handler):
         sys.stderr.write(f"aumclean: {kind}{printable(record.getMessage())}\n")
 
 
-def _set_up(quiet: bool, verbose: bool, debug: bool) -> None:
+def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
+    """Say as much as was asked for, in the process that speaks."""
     logger = logging.getLogger("aumclean")
     wished = logging.WARNING if quiet else logging.DEBUG if verbose or debug else logging.INFO
     logger.setLevel(wished if is_main_process() else logging.ERROR)

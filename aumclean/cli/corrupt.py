@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from aumclean.cli.console import give, say
-from aumclean.cli.scan import option
+from aumclean.cli.options import CacheDir, Data, LimitedReading, option, with_options
 
 
+@with_options
 def command(
-    data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Manifest to write: .csv or .parquet.", show_default=False)],
+    data: Data,
+    out: Annotated[Path, option("Manifest to write: .csv or .parquet, such as noisy.csv.", "--out", "-o")],
+    reading: LimitedReading,
     noise: Annotated[
         Literal["uniform", "flip", "pairs", "instance"],
         typer.Option(
@@ -25,18 +27,7 @@ def command(
         float, typer.Option(help="Keep so few images that the first class is so many times as large as the last.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the choice.", min=0)] = 0,
-    limit: Annotated[int | None, typer.Option(help="At most so many images, evenly spaced.", min=1)] = None,
-    path_column: Annotated[str | None, option("Manifest column with the paths.")] = None,
-    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
-    root: Annotated[Path | None, option("Folder that manifest paths are relative to.")] = None,
-    split: Annotated[str | None, option("Split to corrupt.")] = None,
-    class_folder: Annotated[
-        Literal["first", "last"] | None,
-        option("Which of nested folders names the class."),
-    ] = None,
-    cache_dir: Annotated[
-        Path | None, option("Folder of decoded images, for --noise instance. [default: the system's]")
-    ] = None,
+    cache_dir: CacheDir = None,
 ) -> None:
     """Write a manifest with known label noise, the true labels beside it.
 
@@ -47,17 +38,8 @@ def command(
     from aumclean.dataset.corrupt import corrupt
     from aumclean.dataset.read import read_samples
 
-    samples = read_samples(
-        data,
-        path_column=path_column,
-        label_column=label_column,
-        root=root,
-        split=split,
-        class_folder=class_folder,
-        limit=limit,
-    )
     made = corrupt(
-        samples,
+        read_samples(data, **reading.given()),
         out,
         noise=noise,
         rate=rate,

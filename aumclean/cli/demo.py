@@ -7,9 +7,11 @@ import typer
 
 from aumclean.cli.console import give, progress, say
 from aumclean.cli.evaluate import show_measures
+from aumclean.cli.options import with_options
 from aumclean.cli.scan import show_summary
 
 
+@with_options
 def command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for images, truth and run.")] = Path("aumclean-demo"),
     seed: Annotated[int, typer.Option(help="Seed of the planted errors and of the scan.", min=0)] = 0,

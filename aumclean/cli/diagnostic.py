@@ -1,18 +1,19 @@
 """What the commands of the diagnostics share: their options, and what a person sees of a report."""
 
-import functools
-import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aumclean.cli.console import console, give, say, show, table
-from aumclean.cli.scan import option
+from aumclean.cli.help import READ, TRAIN
+from aumclean.cli.options import Computing, Data, LimitedReading, Writing, option
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
+    from aumclean.diagnostics import study
     from aumclean.diagnostics.report import Report
     from aumclean.diagnostics.store import Store
 
@@ -27,62 +28,41 @@ def show_help_alone(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-def _study_options(
-    data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
-    test: Annotated[Path | None, option("Image folder or manifest to test on.")] = None,
-    test_split: Annotated[str | None, option("Split of DATA to test on. [default: test]")] = None,
-    holdout: Annotated[float | None, option("Share of DATA to hold out at random and test on.")] = None,
-    out: Annotated[
-        Path | None,
-        option("Directory; the same command goes on there where it was stopped. [default: runs/NAME-N]", "--out", "-o"),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another answer that --out holds.")] = False,
+@dataclass(frozen=True, kw_only=True)
+class Study(Writing, Computing, LimitedReading):
+    """DATA, and the options of every diagnostic that trains."""
+
+    data: Data
+    test: Annotated[Path | None, option("Image folder or manifest to test on.", panel=READ)] = None
+    test_split: Annotated[str | None, option("Split of DATA to test on. [default: test]", panel=READ)] = None
+    holdout: Annotated[
+        float | None, option("Share of DATA to hold out at random and test on, such as 0.2.", panel=READ)
+    ] = None
+    test_limit: Annotated[int | None, option("Test on at most so many images. [default: by preset]", panel=READ)] = None
     preset: Annotated[
-        Literal["quick", "paper"], typer.Option(help="quick: minutes on a laptop; paper: as published, for hours.")
-    ] = "quick",
-    seeds: Annotated[str, typer.Option(help="Seeds; every training is repeated with each, such as 0,1,2.")] = "0",
-    limit: Annotated[int | None, option("Train on at most so many images. [default: by preset]")] = None,
-    test_limit: Annotated[int | None, option("Test on at most so many images. [default: by preset]")] = None,
-    image_size: Annotated[int | None, option("Side in pixels. [default: median short side, at most 32]")] = None,
-    arch: Annotated[str | None, option("Network. [default: by preset]")] = None,
-    epochs: Annotated[int | None, option("Passes over the data. [default: by preset]")] = None,
-    batch_size: Annotated[int | None, option("Images per step. [default: by preset]")] = None,
-    learning_rate: Annotated[float | None, option("Rate at the start. [default: by preset]")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Number format; auto: bf16 where it is fast.")
-    ] = "auto",
-    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None,
-    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
-    root: Annotated[Path | None, option("Folder that manifest paths are relative to.")] = None,
-    split: Annotated[str | None, option("Split to train on. [default: train, where there are splits]")] = None,
-    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None,
-    cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
-) -> None:
-    """Options of every diagnostic that trains."""
+        Literal["quick", "paper"] | None,
+        option("quick: minutes on a laptop; paper: as published, for hours. [default: quick]", panel=TRAIN),
+    ] = None
+    arch: Annotated[str | None, option("Network. [default: by preset]", panel=TRAIN)] = None
+    image_size: Annotated[
+        int | None, option("Side in pixels. [default: median short side, at most 32]", panel=TRAIN)
+    ] = None
+    epochs: Annotated[int | None, option("Passes over the data. [default: by preset]", panel=TRAIN)] = None
+    batch_size: Annotated[int | None, option("Images per step. [default: by preset]", panel=TRAIN)] = None
+    learning_rate: Annotated[float | None, option("Rate at the start. [default: by preset]", panel=TRAIN)] = None
+    seeds: Annotated[
+        str | None,
+        option("Seeds, such as 0,1,2; every training is repeated with each. [default: 0]", panel=TRAIN),
+    ] = None
 
+    def options(self) -> "study.Options":
+        """The options as the diagnostics take them."""
+        from aumclean.diagnostics import study
 
-def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add DATA and the options of every diagnostic; the command gets them as its first argument, an `Options`."""
-    shared = inspect.signature(_study_options, eval_str=True).parameters
-    own = inspect.signature(command)  # the first annotation is a name that is only there for type checkers
-    _, *rest = own.parameters.values()
-
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        from aumclean.diagnostics.study import Options
-
-        chosen = {name: given.pop(name) for name in shared}
-        chosen["seeds"] = numbers(chosen["seeds"], "--seeds")
-        command(Options(**chosen), **given)
-
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in (shared["data"], *rest, *(shared[name] for name in shared if name != "data"))
-    ]
-    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapped
+        given = self.given()
+        if "seeds" in given:
+            given["seeds"] = numbers(given["seeds"], "--seeds")
+        return study.Options(**given)
 
 
 def numbers(text: str, name: str, kind: Callable[[str], Any] = int) -> tuple[Any, ...]:

@@ -6,9 +6,12 @@ import platform
 
 import typer
 
+from aumclean.cli.options import with_options
+
 PACKAGES = ("torch", "torchvision", "accelerate", "numpy", "pandas", "pyarrow", "pillow", "pydantic", "typer", "rich")
 
 
+@with_options
 def command() -> None:
     """Print versions, devices and threads, for a bug report.
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from aumclean.cli.console import give, show, table
+from aumclean.cli.options import FinishedRun, with_options
 
 
+@with_options
 def command(
-    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    run: FinishedRun,
     truth: Annotated[Path, typer.Option(help="Manifest with a path and a true label per row.", show_default=False)],
     true_column: Annotated[str, typer.Option(help="Its column with the true labels.")] = "true_label",
     path_column: Annotated[str | None, typer.Option(help="Its column with the paths.", show_default=False)] = None,

@@ -1,22 +1,21 @@
 """`aumclean frequency`: which part of the labels rests on low and which on high frequencies."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import progress, say, with_common_options
-from aumclean.cli.diagnostic import numbers, show_help_alone, show_report, with_study_options
-from aumclean.cli.scan import option
-
-if TYPE_CHECKING:
-    from aumclean.diagnostics.study import Options
+from aumclean.cli.console import progress, say
+from aumclean.cli.diagnostic import Study, numbers, show_help_alone, show_report
+from aumclean.cli.help import Command, Group
+from aumclean.cli.options import Data, FinishedRun, LimitedReading, OnDevice, Writing, option, with_options
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    help="Which part of the labels rests on low and which on high frequencies of the images.",
+    cls=Group,
+    help="Which part of the labels rests on low and which on high frequencies of the images.\n\n"
+    "A command that was stopped goes on when it is given again with the directory it wrote as --out.",
     invoke_without_command=True,
     callback=show_help_alone,
     context_settings=CONTEXT,
@@ -35,14 +34,15 @@ def _radii(text: str | None) -> tuple[float, ...] | None:
 
 
 def split(
-    data: Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)],
-    radius: Annotated[float, typer.Option(help="Where to cut.", show_default=False)],
+    data: Data,
+    radius: Annotated[float, option("Where to cut, such as 8 of an image of 32 pixels.")],
+    reading: LimitedReading,
+    computing: OnDevice,
+    writing: Writing,
     unit: Annotated[
         Literal["bins", "cycles"], typer.Option(help="bins of the transform, or cycles per pixel (0 to 0.71).")
     ] = "bins",
     edge: Edge = "inside",
-    out: Annotated[Path | None, option("Directory. [default: runs/NAME-frequency-split-N]", "--out", "-o")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another answer that --out holds.")] = False,
     floats: Annotated[
         bool, typer.Option("--floats", help="Also write low.npy and high.npy, unscaled; images of one size only.")
     ] = False,
@@ -51,13 +51,6 @@ def split(
         Literal["none", "offset", "gain", "image-max"], typer.Option(help="How PNGs of the high band are scaled.")
     ] = "offset",
     gain: Annotated[float, typer.Option(help="Factor for --look gain.", min=0.01)] = 4.0,
-    limit: Annotated[int | None, typer.Option(help="At most so many images, evenly spaced.", min=1)] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
-    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None,
-    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
-    root: Annotated[Path | None, option("Folder that manifest paths are relative to.")] = None,
-    split: Annotated[str | None, option("Split to read.")] = None,
-    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None,
 ) -> None:
     """Split images into their low and their high frequencies.
 
@@ -70,35 +63,25 @@ def split(
     from aumclean.diagnostics.frequency.split import Looks
     from aumclean.diagnostics.frequency.split import split as split_images
 
-    samples = read_samples(
-        data,
-        path_column=path_column,
-        label_column=label_column,
-        root=root,
-        split=split,
-        class_folder=class_folder,
-        limit=limit,
-        one_class=True,
-    )
+    samples = read_samples(data, **reading.given(), one_class=True)
     for note in samples.notes:
         say(note)
     with progress() as track:
         report, store = split_images(
             samples,
             Disc(radius, unit, edge),
-            out=out,
-            overwrite=overwrite,
             floats=floats,
             pictures=pictures,
             looks=Looks(look, gain),
-            device=device,
+            **writing.given(),
+            **computing.given(),
             track=track,
         )
     show_report(report, store)
 
 
 def test(
-    options: "Options",
+    study: Study,
     radii: Radii = None,
     edge: Edge = "inside",
     batch_norm: Annotated[
@@ -114,21 +97,21 @@ def test(
     """
     from aumclean.diagnostics.frequency.test import test as judge
 
-    _study(judge, options, radii=_radii(radii), edge=edge, batch_norm=batch_norm)
+    _study(judge, study, radii=_radii(radii), edge=edge, batch_norm=batch_norm)
 
 
-def curves(options: "Options", radii: Radii = None, edge: Edge = "inside") -> None:
+def curves(study: Study, radii: Radii = None, edge: Edge = "inside") -> None:
     """Train on natural and on shuffled labels; show when each band is picked up.
 
     Example: `aumclean frequency curves photos/ --holdout 0.2`
     """
     from aumclean.diagnostics.frequency.curves import curves
 
-    _study(curves, options, radii=_radii(radii), edge=edge)
+    _study(curves, study, radii=_radii(radii), edge=edge)
 
 
 def transfer(
-    options: "Options",
+    study: Study,
     radii: Radii = None,
     edge: Edge = "inside",
     scaling: Annotated[
@@ -146,11 +129,11 @@ def transfer(
     from aumclean.diagnostics.frequency.transfer import SCALINGS, transfer
 
     scalings = SCALINGS if scaling == "both" else (scaling,)
-    _study(transfer, options, radii=_radii(radii), edge=edge, scalings=scalings, batch_norm=batch_norm)
+    _study(transfer, study, radii=_radii(radii), edge=edge, scalings=scalings, batch_norm=batch_norm)
 
 
 def heuristics(
-    options: "Options",
+    study: Study,
     variants: Annotated[
         str | None,
         option(
@@ -167,11 +150,11 @@ def heuristics(
     from aumclean.diagnostics.frequency.heuristics import heuristics
 
     chosen = None if variants is None else tuple(dict.fromkeys(variants.split(",")))
-    _study(heuristics, options, variants=chosen, radii=_radii(radii), edge=edge)
+    _study(heuristics, study, variants=chosen, radii=_radii(radii), edge=edge)
 
 
 def robustness(
-    options: "Options",
+    study: Study,
     epsilons: Annotated[
         str | None, option("Largest changes of a pixel, in 0..1, such as 0.03,0.06. [default: by preset]")
     ] = None,
@@ -190,7 +173,7 @@ def robustness(
 
     _study(
         robustness,
-        options,
+        study,
         epsilons=None if epsilons is None else numbers(epsilons, "--epsilons", float),
         rhos=None if rhos is None else numbers(rhos, "--rhos", float),
         keep_gain=gain == "keep",
@@ -198,7 +181,8 @@ def robustness(
 
 
 def join(
-    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    run: FinishedRun,
+    computing: OnDevice,
     radius: Annotated[
         float | None, option("Where to cut, in bins. [default: 8 at 32 pixels, in proportion at other sizes]")
     ] = None,
@@ -206,7 +190,6 @@ def join(
     bn_eval: Annotated[
         Literal["running", "batch"], typer.Option(help="Statistics of batch norm: of the training, or of the batch.")
     ] = "running",
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
 ) -> None:
     """Say for every sample of a scan which band carries its label, and which classes rest on high frequencies.
 
@@ -218,17 +201,18 @@ def join(
     from aumclean.run import Run
 
     with progress() as track:
-        report, store = join_bands(Run(run), radius=radius, edge=edge, bn_eval=bn_eval, device=device, track=track)
+        report, store = join_bands(
+            Run(run), radius=radius, edge=edge, bn_eval=bn_eval, **computing.given(), track=track
+        )
     show_report(report, store)
 
 
-def _study(diagnostic: Callable[..., Any], options: "Options", **asked: Any) -> None:
+def _study(diagnostic: Callable[..., Any], study: Study, **asked: Any) -> None:
     with progress() as track:
-        report, store = diagnostic(options, track=track, **asked)
+        report, store = diagnostic(study.options(), track=track, **asked)
     show_report(report, store)
 
 
-_on_data: tuple[Callable[..., None], ...] = (test, curves, transfer, heuristics, robustness)
-_commands: tuple[Callable[..., None], ...] = (split, *map(with_study_options, _on_data), join)
+_commands: tuple[Callable[..., None], ...] = (split, test, curves, transfer, heuristics, robustness, join)
 for _command in _commands:
-    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(_command))
+    app.command(_command.__name__, cls=Command, context_settings=CONTEXT)(with_options(_command))

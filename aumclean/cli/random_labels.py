@@ -1,22 +1,22 @@
 """`aumclean random-labels`: how fast this network would memorise noise, and when AUM must have been read."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from aumclean.cli.console import progress, with_common_options
-from aumclean.cli.diagnostic import numbers, show_report, with_study_options
-from aumclean.cli.scan import option
+from aumclean.cli.console import progress
+from aumclean.cli.diagnostic import Study, numbers, show_report
+from aumclean.cli.help import Command, Group
+from aumclean.cli.options import option, with_options
 from aumclean.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from aumclean.diagnostics.study import Options
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
-    help="How fast this network would memorise noise, and when AUM must have been read (Zhang et al. 2017).",
+    cls=Group,
+    help="How fast this network would memorise noise, and when AUM must have been read (Zhang et al. 2017).\n\n"
+    "A command that was stopped goes on when it is given again with the directory it wrote as --out.",
     no_args_is_help=True,
     context_settings=CONTEXT,
     rich_markup_mode=None,
@@ -43,7 +43,7 @@ RateDecay = Annotated[float, typer.Option(help="Factor on the rate after every e
 
 
 def fit(
-    options: "Options",
+    study: Study,
     corruption: Annotated[
         list[str] | None,
         option(
@@ -66,12 +66,12 @@ def fit(
 
     chosen = one_of(corruption, CORRUPTIONS, "--corruption") or FIGURE_1A
     with progress() as track:
-        answer = run(options, chosen, probability=probability, level=level, rate_decay=rate_decay, track=track)
+        answer = run(study.options(), chosen, probability=probability, level=level, rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 
 def sweep(
-    options: "Options",
+    study: Study,
     probabilities: Annotated[
         str | None, option("Of a random label, such as 0,0.5,1. [default: 5 or, for paper, 11 from 0 to 1]")
     ] = None,
@@ -88,12 +88,12 @@ def sweep(
 
     shares = None if probabilities is None else numbers(probabilities, "--probabilities", float)
     with progress() as track:
-        answer = run(options, shares, level=level, rate_decay=rate_decay, track=track)
+        answer = run(study.options(), shares, level=level, rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 
 def regularize(
-    options: "Options",
+    study: Study,
     only: Annotated[
         list[str] | None,
         option(
@@ -115,12 +115,14 @@ def regularize(
     from aumclean.diagnostics.random_labels.regularize import regularize as run
 
     with progress() as track:
-        answer = run(options, only, strength=Strength(weight_decay, dropout), rate_decay=rate_decay, track=track)
+        answer = run(
+            study.options(), only, strength=Strength(weight_decay, dropout), rate_decay=rate_decay, track=track
+        )
     show_report(*answer)
 
 
 def expressivity(
-    options: "Options",
+    study: Study,
     depths: Annotated[str, typer.Option(help="Hidden layers, a network each.")] = "1,2,8",
 ) -> None:
     """Construct a ReLU network of 2n + d weights that gives n images any labels: theorem 1, nothing trained.
@@ -133,12 +135,12 @@ def expressivity(
 
     chosen = numbers(depths, "--depths")
     with progress() as track:
-        answer = run(options, chosen, track=track)
+        answer = run(study.options(), chosen, track=track)
     show_report(*answer)
 
 
 def kernel(
-    options: "Options",
+    study: Study,
     kernels: Annotated[
         list[str] | None, option("linear, gaussian or convolution; repeatable. [default: all]", "--kernel")
     ] = None,
@@ -167,7 +169,7 @@ def kernel(
     penalties = numbers(ridge, "--ridge", float)
     with progress() as track:
         answer = run(
-            options,
+            study.options(),
             chosen,
             gamma=gamma,
             filters=filters,
@@ -180,7 +182,7 @@ def kernel(
 
 
 def rademacher(
-    options: "Options",
+    study: Study,
     draws: Annotated[int, typer.Option(help="Draws of signs per seed.")] = 3,
     fractions: Annotated[str, typer.Option(help="Shares of the images to train on, such as 0.25,0.5,1.")] = "1",
     rate_decay: RateDecay = 0.95,
@@ -195,12 +197,12 @@ def rademacher(
 
     shares = numbers(fractions, "--fractions", float)
     with progress() as track:
-        answer = run(options, draws=draws, fractions=shares, rate_decay=rate_decay, track=track)
+        answer = run(study.options(), draws=draws, fractions=shares, rate_decay=rate_decay, track=track)
     show_report(*answer)
 
 
 def horizon(
-    options: "Options",
+    study: Study,
     share: Annotated[float, typer.Option(help="Of labels made wrong.")] = 0.1,
     draws: Annotated[int, typer.Option(help="Of planted labels, a training each, per seed.")] = 3,
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror half of the images, as for scan.")] = True,
@@ -216,10 +218,10 @@ def horizon(
     from aumclean.diagnostics.random_labels.horizon import horizon as run
 
     with progress() as track:
-        answer = run(options, share=share, draws=draws, flip=flip, first_epoch=first_epoch, track=track)
+        answer = run(study.options(), share=share, draws=draws, flip=flip, first_epoch=first_epoch, track=track)
     show_report(*answer)
 
 
 _commands: tuple[Any, ...] = (fit, sweep, regularize, expressivity, kernel, rademacher, horizon)
 for _command in _commands:
-    app.command(_command.__name__, context_settings=CONTEXT)(with_common_options(with_study_options(_command)))
+    app.command(_command.__name__, cls=Command, context_settings=CONTEXT)(with_options(_command))

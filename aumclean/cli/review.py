@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aumclean.cli.console import give, say
+from aumclean.cli.options import FinishedRun, with_options
 from aumclean.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from aumclean.review.desk import Desk
 
 
+@with_options
 def command(
-    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    run: FinishedRun,
     reviewer: Annotated[
         str | None, typer.Option(help="Who decides. [default: the name of the system user]", show_default=False)
     ] = None,

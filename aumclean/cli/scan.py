@@ -5,109 +5,140 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aumclean.cli.console import give, progress, say, show, table
+from aumclean.cli.help import COMPUTE, JUDGE, READ, TRAIN
+from aumclean.cli.options import Computing, Judging, LimitedReading, Options, Workers, Writing, option, with_options
 from aumclean.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from aumclean.scanning.scan import Scan
 
 
-def option(help: str, *names: str) -> Any:
-    """An option that is left to the preset, the file or the machine when it is not given."""
-    return typer.Option(*names, help=help, show_default=False)
+@dataclass(frozen=True, kw_only=True)
+class ScanReading(LimitedReading):
+    """How DATA is read, and how much of it must be readable."""
+
+    max_unreadable: Annotated[
+        float | None, option("Stop when more than this percentage cannot be read. [default: 5]", panel=READ)
+    ] = None
 
 
-def command(
-    context: typer.Context,
-    data: Annotated[
-        Path | None, typer.Argument(help="Image folder, or CSV, TSV, JSONL or Parquet manifest.", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, option("Run directory. [default: runs/NAME-N]", "--out", "-o")] = None,
-    overwrite: Annotated[bool | None, option("Replace the run that --out holds.", "--overwrite")] = None,
-    resume: Annotated[
-        Path | None, option("Go on with this stopped run; takes no DATA and no other option but --frequency.")
-    ] = None,
-    frequency: Annotated[
-        bool, option("Then say which band of frequencies carries each label, as `frequency join` does.", "--frequency")
-    ] = False,
-    dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
-    config: Annotated[Path | None, option("TOML file with a [scan] table. [default: nearest pyproject.toml]")] = None,
+@dataclass(frozen=True, kw_only=True)
+class Training(Options):
+    """How the network is trained."""
+
     preset: Annotated[
         Literal["fast", "thorough", "paper", "asapp"] | None,
         option(
             "fast: 12 epochs of a small net; thorough: four times that; paper: as published; asapp: as its code does. "
-            "[default: fast]"
+            "[default: fast]",
+            panel=TRAIN,
         ),
-    ] = None,
-    arch: Annotated[
-        str | None, option("resnet8-s2d, resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]")
-    ] = None,
-    image_size: Annotated[
-        int | None, option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]")
-    ] = None,
+    ] = None
     epochs: Annotated[
         str | None,
-        option("Passes over the data per draw; auto: until wrong labels begin to be memorised. [default: by preset]"),
-    ] = None,
-    batch_size: Annotated[int | None, option("Images per step. [default: 64]")] = None,
-    learning_rate: Annotated[float | None, option("Constant rate. [default: by preset]")] = None,
-    weight_decay: Annotated[float | None, option("L2 penalty. [default: by preset]")] = None,
+        option(
+            "Passes over the data per draw; auto: until wrong labels begin to be memorised. [default: by preset]",
+            panel=TRAIN,
+        ),
+    ] = None
+    draws: Annotated[
+        int | None,
+        option("Trainings, each with other indicator samples. [default: by preset]", panel=TRAIN),
+    ] = None
+    arch: Annotated[
+        str | None,
+        option(
+            "resnet8-s2d, resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]", panel=TRAIN
+        ),
+    ] = None
+    image_size: Annotated[
+        int | None,
+        option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]", panel=TRAIN),
+    ] = None
+    batch_size: Annotated[int | None, option("Images per step. [default: 64]", panel=TRAIN)] = None
+    learning_rate: Annotated[float | None, option("Constant rate. [default: by preset]", panel=TRAIN)] = None
+    weight_decay: Annotated[float | None, option("L2 penalty. [default: by preset]", panel=TRAIN)] = None
     flip: Annotated[
-        bool | None, option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip")
-    ] = None,
-    seed: Annotated[int | None, option("Seed of everything drawn. [default: 0]")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"] | None, option("Where to train. [default: auto]")] = None,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"] | None, option("Number format; auto: bf16 where it is fast.")
-    ] = None,
-    workers: Annotated[int | None, option("Decoding processes. [default: all processors]")] = None,
+        bool | None,
+        option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip", panel=TRAIN),
+    ] = None
+    seed: Annotated[int | None, option("Seed of everything drawn. [default: 0]", panel=TRAIN)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanComputing(Computing):
+    """Where draws are trained, and how many at a time."""
+
+    workers: Workers = None
     jobs: Annotated[
-        int | None, option("Draws trained side by side. [default: as many as processors; all on a GPU]")
-    ] = None,
+        int | None,
+        option("Draws trained side by side. [default: as many as processors; all on a GPU]", panel=COMPUTE),
+    ] = None
     parallel: Annotated[
         Literal["auto", "draws", "data"] | None,
-        option("Processes of torchrun: each its own draws, or its share of the data. [default: auto]"),
-    ] = None,
+        option("Processes of torchrun: each its own draws, or its share of the data. [default: auto]", panel=COMPUTE),
+    ] = None
     only_draw: Annotated[
-        int | None, option("Train this draw only, from 0, in the run at --out that other machines share.")
-    ] = None,
-    threshold: Annotated[
-        Literal["indicator", "estimate"] | None,
-        option(
-            "indicator: rank by AUM, cut at the indicator samples' percentile; estimate: rank by final margins, cut at "
-            "the estimated number of wrong labels. [default: by preset]"
-        ),
-    ] = None,
-    percentile: Annotated[float | None, option("Of the indicator samples' AUMs. [default: 99]")] = None,
-    draws: Annotated[int | None, option("Trainings with different indicator samples. [default: 2]")] = None,
-    combine: Annotated[
-        Literal["all", "any", "mean"] | None, option("How draws are combined. [default: by preset]")
-    ] = None,
-    first_epoch: Annotated[int | None, option("First epoch that is averaged, from 0. [default: by preset]")] = None,
-    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None,
-    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
-    root: Annotated[
-        Path | None, option("Folder that manifest paths are relative to. [default: the manifest's]")
-    ] = None,
-    split: Annotated[str | None, option("Split to scan. [default: train, where there are splits]")] = None,
-    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None,
-    limit: Annotated[int | None, option("Scan at most so many images, evenly spaced.")] = None,
-    max_unreadable: Annotated[
-        float | None, option("Stop when more than this percentage cannot be read. [default: 5]")
-    ] = None,
+        int | None,
+        option("Train this draw only, from 0, in the run at --out that other machines share.", panel=COMPUTE),
+    ] = None
+    cache_limit: Annotated[
+        float | None, option("Most that decoded images may take in all, in GiB. [default: 50]", panel=COMPUTE)
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanJudging(Judging):
+    """How margins become a verdict, and what is known of labels before."""
+
     ledger: Annotated[
-        Path | None, option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.")
-    ] = None,
+        Path | None,
+        option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.", panel=JUDGE),
+    ] = None
     horizon: Annotated[
-        str | None, option("Warn of margins read after it: epochs, or a result of random-labels horizon.")
+        str | None,
+        option("Warn of margins read after it: epochs, or a result of random-labels horizon.", panel=JUDGE),
+    ] = None
+
+
+@partial(
+    with_options,
+    first=(
+        "out", "overwrite", "resume", "dry_run", "preset", "flip", "device", "path_column", "label_column", "limit",
+    ),
+)  # fmt: skip
+def command(
+    writing: Writing,
+    reading: ScanReading,
+    training: Training,
+    computing: ScanComputing,
+    judging: ScanJudging,
+    data: Annotated[
+        Path | None, typer.Argument(help="Image folder, or CSV, TSV, JSONL or Parquet manifest.", show_default=False)
     ] = None,
-    cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
-    cache_limit: Annotated[float | None, option("What decoded images may take in all, in GiB. [default: 50]")] = None,
+    resume: Annotated[
+        Path | None, option("Go on with this stopped run; takes no DATA and no other option but --frequency.")
+    ] = None,
+    dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
+    frequency: Annotated[
+        bool,
+        option(
+            "Then say which band of frequencies carries each label, as `frequency join` does.",
+            "--frequency",
+            panel=JUDGE,
+        ),
+    ] = False,
+    config: Annotated[
+        Path | None, option("TOML file with a [scan] table. [default: nearest pyproject.toml]", panel=READ)
+    ] = None,
 ) -> None:
     """Find the mislabeled images of a data set.
 
@@ -116,31 +147,24 @@ def command(
 
     Example: `aumclean scan photos/ --out runs/photos`
     """
-    from aumclean import config as configuration
-
-    given = {name: value for name, value in context.params.items() if name in configuration.ScanConfig.model_fields}
+    groups = (writing, reading, training, computing, judging)
+    given = {name: value for group in groups for name, value in group.given().items()}
     if resume is not None:
-        typed = [
-            name
-            for name, value in (*given.items(), ("config", config), ("dry_run", dry_run or None))
-            if value is not None
-        ]
-        if data is not None or typed:
-            what = "DATA" if data is not None else "--" + typed[0].replace("_", "-")
-            raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
+        typed = {**given, **({} if config is None else {"config": config}), **({"dry_run": True} if dry_run else {})}
+        _refuse_beside_resume(data, typed)
         _resume(resume, frequency)
         return
     if data is None:
         raise ConfigError("DATA: name an image folder or a manifest (or --resume RUN); see aumclean scan --help")
-    settled = configuration.load(given, file=config)
 
+    from aumclean import config as configuration
     from aumclean.dataset.read import read_samples  # before torch: a wrong path fails at once
 
+    settled = configuration.load(given, file=config)
     samples = read_samples(data, **settled.reading())
     for note in samples.notes:
         say(note)
     say(f"{len(samples):,} images in {len(samples.class_names)} classes")
-
     if dry_run:
         from aumclean.scanning.plan import estimate, settle
 
@@ -154,6 +178,12 @@ def command(
     if frequency:
         _join_frequency(finished.run.path)
     give(finished.run.path)
+
+
+def _refuse_beside_resume(data: Path | None, typed: dict[str, Any]) -> None:
+    what = "DATA" if data is not None else next(("--" + name.replace("_", "-") for name in typed), None)
+    if what is not None:
+        raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
 
 
 def _join_frequency(path: Path) -> None:

@@ -1,39 +1,26 @@
 """`aumclean score`: judge images that came after a scan."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aumclean.cli.console import give, say, show, table
+from aumclean.cli.options import FinishedRun, OnDevice, Reading, Writing, with_options
 
 if TYPE_CHECKING:
     from aumclean.scanning.score import Scores
 
 
+@with_options
 def command(
-    run: Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)],
+    run: FinishedRun,
     data: Annotated[
         Path, typer.Argument(help="Where new images are; those already scanned are passed over.", show_default=False)
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Directory. [default: runs/NAME-scores-N]", show_default=False),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to compute.")] = "auto",
-    path_column: Annotated[
-        str | None, typer.Option(help="Manifest column with the paths or the images.", show_default=False)
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Manifest column with the labels.", show_default=False)
-    ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of its paths. [default: its own]")] = None,
-    split: Annotated[str | None, typer.Option(help="Split to read.", show_default=False)] = None,
-    class_folder: Annotated[
-        Literal["first", "last"] | None,
-        typer.Option(help="Which of nested folders names the class.", show_default=False),
-    ] = None,
+    reading: Reading,
+    computing: OnDevice,
+    writing: Writing,
 ) -> None:
     """Judge images that were added after a scan, in seconds, with the networks that the scan keeps.
 
@@ -46,21 +33,13 @@ def command(
 
     opened = Run(run)
     opened.require_finished()
-    samples = read_samples(
-        data,
-        path_column=path_column,
-        label_column=label_column,
-        root=root,
-        split=split,
-        class_folder=class_folder,
-        one_class=True,
-    )
+    samples = read_samples(data, **reading.given(), one_class=True)
     for note in samples.notes:
         say(note)
 
     from aumclean.scanning.score import score
 
-    scores = score(opened, samples, out=out, overwrite=overwrite, device=device)
+    scores = score(opened, samples, **writing.given(), **computing.given())
     show_scores(scores)
     give(scores.run.path)
 

@@ -2,33 +2,98 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aumclean.cli.console import give, progress, say, show, table
-from aumclean.cli.scan import option
+from aumclean.cli.help import READ, TRAIN, WRITE
+from aumclean.cli.options import Computing, LimitedReading, Options, Workers, option, with_options
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aumclean.dataset.samples import Samples
+    from aumclean.diagnostics.retraining import compare as retraining
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainComputing(Computing):
+    """Where the networks are trained."""
+
+    workers: Workers = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Options):
+    """How the networks are trained: by default as in the paper."""
+
+    epochs: Annotated[int | None, option("Passes over the data. [default: 300]", panel=TRAIN, min=1)] = None
+    seeds: Annotated[
+        int | None, option("Trainings of each, with different seeds. [default: 1]", panel=TRAIN, min=1)
+    ] = None
+    seed: Annotated[int | None, option("The first seed. [default: 0]", panel=TRAIN, min=0)] = None
+    arch: Annotated[
+        str | None,
+        option("resnet9, resnet32, a torchvision name, or timm:NAME. [default: resnet32 up to 64 px]", panel=TRAIN),
+    ] = None
+    image_size: Annotated[int | None, option("Side in pixels.", panel=TRAIN, min=8, max=1024)] = None
+    batch_size: Annotated[int | None, option("Images per step. [default: 256]", panel=TRAIN, min=2)] = None
+    learning_rate: Annotated[
+        float | None, option("Rate before the first drop. [default: 0.1]", panel=TRAIN, min=1e-9)
+    ] = None
+    weight_decay: Annotated[float | None, option("L2 penalty. [default: 0.0001]", panel=TRAIN, min=0)] = None
+    drop: Annotated[
+        list[float] | None,
+        option(
+            "Part of the training after which the rate falls to a tenth; repeatable. [default: 0.5, 0.75]", panel=TRAIN
+        ),
+    ] = None
+    warmup: Annotated[
+        int | None,
+        option("Epochs over which the rate rises; resnet9 needs one. [default: 0]", panel=TRAIN, min=0),
+    ] = None
+    flip: Annotated[
+        bool | None,
+        option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip", panel=TRAIN),
+    ] = None
+
+    def __post_init__(self) -> None:
+        for part in self.drop or ():
+            if not 0 < part <= 1:
+                raise ConfigError(f"--drop: {part:g} is not a part of the training, above 0 and at most 1 (1: no drop)")
+
+    def options(self, computing: Computing) -> "retraining.Options":
+        """The options as the library takes them."""
+        from aumclean.diagnostics.retraining import compare as retraining
+
+        given = {**self.given(), **computing.given()}
+        if drops := given.pop("drop", None):
+            given["drops"] = tuple(drops)
+        return retraining.Options(**given)
+
+
+@partial(with_options, first=("test", "compare", "oracle", "out", "epochs", "seeds", "flip", "device"))
 def command(
-    context: typer.Context,
+    reading: LimitedReading,
+    training: Training,
+    computing: TrainComputing,
     data: Annotated[
         Path | None,
         typer.Argument(help="What to train on: image folder or manifest, such as RUN/cleaned.csv.", show_default=False),
     ] = None,
     test: Annotated[Path | None, option("Test set, with right labels. [default: split test of DATA]")] = None,
+    test_split: Annotated[str | None, option("Split of the test set to measure on.", panel=READ)] = None,
     compare: Annotated[
         list[str] | None, option("NAME=DATA to train on likewise, and compare with DATA; repeatable.")
     ] = None,
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Compare with the images of DATA whose label is the true one.")
     ] = False,
-    true_column: Annotated[str, typer.Option(help="Column of DATA with true labels, for --oracle.")] = "true_label",
+    true_column: Annotated[
+        str, typer.Option(help="Column of DATA with true labels, for --oracle.", rich_help_panel=READ)
+    ] = "true_label",
     removal_curve: Annotated[
         Path | None, option("Run whose images are removed, the most suspect first and at random; takes no DATA.")
     ] = None,
@@ -36,87 +101,41 @@ def command(
         list[float] | None, option("Percentage to remove; repeatable. [default: 10, 20, 30, 40, 50, 60]")
     ] = None,
     by: Annotated[Literal["aum", "label_score"], typer.Option(help="Score by which --removal-curve removes.")] = "aum",
-    out: Annotated[Path | None, option("Folder of results. [default: runs/NAME-train]", "--out", "-o")] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each, with different seeds.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.", min=1)] = 300,
-    batch_size: Annotated[int, typer.Option(help="Images per step.", min=2)] = 256,
-    learning_rate: Annotated[float, typer.Option(help="Rate before the first drop.", min=1e-9)] = 0.1,
-    weight_decay: Annotated[float, typer.Option(help="L2 penalty.", min=0)] = 1e-4,
-    drop: Annotated[
-        list[float] | None, option("Part of the training after which the rate falls to a tenth. [default: 0.5, 0.75]")
+    out: Annotated[
+        Path | None, option("Directory to write. [default: runs/NAME-train]", "--out", "-o", panel=WRITE)
     ] = None,
-    warmup: Annotated[int, typer.Option(help="Epochs over which the rate rises; resnet9 needs one.", min=0)] = 0,
-    arch: Annotated[
-        str, typer.Option(help="resnet9, resnet32, a torchvision name, or timm:NAME; auto: resnet32 up to 64 px.")
-    ] = "auto",
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels.", min=8, max=1024, show_default=False)] = None,
-    flip: Annotated[
-        bool, typer.Option("--flip/--no-flip", help="Mirror half of the images; --no-flip for digits and text.")
-    ] = True,
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Number format; auto: bf16 where it is fast.")
-    ] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Decoding processes.", min=1, show_default=False)] = None,
-    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None,
-    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None,
-    root: Annotated[
-        Path | None, option("Folder that paths of DATA and --compare are relative to. [default: the manifest's]")
-    ] = None,
-    split: Annotated[str | None, option("Split to train on. [default: train, where there are splits]")] = None,
-    test_split: Annotated[str | None, option("Split of the test set to measure on.")] = None,
-    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many images of DATA, evenly spaced.", min=1, show_default=False)
-    ] = None,
-    cache_dir: Annotated[Path | None, option("Folder of decoded images. [default: the system's]")] = None,
 ) -> None:
-    """Train as one would, and print the error on a test set: of DATA, of its cleaned manifest, of the right labels.
+    """Train as one would, and print the error on a test set.
 
-    The recipe is the paper's: 300 epochs, the rate falling to a tenth after a half and three quarters. What has been
-    trained is stored in --out, and not repeated when the command is given again or with more to compare.
+    Of DATA, of its cleaned manifest, of the right labels, to see whether cleaning helped. The recipe is the paper's:
+    300 epochs, the rate falling to a tenth after a half and three quarters. What has been trained is stored in --out,
+    and not repeated when the command is given again or with more to compare.
 
     Example: `aumclean train noisy.csv --test test/ --compare cleaned=runs/noisy-1/cleaned.csv --oracle`
     """
-    from aumclean.dataset.read import read_samples
+    from aumclean.diagnostics.retraining.manifests import RAW, read_manifests, read_test
 
-    _refuse(data, removal_curve, compare, remove, oracle, limit, drop, test, test_split)
-    reading: dict[str, Any] = {"path_column": path_column, "label_column": label_column, "class_folder": class_folder}
-    trained: dict[str, Samples] = {}
+    _refuse(data, removal_curve, bool(compare or oracle or reading.limit), remove, test)
+    common = {name: value for name, value in reading.given().items() if name not in {"limit", "root", "split"}}
+    trained = {}
     if data is not None:
-        trained["raw"] = read_samples(data, root=root, split=split, limit=limit, **reading)
-        for entry in compare or ():
-            name, where = _named(entry)
-            if name in trained:
-                raise ConfigError(f"--compare {entry}: there are two called '{name}'; say NAME=DATA with another name")
-            trained[name] = read_samples(where, root=root, split=split, **reading)
-    measured = test if test is not None else data
-    assert measured is not None, "refused before"
-    wanted_split = test_split or (None if test is not None else "test")
-    tested = read_samples(measured, split=wanted_split, one_class=True, **reading)
+        sources = {**common, "root": reading.root, "split": reading.split}
+        trained = read_manifests(data, compare or (), sources, reading.limit)
+    tested = read_test(data, test, test_split, common)
     for samples in (*trained.values(), tested):
         for note in samples.notes:
             say(note)
 
-    # Only now, since it loads torch: what is wrong with the data has been said.
-    from aumclean.diagnostics.retraining import compare as retraining
-    from aumclean.diagnostics.retraining.training_sets import ORACLE, RAW
+    from aumclean.diagnostics.retraining import compare as retraining  # torch: what is wrong with the data is said
     from aumclean.run import Run
 
-    fields = retraining.Options.__dataclass_fields__
-    chosen = {name: value for name, value in context.params.items() if name in fields}
-    if drop:
-        chosen["drops"] = tuple(drop)
-    options = retraining.Options(**chosen)
+    options = training.options(computing)
     if oracle:
-        if ORACLE in trained:
-            raise ConfigError("--oracle: there is a --compare oracle=... already; give one of them")
-        trained[ORACLE] = retraining.oracle(trained[RAW], true_column)
+        trained = retraining.with_oracle(trained, true_column)
     with _resumable(), progress() as track:
         if removal_curve is not None:
             target = out or Path("runs") / f"{removal_curve.resolve().name}-removal"
-            points = {"percentages": tuple(remove)} if remove else {}
+            points: dict[str, Any] = {"percentages": tuple(remove)} if remove else {}
             outcome = retraining.removal_curve(
                 Run(removal_curve), tested, options, target, by=by, track=track, **points
             )
@@ -138,22 +157,14 @@ def _resumable() -> Iterator[None]:
 
 
 def _refuse(
-    data: Path | None,
-    removal_curve: Path | None,
-    compare: list[str] | None,
-    remove: list[float] | None,
-    oracle: bool,
-    limit: int | None,
-    drop: list[float] | None,
-    test: Path | None,
-    test_split: str | None,
+    data: Path | None, removal_curve: Path | None, compared: bool, remove: list[float] | None, test: Path | None
 ) -> None:
     """What does not go together, or makes no sense."""
     if removal_curve is None and data is None:
         raise ConfigError(
             "DATA: name an image folder or a manifest (or --removal-curve RUN); see aumclean train --help"
         )
-    if removal_curve is not None and (data is not None or compare or oracle or limit):
+    if removal_curve is not None and (data is not None or compared):
         raise ConfigError(
             "--removal-curve: trains on what the run scanned; leave out DATA, --compare, --oracle, --limit"
         )
@@ -164,17 +175,6 @@ def _refuse(
     for percentage in remove or ():
         if not 0 < percentage < 100:
             raise ConfigError(f"--remove: {percentage:g} is not a percentage above 0 and below 100")
-    for part in drop or ():
-        if not 0 < part <= 1:
-            raise ConfigError(f"--drop: {part:g} is not a part of the training, above 0 and at most 1 (1: no drop)")
-
-
-def _named(entry: str) -> tuple[str, Path]:
-    """NAME=DATA, or DATA alone, which is called as its file or folder is."""
-    name, _, where = entry.partition("=")
-    if where and not Path(entry).exists():
-        return name, Path(where)
-    return Path(entry).stem, Path(entry)
 
 
 def show_results(summary: dict[str, Any]) -> None:

@@ -5,4 +5,9 @@ check     subject + budgets + baseline -> Outcome: which budgets hold, which sam
 baseline  what a team has accepted for now, as a file to commit
 text, json, github, gitlab, sarif, junit, markdown
           Outcome -> text; each format a file of its own that touches no disk
+gate      all of it as people call it
 """
+
+from typing import Literal
+
+Format = Literal["text", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown"]

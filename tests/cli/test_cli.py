@@ -298,7 +298,7 @@ def test_names_cannot_command_the_terminal():
 
 def test_progress_counts_streams_that_run_at_once_together(capsys, monkeypatch):
     monkeypatch.setattr(console.time, "perf_counter", iter(range(0, 1000)).__next__)
-    console._set_up(False, False, False)
+    console.set_up(quiet=False, verbose=False, debug=False)
     with console.progress() as track:
         one, two = (track([range(10)] * 3, f"draw {draw}/2, epoch 1/1", 0, 60) for draw in (1, 2))
         for _ in zip(one, two, strict=True):

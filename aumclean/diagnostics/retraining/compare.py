@@ -17,9 +17,10 @@ from aumclean import __version__, atomic, csv
 from aumclean.config import ScanConfig
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
+from aumclean.diagnostics.retraining.manifests import ORACLE, RAW
 from aumclean.diagnostics.retraining.results import results
 from aumclean.diagnostics.retraining.training import SCHEMA_VERSION, Training, holding
-from aumclean.diagnostics.retraining.training_sets import RAW, Subject, read_images
+from aumclean.diagnostics.retraining.training_sets import Subject, read_images
 from aumclean.errors import ConfigError, DataError, RunError
 from aumclean.progress import Track, part_of, untracked
 from aumclean.run import Run
@@ -82,6 +83,17 @@ def oracle(samples: Samples, column: str) -> Samples:
     true = samples.manifest[column].take(pa.array(samples.rows)).to_pylist()
     right = [given == known for given, known in zip(samples.label_names().to_pylist(), true, strict=True)]
     return samples.take(np.flatnonzero(right))
+
+
+def with_oracle(manifests: Mapping[str, Samples], column: str) -> dict[str, Samples]:
+    """The manifests, and the oracle of the one called `raw` with them.
+
+    Raises:
+        ConfigError: as `oracle` does, or when one of them is called so.
+    """
+    if ORACLE in manifests:
+        raise ConfigError("--oracle: there is a --compare oracle=... already; give one of them")
+    return {**manifests, ORACLE: oracle(manifests[RAW], column)}
 
 
 def compare(

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from aumclean.diagnostics.retraining.training_sets import ORACLE, Subject
+from aumclean.diagnostics.retraining.manifests import ORACLE
+from aumclean.diagnostics.retraining.training_sets import Subject
 
 CONFIDENT = 1.96  # standard errors on either side: 95 %
 

@@ -18,7 +18,6 @@ from aumclean.scanning.plan import Plan
 
 logger = logging.getLogger(__name__)
 
-RAW, ORACLE = "raw", "oracle"  # names of subjects: DATA as they are, and those of them whose label is right
 
 
 @dataclass(frozen=True)
