@@ -1,3 +1,42 @@
-"""Find mislabeled images by the area under the margin, and carry the finding to a cleaned manifest."""
+"""Find mislabeled images by the area under the margin, and carry the finding to a cleaned manifest.
+
+    run = aumclean.scan("photos", epochs=15)
+    run.suspects[["path", "label", "suggested_label"]]
+
+What is public is listed in `__all__`, and loaded when it is first used: importing the package is as fast as Python.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aumclean.api import Run, Scores, aum, open_run, scan, score, threshold
+    from aumclean.errors import AumcleanError, ConfigError, DataError, OutputError, RunError, TrainingError
 
 __version__ = "0.1.0"
+__all__ = [
+    "AumcleanError",
+    "ConfigError",
+    "DataError",
+    "OutputError",
+    "Run",
+    "RunError",
+    "Scores",
+    "TrainingError",
+    "aum",
+    "open_run",
+    "scan",
+    "score",
+    "threshold",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'aumclean' has no attribute '{name}'")
+    module = importlib.import_module("aumclean.errors" if name.endswith("Error") else "aumclean.api")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -29,6 +29,11 @@ class Run:
         return self.path / "run.json"
 
     @property
+    def data(self) -> Path:
+        """The images and labels themselves where the scan was given objects in memory; the run's own DATA then."""
+        return self.path / "data.parquet"
+
+    @property
     def samples(self) -> Path:
         """One row per readable sample: id, path, label, content hash, size, row in the source."""
         return self.path / "samples.parquet"
@@ -174,15 +179,19 @@ class Run:
             raise RunError(f"{self.path}: is not a run directory (it holds no {file.name})") from None
 
     def is_empty(self) -> bool:
-        """Whether there is nothing in the directory but what a killed writer may have left before its first file."""
+        """Whether there is nothing in the directory but what a writer puts or leaves there before it begins the run."""
         return all(
-            (entry.name.startswith(".") and entry.name.endswith(".lock"))
+            entry == self.data
+            or (entry.name.startswith(".") and entry.name.endswith(".lock"))
             or (entry.name.startswith(".") and entry.name.endswith(atomic.TEMPORARY_SUFFIX))
             for entry in self.path.iterdir()
         )
 
     def clear(self) -> None:
-        """Delete the run's own files and nothing else; `run.json` last, so that it stays a run until it is none."""
+        """Delete the run's own files and nothing else; `run.json` last, so that it stays a run until it is none.
+
+        Its `data` stay: they may be what is about to be scanned.
+        """
         tables = [path for suffix in ("csv", "parquet") for path in (self.report(suffix), self.cleaned(suffix))]
         files = [
             self.samples,

@@ -37,7 +37,9 @@ MAY_IMPORT = {
     "cli": BASE
     | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics"},
     "__main__": {"cli"},
-    "__init__": set(),
+    "bar": {"cli"},
+    "api": BASE | {"dataset", "verdict", "decisions", "reports", "scanning", "bar"},
+    "__init__": {"api", "errors"},
 }
 WITHOUT_TORCH = {*BASE, "dataset", "verdict", "decisions", "reports", "review", "gate"}
 ONLY_IN_CLI = {"typer", "rich"}

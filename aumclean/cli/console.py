@@ -114,11 +114,17 @@ def progress() -> Iterator[Track]:
     if not logging.getLogger("aumclean").isEnabledFor(logging.INFO):
         yield untracked
         return
-    screen, seen = console(), _Seen()
+    screen = console()
     if not screen.is_terminal:
-        yield partial(_lines, seen)
+        yield partial(_lines, Seen())
         return
+    with bars(screen) as track:
+        yield track
 
+
+@contextmanager
+def bars(screen: "Console") -> Iterator[Tracker]:
+    """A tracker that draws bars, one for all streams of the same total; they go when all is done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -128,22 +134,22 @@ def progress() -> Iterator[Track]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen, transient=True) as bars:
-        tasks: dict[int, Any] = {}
+    with Progress(*columns, console=screen, transient=True) as shown:
+        seen, tasks = Seen(), dict[int, Any]()
 
         def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
             rate = seen.begin(done, total)
             if total not in tasks:
-                tasks[total] = bars.add_task(description, total=total, completed=seen.count[total], rate="")
-            bars.update(tasks[total], description=description, completed=seen.count[total])
+                tasks[total] = shown.add_task(description, total=total, completed=seen.count[total], rate="")
+            shown.update(tasks[total], description=description, completed=seen.count[total])
             for item in seen.counted(stream, total):
                 yield item
-                bars.update(tasks[total], completed=seen.count[total], rate=f"{rate():,.0f} images/s")
+                shown.update(tasks[total], completed=seen.count[total], rate=f"{rate():,.0f} images/s")
 
         yield bar
 
 
-class _Seen:
+class Seen:
     """How many samples of each total are done; several streams of the same total may run at once, in threads."""
 
     def __init__(self) -> None:
@@ -159,13 +165,14 @@ class _Seen:
         return lambda: (self.count[total] - before) / max(time.perf_counter() - started, 1e-9)
 
     def counted(self, stream: Iterable[T], total: int) -> Iterator[T]:
+        """Pass a stream on, and count it."""
         for item in stream:
             yield item
             with self.lock:
                 self.count[total] += len(item)
 
 
-def _lines(seen: _Seen, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+def _lines(seen: Seen, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
     rate = seen.begin(done, total)
     yield from seen.counted(stream, total)
     left = max(0, total - seen.count[total]) / max(rate(), 1e-9)

@@ -1,0 +1,394 @@
+"""The public door: what `import aumclean` gives, composed from the rooms; nothing is printed here."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from aumclean import atomic, config
+from aumclean.bar import Tracker, progress_bar
+from aumclean.config import PATH_KEYS, ScanConfig
+from aumclean.dataset.in_memory import InMemory, in_memory
+from aumclean.dataset.read import read_samples
+from aumclean.dataset.samples import Samples
+from aumclean.decisions.recorded import require_none
+from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
+from aumclean.run import Run as RunDirectory
+from aumclean.run import new_run
+from aumclean.verdict.threshold import indicator_threshold
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from aumclean.verdict.judge import Verdict
+
+logging.getLogger("aumclean").addHandler(logging.NullHandler())  # a library prints nothing unless logging is set up
+logger = logging.getLogger(__name__)
+
+
+def scan(data: Any, **options: Any) -> "Run":
+    """Find the mislabeled images of a data set.
+
+    Args:
+        data: what to scan: a path to anything that `aumclean scan` takes; a `torch.utils.data.Dataset` (also
+            torchvision's) of (image, label); a Hugging Face `Dataset` with an image column; or a tuple
+            (images, labels). Images are Pillow images, arrays or tensors ([h, w], [h, w, 3] or [3, h, w]; 0..255, or
+            fractions 0..1); labels are texts or whole numbers, which `data.classes` or a `ClassLabel` names.
+            Give a data set without random augmentation: every image is taken once, and stored in the run directory.
+        options: those of `aumclean scan`, with underscores: `out`, `preset`, `epochs`, `seed`, `limit` and so on.
+            What is not given comes from the environment and the nearest pyproject.toml, as on the command line.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        AumcleanError: `ConfigError` for an option, `DataError` for the data, `RunError` for the run directory and
+            `TrainingError` for a training that cannot go on; the message says what to do.
+
+    Example:
+        ```python
+        run = aumclean.scan((images, labels), out="runs/photos", epochs=15)
+        ```
+    """
+    settled = config.load(_known("scan", options, ScanConfig.model_fields))
+    if settled.only_draw is not None and not isinstance(data, str | os.PathLike):
+        raise ConfigError("only_draw: several machines cannot share an object in memory; store it and pass its path")
+    from aumclean.scanning import scan as scanning  # torch, which a wrong option need not wait for
+
+    reading, out = settled.reading(), settled.out
+    with progress_bar() as track, _opened(data, reading, out, settled.overwrite, track) as (samples, made):
+        if made is not None:
+            settled = settled.model_copy(update={"out": made, "overwrite": False})
+        finished = scanning.scan(samples, settled, track=track)
+    return Run(finished.run.path, finished.verdict)
+
+
+def score(
+    run: "Run | str | os.PathLike[str]",
+    data: Any,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    **reading: Any,
+) -> "Scores":
+    """Judge images that came after a scan with the networks that it keeps: seconds instead of a training.
+
+    Args:
+        run: a finished run, or the path of one.
+        data: where new images are, as in `scan`; those that the run knows already are passed over.
+        out: the directory to make, by default `runs/<name>-scores-<n>`.
+        overwrite: whether to replace what an earlier call left there.
+        device: where to compute.
+        reading: how data are read, as in `scan`: `path_column`, `label_column`, `root`, `split`, `class_folder`,
+            `limit`.
+
+    Returns:
+        The new images, judged.
+
+    Raises:
+        AumcleanError: as `scan` does.
+    """
+    reading = _known("score", reading, config.READING)
+    if device not in {"auto", "cpu", "cuda", "mps"}:
+        raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, mps")
+    target = None if out is None else Path(out).expanduser()
+    scanned = RunDirectory(run.path if isinstance(run, Run) else Path(run).expanduser())
+    scanned.require_finished()
+    from aumclean.scanning import score as scoring
+
+    with progress_bar() as track, _opened(data, reading, target, overwrite, track, scores=True) as (samples, made):
+        if made is not None:
+            target, overwrite = made, False
+        scores = scoring.score(scanned, samples, out=target, overwrite=overwrite, device=device)
+    return Scores(scores.run.path, scores.report, scores.summary)
+
+
+def open_run(path: str | os.PathLike[str]) -> "Run":
+    """Open the run directory of a finished scan, whoever made it.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        RunError: when it is no run, or not finished.
+    """
+    directory = RunDirectory(Path(path).expanduser())
+    directory.require_finished()
+    return Run(directory.path)
+
+
+def aum(margins: Any) -> np.ndarray:
+    """The area under the margin: the mean margin over the epochs (Pleiss et al. 2020, equation 2).
+
+    Args:
+        margins: array or tensor [epochs, n], a row per recorded epoch as training makes them: the logit of the
+            label minus the largest other logit, of each of n samples.
+
+    Returns:
+        float64 [n]; the smaller, the more suspect.
+
+    Raises:
+        DataError: when there is no epoch, or a margin is not finite.
+    """
+    values = np.asarray(margins, np.float64)
+    if values.ndim != 2 or not len(values):
+        raise DataError(f"margins: must have the shape [epochs, n] with at least one epoch, not {list(values.shape)}")
+    if not np.isfinite(values).all():
+        epoch = int((~np.isfinite(values)).any(1).argmax())
+        raise DataError(f"margins: not all are finite, first in epoch {epoch} (from 0)")
+    return np.asarray(values.mean(0))
+
+
+def threshold(aum_of_indicators: Any, percentile: float = 99) -> float:
+    """The threshold: at or below it a sample behaves as those that are mislabeled by construction.
+
+    A percentile, with linear interpolation, of the areas under the margin of the indicator samples, which the paper
+    calls threshold samples (Pleiss et al. 2020, section 3.2).
+
+    Args:
+        aum_of_indicators: array or tensor [m] of the AUMs of samples that were trained with the indicator class as
+            their label, m at least 1.
+        percentile: which one, above 0 and below 100.
+
+    Raises:
+        ConfigError: for a percentile outside of that.
+        DataError: when there is no AUM, or one that is not finite.
+    """
+    values = np.asarray(aum_of_indicators, np.float64)
+    if not 0 < percentile < 100:
+        raise ConfigError(f"percentile: {percentile:g} is not between 0 and 100")
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise DataError("aum_of_indicators: must be finite numbers of the shape [m], at least one")
+    return indicator_threshold(values, percentile)
+
+
+class Run:
+    """A finished scan: its findings as tables, its reports, and the way to cleaned data.
+
+    `open_run` and `scan` make it. It reads its directory, which the command line takes as well.
+
+    Attributes:
+        path: the run directory.
+    """
+
+    def __init__(self, path: Path, verdict: "Verdict | None" = None) -> None:
+        self.path = Path(path)
+        if verdict is not None:
+            self._verdict = verdict
+
+    @cached_property
+    def _verdict(self) -> "Verdict":
+        from aumclean.verdict.judge import judge
+
+        directory = RunDirectory(self.path)
+        directory.require_finished()
+        return judge(directory)
+
+    def _with_decisions(self) -> "Verdict":
+        from aumclean.decisions.recorded import with_decisions
+
+        return with_decisions(self._verdict, RunDirectory(self.path))
+
+    @property
+    def report(self) -> "pd.DataFrame":
+        """One row per sample, the most suspect first, with the columns of report.csv.
+
+        `sample_id` is the row of `samples.parquet`; decisions that reviewers made since are in it.
+        """
+        return _frame(self._with_decisions().report)
+
+    @property
+    def suspects(self) -> "pd.DataFrame":
+        """The flagged samples, the most suspect first; columns as in `report`."""
+        return _flagged(self.report)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json: counts, thresholds, noise rate, per class and per confusion, warnings."""
+        return self._verdict.summary
+
+    def clean(
+        self,
+        out: str | os.PathLike[str] | None = None,
+        policy: Literal["drop", "relabel", "weight"] = "drop",
+        decisions: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None" = None,
+        copy_to: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Write the cleaned manifest, and every change with its reason beside it; the images are never touched.
+
+        Reviewed samples follow the reviewer, the others the policy.
+
+        Args:
+            out: manifest to write, .csv or .parquet; those of the run directory by default.
+            policy: what becomes of flagged samples that nobody decided: they go, get the suggested label, or weigh
+                less (a column `weight`).
+            decisions: files of decisions, in place of those made in review.
+            copy_to: a new folder that gets copies of the images that stay, one folder per class.
+
+        Returns:
+            The manifest, which `scan` takes.
+
+        Raises:
+            ConfigError: for a policy or a suffix that is not known.
+            DataError: when decisions cannot be used, or the images have changed since.
+            OutputError: when a file cannot be written.
+        """
+        from aumclean.decisions import recorded
+        from aumclean.decisions.clean import clean
+        from aumclean.decisions.cleaned import copy_cleaned, default_targets, write_cleaned
+
+        directory, target = RunDirectory(self.path), None if out is None else Path(out).expanduser()
+        if policy not in {"drop", "relabel", "weight"}:
+            raise ConfigError(f"policy: '{policy}' is none of drop, relabel, weight")
+        if target is not None and target.suffix.lower() not in {".csv", ".parquet"}:
+            raise ConfigError(f"out: {target} must end in .csv or .parquet")
+        files = [decisions] if isinstance(decisions, str | os.PathLike) else decisions
+        found = recorded.of_files(map(Path, files), directory) if files else recorded.of_run(directory)
+        if found.problems:
+            raise DataError(
+                f"{len(found.problems)} decisions cannot be used, so nothing was written; the first: "
+                f"{found.problems[0]}"
+            )
+        cleaning = clean(self._verdict.report, found.decided, policy, self.path.resolve().name)
+        targets = default_targets(directory) if target is None else (target,)
+        changes = directory.changes if target is None else target.with_name(f"{target.stem}.changes.csv")
+        with directory.lock():
+            if copy_to is not None:
+                copy_cleaned(directory, cleaning, Path(copy_to).expanduser())
+            write_cleaned(directory, cleaning, targets, changes)
+        return targets[0]
+
+    def __repr__(self) -> str:
+        try:
+            summary, rate = self.summary, self.summary["noise_rate"]["estimate"]
+        except RunError as error:
+            return f"<aumclean.Run {error}>"
+        warnings = len(summary["warnings"])
+        noted = f"; {warnings} warning{'s' * (warnings > 1)} in summary" if warnings else ""
+        return (
+            f"<aumclean.Run {str(self.path)!r}: {summary['samples']:,} images in {summary['classes']} classes, "
+            f"{summary['flagged']:,} flagged, noise rate about {rate:.1%}{noted}>"
+        )
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: counts, the noise rate, and the most suspect images."""
+        from aumclean.reports import notebook
+
+        try:
+            return notebook.render(self._with_decisions())
+        except RunError:  # of draws that others still train
+            return None
+
+
+class Scores:
+    """New images, judged by the networks of a run.
+
+    Attributes:
+        path: the directory that was made; `aumclean gate` takes it.
+        summary: the content of its summary.json.
+    """
+
+    def __init__(self, path: Path, report: "pa.Table", summary: dict[str, Any]) -> None:
+        self.path, self.summary = path, summary
+        self._report = report
+
+    @property
+    def report(self) -> "pd.DataFrame":
+        """One row per new image, the most suspect first, with the columns of its report.csv."""
+        return _frame(self._report)
+
+    @property
+    def suspects(self) -> "pd.DataFrame":
+        """The flagged images, the most suspect first."""
+        return _flagged(self.report)
+
+    def __repr__(self) -> str:
+        new, flagged = self.summary["samples"], self.summary["flagged"]
+        return f"<aumclean.Scores {str(self.path)!r}: {new:,} new images, {flagged:,} flagged>"
+
+
+def _frame(report: "pa.Table") -> "pd.DataFrame":
+    frame: pd.DataFrame = report.to_pandas()
+    return frame
+
+
+def _flagged(report: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows that are flagged; what is not judged has no flag."""
+    return report[report["flagged"].eq(True)].reset_index(drop=True)
+
+
+def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """The options, paths made of texts.
+
+    Raises:
+        ConfigError: for one that is not known.
+    """
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{function}() has no option '{name}'{did_you_mean(name, known)}")
+    return {
+        name: Path(value).expanduser() if name in PATH_KEYS and value is not None else value
+        for name, value in options.items()
+    }
+
+
+@contextmanager
+def _opened(
+    data: Any, reading: dict[str, Any], out: Path | None, overwrite: bool, track: Tracker, *, scores: bool = False
+) -> Iterator[tuple[Samples, Path | None]]:
+    """The samples of data; and the directory that holds them already when they were objects in memory.
+
+    Such a directory goes again when no run was begun in it.
+    """
+    if isinstance(data, str | os.PathLike):
+        samples = read_samples(Path(data), **reading, one_class=scores)
+        for note in samples.notes:
+            logger.info("%s", note)
+        yield samples, None
+        return
+    objects = _objects(data, **reading)
+    name = f"{objects.name}-scores" if scores else objects.name
+    directory = RunDirectory(out) if overwrite and out is not None else new_run(out, name, overwrite=False)
+    try:
+        with atomic.replacing(directory.data) as temporary:
+            objects.write(temporary, track)
+            if overwrite and out is not None:  # only now, so that data that cannot be stored replace nothing
+                require_none(directory)
+                new_run(out, name, overwrite=True)
+        samples = read_samples(directory.data, limit=reading.get("limit"), one_class=scores)
+        yield replace(samples, name=objects.name), directory.path
+    except BaseException:
+        if not directory.run_json.is_file() and not directory.scores_json.is_file():
+            directory.data.unlink(missing_ok=True)
+            with suppress(OSError):  # a file of somebody's, or a lock, may be there
+                directory.path.rmdir()
+        raise
+
+
+def _objects(
+    data: Any,
+    *,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    limit: int | None = None,
+    **of_files: Any,
+) -> InMemory:
+    """Data that are objects in memory.
+
+    Raises:
+        ConfigError: for options that only files have.
+    """
+    for name, value in of_files.items():
+        if value is not None:
+            raise ConfigError(f"{name}: is for data in files, not for a {type(data).__name__}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("data: several processes cannot share an object in memory; store it and pass its path")
+    return in_memory(data, image_column=path_column, label_column=label_column, limit=limit)
