@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from aumclean import atomic, config
-from aumclean.bar import Tracker, progress_bar
+from aumclean.bar import progress_bar
 from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.dataset.in_memory import InMemory, in_memory
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
+from aumclean.progress import Track
 from aumclean.run import Run as RunDirectory
 from aumclean.run import new_run
 from aumclean.verdict.threshold import indicator_threshold
@@ -342,7 +343,7 @@ def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> d
 
 @contextmanager
 def _opened(
-    data: Any, reading: dict[str, Any], out: Path | None, overwrite: bool, track: Tracker, *, scores: bool = False
+    data: Any, reading: dict[str, Any], out: Path | None, overwrite: bool, track: Track, *, scores: bool = False
 ) -> Iterator[tuple[Samples, Path | None]]:
     """The samples of data; and the directory that holds them already when they were objects in memory.
 

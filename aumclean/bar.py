@@ -3,19 +3,18 @@
 import html
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T", bound=Sized)
-Tracker = Callable[[Iterable[Any], str, int, int], Iterator[Any]]
+from aumclean.progress import T, Track, untracked
 
 BETWEEN = 0.2  # seconds, so that a notebook is not flooded
 
 
 @contextmanager
-def progress_bar() -> Iterator[Tracker]:
-    """A tracker for long steps that shows how far they are."""
+def progress_bar() -> Iterator[Track]:
+    """Shows how far long steps are."""
     if (display := _display_of_notebook()) is not None:
         yield _in_notebook(display)
     elif sys.stderr is not None and sys.stderr.isatty():
@@ -24,7 +23,7 @@ def progress_bar() -> Iterator[Tracker]:
         with bars(console()) as track:
             yield track
     else:
-        yield lambda stream, description, done, total: iter(stream)
+        yield untracked
 
 
 def _display_of_notebook() -> Callable[..., Any] | None:
@@ -36,7 +35,7 @@ def _display_of_notebook() -> Callable[..., Any] | None:
     return display.display if hasattr(get_ipython(), "kernel") else None
 
 
-def _in_notebook(display: Callable[..., Any]) -> Tracker:
+def _in_notebook(display: Callable[..., Any]) -> Track:
     """A bar of plain HTML, so that no widgets need to be installed."""
     from aumclean.cli.console import Seen
 

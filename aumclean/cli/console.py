@@ -123,8 +123,8 @@ def progress() -> Iterator[Track]:
 
 
 @contextmanager
-def bars(screen: "Console") -> Iterator[Tracker]:
-    """A tracker that draws bars, one for all streams of the same total; they go when all is done."""
+def bars(screen: "Console") -> Iterator[Track]:
+    """Draws bars, one for all streams of the same total; they go when all is done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -19,7 +19,6 @@ from aumclean.scanning.plan import Plan
 logger = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class Images:
     """The readable samples of a data source, decoded; n of each."""
