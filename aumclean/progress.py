@@ -34,12 +34,12 @@ def part_of(track: Track, what: str, before: int, whole: int) -> Track:
 
     Args:
         track: what shows all of them.
-        what: the step's name, put before its own description.
+        what: the step's name, put before its own description; may be empty.
         before: samples that earlier steps had.
         whole: samples that all steps have.
     """
 
     def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-        return track(stream, f"{what}, {description}", before + done, whole)
+        return track(stream, ", ".join(filter(None, (what, description))), before + done, whole)
 
     return tracked

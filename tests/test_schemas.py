@@ -62,7 +62,8 @@ def scored(finished, tmp_path_factory):
 def trained(finished, tmp_path_factory):
     """A short training on some images and, called the oracle, on more."""
     from aumclean.dataset.read import read_samples
-    from aumclean.diagnostics.retraining.compare import Options, compare
+    from aumclean.diagnostics.retraining.compare import compare
+    from aumclean.diagnostics.retraining.options import Options
 
     manifests = {"raw": read_samples(finished.root, limit=30), "oracle": read_samples(finished.root, limit=60)}
     options = Options(2, 16, 0.02, arch="resnet9", device="cpu")

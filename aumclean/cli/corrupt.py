@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from aumclean.cli.console import give, say
+from aumclean.cli.console import give, progress, say
 from aumclean.cli.options import CacheDir, Data, LimitedReading, option, with_options
 
 
@@ -38,16 +38,18 @@ def command(
     from aumclean.dataset.corrupt import corrupt
     from aumclean.dataset.read import read_samples
 
-    made = corrupt(
-        read_samples(data, **reading.given()),
-        out,
-        noise=noise,
-        rate=rate,
-        seed=seed,
-        pairs=pair or (),
-        imbalance=imbalance,
-        cache_dir=cache_dir,
-    )
+    with progress() as track:
+        made = corrupt(
+            read_samples(data, **reading.given()),
+            out,
+            noise=noise,
+            rate=rate,
+            seed=seed,
+            pairs=pair or (),
+            imbalance=imbalance,
+            cache_dir=cache_dir,
+            track=track,
+        )
     say(f"{made.wrong:,} of {made.samples:,} labels are wrong now: realised rate {made.wrong / made.samples:.4f}")
     say(f"scan it with: aumclean scan {made.file}" + (f" --root {made.root}" if made.root else ""))
     give(made.file)

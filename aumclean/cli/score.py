@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aumclean.cli.console import give, say, show, table
+from aumclean.cli.console import give, progress, say, show, table
 from aumclean.cli.options import FinishedRun, OnDevice, Reading, Writing, with_options
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def command(
 
     from aumclean.scanning.score import score
 
-    scores = score(opened, samples, **writing.given(), **computing.given())
+    with progress() as track:
+        scores = score(opened, samples, **writing.given(), **computing.given(), track=track)
     show_scores(scores)
     give(scores.run.path)
 

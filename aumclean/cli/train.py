@@ -15,7 +15,7 @@ from aumclean.cli.options import Computing, LimitedReading, Options, Workers, op
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aumclean.diagnostics.retraining import compare as retraining
+    from aumclean.diagnostics.retraining.options import Options as TrainOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +64,14 @@ class Training(Options):
             if not 0 < part <= 1:
                 raise ConfigError(f"--drop: {part:g} is not a part of the training, above 0 and at most 1 (1: no drop)")
 
-    def options(self, computing: Computing) -> "retraining.Options":
+    def options(self, computing: Computing) -> "TrainOptions":
         """The options as the library takes them."""
-        from aumclean.diagnostics.retraining import compare as retraining
+        from aumclean.diagnostics.retraining.options import Options as TrainOptions
 
         given = {**self.given(), **computing.given()}
         if drops := given.pop("drop", None):
             given["drops"] = tuple(drops)
-        return retraining.Options(**given)
+        return TrainOptions(**given)
 
 
 @partial(with_options, first=("test", "compare", "oracle", "out", "epochs", "seeds", "flip", "device"))

@@ -1,11 +1,14 @@
 """Every image decoded once: a memory-mapped uint8 array on disk, shared by all runs on the same data."""
 
 import hashlib
+import io
 import json
 import math
 import os
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from aumclean.progress import Track, untracked
 
 FORMAT = 1  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
+CACHE_GIB = 50.0  # what all entries together may take where nothing else was said
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Decoded:
     """All samples of a data source after decoding.
 
     Attributes:
-        images: uint8 of shape [readable, size, size, 3], memory-mapped copy-on-write.
+        images: uint8 of shape [readable, size, size, 3], in memory or memory-mapped copy-on-write.
         readable: positions in the samples that could be decoded, ascending int64.
-        files: one row per sample: content_hash, width, height, reason (null when readable), path.
+        files: one row per sample: content_hash, width, height, reason (null when readable).
     """
 
     images: np.ndarray
@@ -71,21 +75,40 @@ def decoded(
         DataError: when the cache cannot be written, or the disk is too small.
     """
     entry = cache_dir / _fingerprint(samples, size)
-    needed = len(samples) * size * size * 3
-    try:
+    with _blaming(cache_dir):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir / f"{entry.name}.lock"):
-            found = _open(entry, size)
-            if found is None:
-                _make_room(cache_dir, needed, limit_gib, keep=entry)
-                _build(entry, samples, size, workers, track)
-                found = _open(entry, size)
-            assert found is not None, "just built"
+        lock = FileLock(cache_dir / f"{entry.name}.lock").acquire()
+    with lock:
+        found = _open(entry, size)
+        if found is None:
+            with _blaming(cache_dir):
+                _make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
+            _build(entry, samples, size, workers, track)
+            with _blaming(cache_dir):
+                found = _read(entry, size)
+        with _blaming(cache_dir):
             os.utime(entry / "entry.json")
-            return replace(found, files=found.files.append_column("path", samples.paths))
-    except OSError as error:
+        return found
+
+
+def in_memory(samples: Samples, size: int, *, workers: int, track: Track = untracked) -> Decoded:
+    """The same without a cache, for what will not be asked for again."""
+    pixels = io.BytesIO()
+    files = _written(samples, size, workers, track, pixels.write)
+    readable = np.flatnonzero(files["reason"].is_null().to_numpy())
+    images = np.frombuffer(pixels.getbuffer(), np.uint8).reshape(len(readable), size, size, 3)
+    return Decoded(images, readable, files)
+
+
+@contextmanager
+def _blaming(cache_dir: Path) -> Iterator[None]:
+    """Say of what fails here that the cache is at fault; a source that cannot be read fails elsewhere."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        why = atomic.reason(error) if isinstance(error, OSError) else error
         raise DataError(
-            f"{cache_dir}: cannot be written ({atomic.reason(error)}); free some space or choose another --cache-dir"
+            f"{cache_dir}: cannot be written ({why}); free some space or choose another --cache-dir"
         ) from error
 
 
@@ -97,44 +120,62 @@ def _fingerprint(samples: Samples, size: int) -> str:
 
 
 def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track) -> None:
-    building = entry.with_suffix(atomic.TEMPORARY_SUFFIX)
+    building, cache_dir = entry.with_suffix(atomic.TEMPORARY_SUFFIX), entry.parent
     shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
+    with _blaming(cache_dir):
+        building.mkdir()
     try:
-        columns: dict[str, list[Any]] = {"content_hash": [], "width": [], "height": [], "reason": []}
-        with (building / "images.u8").open("wb") as file:
-            for chunk in track(decode(samples, size, workers=workers), "decoding", 0, len(samples)):
-                file.write(chunk.images.data)
-                for name, values in columns.items():
-                    values.extend(getattr(chunk, name))
-            file.flush()
-            os.fsync(file.fileno())
-        files = pa.table(
-            {
-                "content_hash": pa.array(columns["content_hash"], pa.string()),
-                "width": pa.array(columns["width"], pa.int32()),
-                "height": pa.array(columns["height"], pa.int32()),
-                "reason": pa.array(columns["reason"], pa.string()),
-            }
-        )
-        pq.write_table(files, building / "files.parquet")
-        (building / "entry.json").write_text(json.dumps({"format": FORMAT, "size": size, "samples": len(samples)}))
-        shutil.rmtree(entry, ignore_errors=True)
-        building.rename(entry)
+        with _blaming(cache_dir):
+            pixels = (building / "images.u8").open("wb")
+
+        def write(images: memoryview) -> None:
+            with _blaming(cache_dir):
+                pixels.write(images)
+
+        try:
+            files = _written(samples, size, workers, track, write)
+            with _blaming(cache_dir):
+                pixels.flush()
+                os.fsync(pixels.fileno())
+        finally:
+            with suppress(OSError):  # what a full disk did not take, said already
+                pixels.close()
+        with _blaming(cache_dir):
+            pq.write_table(files, building / "files.parquet")
+            (building / "entry.json").write_text(json.dumps({"format": FORMAT, "size": size, "samples": len(samples)}))
+            shutil.rmtree(entry, ignore_errors=True)
+            building.rename(entry)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _written(
+    samples: Samples, size: int, workers: int, track: Track, write: Callable[[memoryview], object]
+) -> pa.Table:
+    """Decode all samples, write the pixels of those that can be read one after the other, and list all of them."""
+    columns: dict[str, list[Any]] = {"content_hash": [], "width": [], "height": [], "reason": []}
+    for chunk in track(decode(samples, size, workers=workers), "decoding", 0, len(samples)):
+        write(chunk.images.data)
+        for name, values in columns.items():
+            values.extend(getattr(chunk, name))
+    kinds = {"content_hash": pa.string(), "width": pa.int32(), "height": pa.int32(), "reason": pa.string()}
+    return pa.table({name: pa.array(columns[name], kind) for name, kind in kinds.items()})
 
 
 def _open(entry: Path, size: int) -> Decoded | None:
     """The entry, or None when there is none or it is damaged."""
     try:
-        files = pq.read_table(entry / "files.parquet")
-        readable = np.flatnonzero(files["reason"].is_null().to_numpy())
-        shape = (len(readable), size, size, 3)
-        if (entry / "images.u8").stat().st_size != math.prod(shape) or not (entry / "entry.json").is_file():
-            return None
+        return _read(entry, size)
     except (OSError, pa.ArrowException):
         return None
+
+
+def _read(entry: Path, size: int) -> Decoded:
+    files = pq.read_table(entry / "files.parquet")
+    readable = np.flatnonzero(files["reason"].is_null().to_numpy())
+    shape = (len(readable), size, size, 3)
+    if (entry / "images.u8").stat().st_size != math.prod(shape) or not (entry / "entry.json").is_file():
+        raise OSError(f"{entry}: is damaged")
     if len(readable) == 0:
         return Decoded(np.empty(shape, np.uint8), readable, files)
     return Decoded(np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape), readable, files)

@@ -12,12 +12,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aumclean import atomic
-from aumclean.config import ScanConfig
-from aumclean.dataset.cache import decoded, default_cache_dir
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
-from aumclean.dataset.parallel import available_cpus
+from aumclean.dataset.open import open_samples
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import ConfigError, DataError, did_you_mean
+from aumclean.progress import Track, untracked
 
 Noise = Literal["uniform", "flip", "pairs", "instance"]
 TRUE_LABEL = "true_label"
@@ -45,6 +44,7 @@ def corrupt(
     pairs: Sequence[str] = (),
     imbalance: float = 1.0,
     cache_dir: Path | None = None,
+    track: Track = untracked,
 ) -> Corrupted:
     """Plant label noise and write the manifest; the images and the source are not touched.
 
@@ -58,6 +58,7 @@ def corrupt(
         pairs: for `pairs`, entries `FROM=TO`; classes that are not named keep their labels.
         imbalance: keep so few samples that the first class is so many times as large as the last.
         cache_dir: for `instance`, where decoded images are kept; the system's by default.
+        track: shows the progress.
 
     Raises:
         ConfigError: for a rate, a pair or an imbalance that makes no sense, or an ending that does not fit.
@@ -74,7 +75,7 @@ def corrupt(
         case "pairs":
             noisy = pair_noise(labels, _targets(samples.class_names, pairs), rate, rng)
         case "instance":
-            noisy = instance_noise(labels, _pictures(samples, cache_dir), n_classes, rate, rng)
+            noisy = instance_noise(labels, _pictures(samples, cache_dir, track), n_classes, rate, rng)
     given = pa.array(samples.class_names).take(pa.array(noisy))
 
     root = None
@@ -106,24 +107,19 @@ def _refuse(samples: Samples, out: Path, noise: Noise, rate: float, pairs: Seque
         raise DataError(f"{samples.name}: has a column '{TRUE_LABEL}' already; corrupt the original instead")
 
 
-def _pictures(samples: Samples, cache_dir: Path | None) -> np.ndarray:
+def _pictures(samples: Samples, cache_dir: Path | None, track: Track) -> np.ndarray:
     """Small images of all samples, uint8 [n, 32, 32, 3].
 
     Raises:
         DataError: when one cannot be read: without its picture nobody can say what it is mistaken for.
     """
-    limit = ScanConfig().cache_limit
-    found = decoded(
-        samples, PICTURE, workers=available_cpus(), cache_dir=cache_dir or default_cache_dir(), limit_gib=limit
-    )
-    unreadable = found.files["reason"].is_valid()
-    if len(found.readable) < len(samples):
-        first = unreadable.index(True).as_py()
+    opened = open_samples(samples, PICTURE, cache_dir=cache_dir, one_class=True, track=track)
+    if bad := len(opened.unreadable):
+        path, reason = (opened.unreadable[name][0] for name in ("path", "reason"))
         raise DataError(
-            f"{samples.paths[first]}: {found.files['reason'][first]}; --noise instance must see every image, "
-            f"and {len(samples) - len(found.readable)} cannot be read: mend or remove them"
+            f"{path}: {reason}; --noise instance must see every image, and {bad} cannot be read: mend or remove them"
         )
-    return found.images
+    return opened.images
 
 
 def _targets(class_names: tuple[str, ...], pairs: Sequence[str]) -> np.ndarray:

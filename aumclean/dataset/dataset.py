@@ -36,6 +36,11 @@ class Dataset:
         names = self.class_names if class_names is None else tuple(class_names)
         return replace(self, labels=labels.astype(np.int64), class_names=names)
 
+    def with_classes(self, class_names: Sequence[str]) -> "Dataset":
+        """The same samples, their labels counted by `class_names`, which hold all of their classes."""
+        place = {name: index for index, name in enumerate(class_names)}
+        return self.with_labels(np.array([place[name] for name in self.class_names])[self.labels], class_names)
+
     def with_images(self, images: np.ndarray) -> "Dataset":
         """The same labels with other images."""
         return replace(self, images=images)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -16,6 +16,7 @@ from PIL import Image
 from aumclean.dataset.decode import format_of
 from aumclean.dataset.manifest import LABEL_COLUMNS
 from aumclean.errors import DataError, did_you_mean
+from aumclean.progress import Track
 
 ACCEPTED = (
     "a path, a Dataset of (image, label), a Hugging Face Dataset with an image column, or a tuple (images, labels)"
@@ -50,12 +51,12 @@ class InMemory:
     rows: Iterator[Row]
     count: int | None
 
-    def write(self, file: Path, track: Callable[[Iterable[Rows], str, int, int], Iterable[Rows]]) -> None:
+    def write(self, file: Path, track: Track) -> None:
         """Write all of them, a few at a time, so that they never lie in memory as files together.
 
         Args:
             file: a Parquet file with the columns `image` (bytes and path) and `label`.
-            track: wraps the groups of rows for a progress display: (groups, description, done before, total).
+            track: shows the progress.
 
         Raises:
             DataError: for an image or a label that cannot be one.

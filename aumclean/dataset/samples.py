@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aumclean.errors import DataError
+
 Chunk = list[bytes | Path | None]
 """Some samples' files: the bytes themselves, a path to read them from, or None where the table has no bytes."""
 
@@ -45,13 +47,16 @@ class Embedded:
     def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
         """Encoded images of the samples at `rows` (ascending int64), `size` at a time, streamed."""
         first = 0
-        for batch in pq.ParquetFile(self.file).iter_batches(batch_size=size, columns=[self.column]):
-            low, high = np.searchsorted(rows, (first, first + len(batch)))
-            wanted = batch.column(0).take(pa.array(rows[low:high] - first))
-            first += len(batch)
-            if low < high:
-                values = wanted.field("bytes") if pa.types.is_struct(wanted.type) else wanted
-                yield values.to_pylist()
+        try:
+            for batch in pq.ParquetFile(self.file).iter_batches(batch_size=size, columns=[self.column]):
+                low, high = np.searchsorted(rows, (first, first + len(batch)))
+                wanted = batch.column(0).take(pa.array(rows[low:high] - first))
+                first += len(batch)
+                if low < high:
+                    values = wanted.field("bytes") if pa.types.is_struct(wanted.type) else wanted
+                    yield values.to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{self.file}: cannot be read ({' '.join(str(error).split())})") from error
 
     def one(self, row: int) -> bytes | None:
         """The encoded image of one row; reads the row group it lies in."""

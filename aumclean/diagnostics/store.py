@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aumclean import __version__, atomic
-from aumclean.errors import RunError
+from aumclean.errors import ConfigError, RunError
 from aumclean.run import held, new_run
 
 SCHEMA_VERSION = 1
@@ -52,6 +52,10 @@ class Store:
     def weights(self, name: str) -> Path:
         """The network at the end of a training, where a diagnostic keeps it."""
         return self.path / "trainings" / f"{name}.safetensors"
+
+    def predictions(self, name: str) -> Path:
+        """What the network takes each test image for at the end of a training, where that is what was asked."""
+        return self.path / "trainings" / f"{name}.parquet"
 
     def read(self) -> dict[str, Any]:
         """`diagnostic.json` as a dictionary.
@@ -95,15 +99,41 @@ def opened(out: Path | None, name: str, question: Mapping[str, Any], *, overwrit
     """
     question = json.loads(json.dumps(question))  # as it will be read
     store = Store(out if out is not None else new_run(None, name, overwrite=False).path)
-    with ExitStack() as stack:
-        try:
-            store.path.mkdir(parents=True, exist_ok=True)
-            busy = f"{store.path}: another aumclean is writing to it; wait for it to end"
-            stack.enter_context(held(store.path / ".lock", busy))
-        except OSError as error:
-            raise RunError(f"{store.path}: cannot be made ({atomic.reason(error)}); choose another --out") from None
+    with made(store.path):
         _begin(store, question, overwrite)
         yield store
+
+
+@contextmanager
+def holding(out: Path) -> Iterator[Store]:
+    """Hold a folder of trainings that answer no single question: a new one, or one that is there.
+
+    Raises:
+        ConfigError: when it holds something else.
+        RunError: when another process is writing.
+    """
+    if out.exists() and not (out / "trainings").is_dir() and any(out.iterdir()):
+        raise ConfigError(f"--out {out}: exists and holds no trainings; choose another")
+    with made(out):
+        atomic.remove_leftovers(out)
+        yield Store(out)
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder if there is none, and hold it for writing.
+
+    Raises:
+        RunError: when it cannot be made, or another process is writing to it.
+    """
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            busy = f"{folder}: another aumclean is writing to it; wait for it to end"
+            stack.enter_context(held(folder / ".lock", busy))
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be made ({atomic.reason(error)}); choose another --out") from None
+        yield
 
 
 def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:

@@ -1,7 +1,8 @@
 """What a diagnostic trains and tests on: DATA and its test part, decoded, and where to compute."""
 
 import hashlib
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,23 +12,19 @@ import pyarrow as pa
 from accelerate import Accelerator
 
 from aumclean.config import ClassFolder
-from aumclean.dataset.cache import decoded, default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import median_short_side
-from aumclean.dataset.parallel import available_cpus
+from aumclean.dataset.open import image_size, open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
+from aumclean.diagnostics.store import Store, opened
 from aumclean.errors import ConfigError, DataError
 from aumclean.progress import Track, untracked
 from aumclean.recipe import Recipe
-from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
+from aumclean.training.device import Device, Precision, describe, make_accelerator, takes_bf16
 
 Preset = Literal["quick", "paper"]
 
-logger = logging.getLogger(__name__)
-
 LARGEST_IMAGE = 32  # the papers' size; --image-size asks for another
-CACHE_GIB = 50.0
 LEAST = {"limit": 1, "test_limit": 1, "image_size": 8, "epochs": 1, "batch_size": 2}  # batch norm needs two images
 
 
@@ -55,7 +52,7 @@ class Options:
     batch_size: int | None = None
     learning_rate: float | None = None
     device: Device = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Precision = "auto"
     path_column: str | None = None
     label_column: str | None = None
     root: Path | None = None
@@ -73,7 +70,7 @@ class Options:
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
         """A preset's recipe with what was asked for in its place."""
         asked = {name: getattr(self, name) for name in ("arch", "epochs", "batch_size", "learning_rate")}
-        bf16 = self.precision == "bf16" or (self.precision == "auto" and has_fast_bf16(accelerator.device))
+        bf16 = takes_bf16(self.precision, accelerator.device)
         return replace(base, bf16=bf16, **{name: value for name, value in asked.items() if value is not None})
 
 
@@ -137,36 +134,44 @@ def open_study(options: Options, *, limit: int | None, test_limit: int | None, t
         train, test = whole, _test_part(options, whole)
     train = train if (most := options.limit or limit) is None else train.evenly(most)
     test = test if (most := options.test_limit or test_limit) is None else test.evenly(most)
-    size = options.image_size
-    if size is None:
-        short_side = median_short_side(train)
-        if short_side is None:
-            raise DataError(f"{options.data}: no image can be read, such as {train.paths[0]}")
-        size = max(8, min(short_side, LARGEST_IMAGE))
-    train_data, train_paths, train_content = _decode(train, size, options, track)
-    test_data, test_paths, test_content = _decode(test, size, options, track)
+    size = options.image_size or image_size(train, LARGEST_IMAGE)
+    opened, tested = (open_samples(part, size, cache_dir=options.cache_dir, track=track) for part in (train, test))
     refusal = f"{options.test or options.data}: the test part has the class '%s', which the training part lacks"
-    test_data = with_classes(test_data, train_data.class_names, refusal)
     return Study(
         name=whole.name,
-        train=train_data,
-        test=test_data,
-        train_paths=train_paths,
-        test_paths=test_paths,
-        fingerprint=hashlib.sha256(f"{size} {train_content} {test_content}".encode()).hexdigest(),
+        train=opened.dataset(),
+        test=with_classes(tested.dataset(), opened.samples.class_names, refusal),
+        train_paths=opened.samples.paths,
+        test_paths=tested.samples.paths,
+        fingerprint=hashlib.sha256(f"{size} {opened.digest()} {tested.digest()}".encode()).hexdigest(),
         accelerator=accelerator,
         notes=whole.notes,
     )
 
 
-def question(kind: str, options: Options, study: Study, **settings: Any) -> dict[str, Any]:
-    """Everything that decides the result: a stopped diagnostic goes on when this is the same."""
-    asked = {
+@contextmanager
+def asking(kind: str, options: Options, study: Study, **settings: Any) -> Iterator[Store]:
+    """Hold the directory of a diagnostic that asks this of a study; one that was stopped goes on.
+
+    Args:
+        kind: the diagnostic.
+        options: what was asked.
+        study: what it looks at.
+        settings: whatever else decides the result.
+
+    Raises:
+        RunError: as `opened` does.
+    """
+    chosen = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in asdict(options).items()
         if name not in {"out", "overwrite", "cache_dir", "data", "test", "root"}
     }
-    return {"kind": kind, "data": study.fingerprint, "device": study.accelerator.device.type, **asked, **settings}
+    device = study.accelerator.device.type
+    asked = {"kind": kind, "data": study.fingerprint, "device": device, **chosen, **settings}
+    name = f"{study.name}-{kind.replace(' ', '-')}"
+    with opened(options.out, name, asked, overwrite=options.overwrite) as store:
+        yield store
 
 
 def _read(options: Options, data: Path, split: str | None) -> Samples:
@@ -201,29 +206,6 @@ def _held_out(whole: Samples, share: float, seed: int) -> tuple[Samples, Samples
     return whole.take(np.sort(order[count:])), whole.take(np.sort(order[:count]))
 
 
-def _decode(samples: Samples, size: int, options: Options, track: Track) -> tuple[Dataset, pa.Array, str]:
-    """The readable samples as arrays, their paths, and a digest of their content and labels."""
-    images = decoded(
-        samples,
-        size,
-        workers=available_cpus(),
-        cache_dir=options.cache_dir or default_cache_dir(),
-        limit_gib=CACHE_GIB,
-        track=track,
-    )
-    readable = samples.take(images.readable)
-    if bad := len(samples) - len(readable):
-        logger.warning("%s: %d of %d images cannot be read and are left out", samples.source, bad, len(samples))
-    if len(readable.class_names) < 2:
-        raise DataError(f"{samples.source}: its readable images have fewer than two classes")
-    hashes = images.files["content_hash"].combine_chunks().take(pa.array(images.readable)).to_pylist()
-    digest = hashlib.sha256()
-    for content, label in zip(hashes, readable.label_names().to_pylist(), strict=True):
-        digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
-    dataset = Dataset(images.images, readable.labels.astype(np.int64), readable.class_names)
-    return dataset, readable.paths, digest.hexdigest()
-
-
 def open_images(
     options: Options,
     data: Path,
@@ -242,12 +224,10 @@ def open_images(
         DataError: when they have a class that the network lacks, or cannot be read.
     """
     samples = _read(options, data, options.test_split or options.split)
-    dataset, paths, digest = _decode(samples if limit is None else samples.evenly(limit), size, options, track)
-    return (
-        with_classes(dataset, class_names, f"{data}: has the class '%s', which the network was not taught"),
-        paths,
-        digest,
-    )
+    chosen = samples if limit is None else samples.evenly(limit)
+    opened = open_samples(chosen, size, cache_dir=options.cache_dir, track=track)
+    refusal = f"{data}: has the class '%s', which the network was not taught"
+    return with_classes(opened.dataset(), class_names, refusal), opened.samples.paths, opened.digest()
 
 
 def with_classes(dataset: Dataset, class_names: tuple[str, ...], refusal: str) -> Dataset:
@@ -256,9 +236,6 @@ def with_classes(dataset: Dataset, class_names: tuple[str, ...], refusal: str) -
     Raises:
         DataError: with `refusal`, in which `%s` stands for the class that is not among them.
     """
-    place = {name: index for index, name in enumerate(class_names)}
-    strange = [name for name in dataset.class_names if name not in place]
-    if strange:
+    if strange := sorted(set(dataset.class_names) - set(class_names)):
         raise DataError(refusal.replace("%s", strange[0]))
-    translated = np.array([place[name] for name in dataset.class_names])[dataset.labels]
-    return dataset.with_labels(translated, class_names)
+    return dataset.with_classes(class_names)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import safetensors.torch
 import torch
 from accelerate import Accelerator
 
@@ -15,7 +14,8 @@ from aumclean.diagnostics.store import Store
 from aumclean.errors import RunError
 from aumclean.progress import Track, part_of, untracked
 from aumclean.recipe import Recipe
-from aumclean.training.loop import Epoch, input_scale, load_checkpoint, train
+from aumclean.training.loop import Epoch, load_checkpoint, train
+from aumclean.training.network import write_network
 
 SCHEMA_VERSION = 1
 
@@ -68,6 +68,7 @@ def trained(
     measure: Measure = nothing_more,
     enough: Enough = never,
     keep_weights: bool = False,
+    called: str | None = None,
     track: Track = untracked,
 ) -> Training:
     """Train, or read what an earlier call with the same arguments trained.
@@ -79,7 +80,8 @@ def trained(
         measure: called after every epoch, with the live network; returns plain values, a column each.
         enough: given the epoch's row, whether to stop here.
         keep_weights: also keep the last epoch's live network, as `trainings/<name>.safetensors`.
-        track: for a progress display.
+        called: what the progress calls it; by its name by default.
+        track: shows the progress.
 
     Raises:
         RunError: when the stored training was of another recipe or seed.
@@ -92,7 +94,7 @@ def trained(
     checkpoint, total = store.checkpoint(name), recipe.epochs * len(dataset)
     behind = load_checkpoint(checkpoint, torch.device("cpu"))["epochs"] if checkpoint.is_file() else 0
     rows = rows[:behind]
-    stopped, shown = False, part_of(track, name, 0, total)
+    stopped, shown = False, part_of(track, name if called is None else called, 0, total)
     epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=shown)
     for epoch in epochs:
         rows.append(
@@ -107,13 +109,15 @@ def trained(
         )
         stopped = enough(rows[-1])
         is_last = stopped or epoch.number + 1 == recipe.epochs
-        if is_last and keep_weights:
-            keep(store, name, epoch.model.state_dict(), dataset, recipe)
-        atomic.write_json(store.training(name), {**about, "ended": is_last, "enough": stopped, "rows": rows})
+        if accelerator.is_main_process:
+            if is_last and keep_weights:
+                write_network(store.weights(name), epoch.model.state_dict(), dataset, recipe)
+            atomic.write_json(store.training(name), {**about, "ended": is_last, "enough": stopped, "rows": rows})
         if is_last:
             break
     epochs.close()  # type: ignore[attr-defined]
-    checkpoint.unlink(missing_ok=True)
+    if accelerator.is_main_process:
+        checkpoint.unlink(missing_ok=True)
     return Training(rows, stopped)
 
 
@@ -131,19 +135,3 @@ def _stored(store: Store, name: str, about: Mapping[str, Any]) -> tuple[list[Row
     if not same:
         raise RunError(f"{file}: is of another recipe or seed; choose another --out")
     return rows, enough if ended else None
-
-
-def keep(store: Store, name: str, weights: Mapping[str, torch.Tensor], dataset: Dataset, recipe: Recipe) -> None:
-    """Store a network in one file with all that is needed to use it, see `aumclean.diagnostics.network`."""
-    mean, std = input_scale(dataset, recipe)
-    about = {
-        "schema_version": SCHEMA_VERSION,
-        "recipe": asdict(recipe),
-        "image_size": dataset.images.shape[1],
-        "mean": mean,
-        "std": std,
-        "class_names": list(dataset.class_names),
-    }
-    whole = {key: tensor.detach().cpu().contiguous() for key, tensor in weights.items()}
-    stored = safetensors.torch.save(whole, metadata={"aumclean": json.dumps(about)})
-    atomic.write_bytes(store.weights(name), stored)

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
-from aumclean.progress import T, Track
+from aumclean.progress import T, Track, part_of
 from aumclean.run import Run
 from aumclean.run_record import Progress, RunRecord
 from aumclean.scanning.kept_networks import keep_network
@@ -32,13 +32,13 @@ def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, 
     """Train this process's draws; when it returns, those of all processes are done."""
     record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
     before = n * sum(record.epochs_done[draw] for draw in plan.own_draws)
-    of_all = n * epochs * len(plan.own_draws)
 
-    def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-        return track(stream, description, before, of_all)
+    def of_all(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+        """Draws that are trained side by side add up to one progress."""
+        return track(stream, description, before, n * epochs * len(plan.own_draws))
 
     draws = [_Draw(run, record, dataset, indicators[number], number, plan) for number in plan.own_draws]
-    side_by_side([partial(draw.train, tracked) for draw in draws], plan.jobs, plan.accelerator.device)
+    side_by_side([partial(draw.train, track, of_all) for draw in draws], plan.jobs, plan.accelerator.device)
     plan.accelerator.wait_for_everyone()
 
 
@@ -53,7 +53,11 @@ class _Draw:
     number: int
     plan: Plan
 
-    def train(self, track: Track, stop: threading.Event) -> None:
+    @property
+    def name(self) -> str:
+        return f"draw {self.number + 1}/{self.plan.draws}"
+
+    def train(self, track: Track, of_all: Track, stop: threading.Event) -> None:
         """Train on these indicator samples; margins, state and weights are on disk when this returns."""
         run, plan = self.run, self.plan
         with run.lock_draw(self.number) if plan.writes else nullcontext():
@@ -62,12 +66,20 @@ class _Draw:
                 if plan.writes:
                     checkpoint.unlink(missing_ok=True)
                 return
-            self._record_epochs(track, stop)
+            self._record_epochs(of_all, stop)
             if plan.writes:
                 weights = load_checkpoint(checkpoint, torch.device("cpu"))["average"]
                 seed, device = self.record.config.seed, plan.accelerator.device
                 keep_network(
-                    run, self.number, weights, self.dataset, self.indicators, plan.recipe, seed=seed, device=device
+                    run,
+                    self.number,
+                    weights,
+                    self.dataset,
+                    self.indicators,
+                    plan.recipe,
+                    seed=seed,
+                    device=device,
+                    track=part_of(track, self.name, 0, len(self.dataset) * len(plan.own_draws)),
                 )
                 checkpoint.unlink()
 
@@ -81,7 +93,7 @@ class _Draw:
         seconds = self.record.training_seconds[self.number]
 
         def tracked(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-            for batch in track(stream, f"draw {self.number + 1}/{plan.draws}, {description}", done, total):
+            for batch in track(stream, f"{self.name}, {description}", done, total):
                 if stop.is_set():
                     raise Stopped
                 yield batch

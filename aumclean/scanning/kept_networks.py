@@ -7,56 +7,34 @@ models/draw=K.held_out.parquet        margins of the draw's indicator samples am
                                       `aumclean.verdict.held_out`
 """
 
-import json
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-import safetensors.torch
+import safetensors
 import torch
+from pydantic import Field
 from torch import nn
 
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
-from aumclean.errors import RunError
+from aumclean.errors import ConfigError, RunError
 from aumclean.margins.final import Final, final_margins, write_final
+from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.run import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
+from aumclean.training.network import About, Network, with_weights, write_weights
 from aumclean.training.predict import predict, predictions
-from aumclean.verdict.held_out import MOST_HELD_OUT, HeldOut, held_out, read_held_out, write_held_out
-
-SCHEMA_VERSION = 1
+from aumclean.verdict.held_out import MOST_HELD_OUT, held_out, write_held_out
 
 
-@dataclass(frozen=True)
-class Network:
-    """A trained network and what it needs to know.
+class _ModelJson(About):
+    """What `models/model.json` says of the networks of all draws; one output is that of the indicator class."""
 
-    Attributes:
-        weights: its state.
-        held_out: how it judges labels it was not taught.
-        arch, image_size, mean, std, flip: as it was trained.
-        class_names: of the real classes; it has one output more, that of the indicator class.
-    """
-
-    weights: dict[str, torch.Tensor]
-    held_out: HeldOut
+    outputs: int = Field(ge=2)
     arch: str
-    image_size: int
-    mean: list[float]
-    std: list[float]
     flip: bool
-    class_names: tuple[str, ...]
-
-    def logits(self, images: np.ndarray, device: torch.device) -> np.ndarray:
-        """Logits of the real classes, float32 [n, classes], of images, uint8 [n, image_size, image_size, 3]."""
-        n_classes = len(self.class_names)
-        model = build_model(self.arch, n_classes + 1, self.image_size)
-        model.load_state_dict(self.weights)
-        logits = predict(model, images, self.mean, self.std, mirror=self.flip, device=device)
-        return logits[:, :n_classes]
 
 
 def keep_network(
@@ -69,6 +47,7 @@ def keep_network(
     *,
     seed: int,
     device: torch.device,
+    track: Track,
 ) -> None:
     """Store the network of a draw that has been trained.
 
@@ -81,37 +60,38 @@ def keep_network(
         recipe: how it was trained.
         seed: of the wrong labels that are tried.
         device: where to compute.
+        track: shows the progress.
     """
-    mean, std = normalisation(dataset)
-    about: dict[str, Any] = {
-        "arch": recipe.arch,
-        "image_size": dataset.images.shape[1],
-        "mean": mean,
-        "std": std,
-        "flip": recipe.flip,
-        "class_names": list(dataset.class_names),
-    }
-    n_classes = len(dataset.class_names)
-    model = build_model(recipe.arch, n_classes + 1, about["image_size"])
+    (mean, std), n_classes = normalisation(dataset), len(dataset.class_names)
+    about = _ModelJson(
+        outputs=n_classes + 1, arch=recipe.arch, image_size=dataset.images.shape[1], mean=mean, std=std,
+        flip=recipe.flip, class_names=dataset.class_names,
+    )  # fmt: skip
+    model = build_model(recipe.arch, about.outputs, about.image_size)
     model.load_state_dict(weights)
     rng = np.random.default_rng([seed, draw])
     if len(indicators) > MOST_HELD_OUT:
         indicators = np.sort(rng.choice(indicators, MOST_HELD_OUT, replace=False))
     logits = predict(model, dataset.images[indicators], mean, std, mirror=recipe.flip, device=device)
     write_held_out(run.held_out(draw), indicators, held_out(logits[:, :n_classes], dataset.labels[indicators], rng))
-    write_final(run.final_margins(draw), _final_margins(model, dataset, recipe, mean, std, device))
-    atomic.write_json(run.model_json, {"schema_version": SCHEMA_VERSION, "outputs": n_classes + 1, **about})
-    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-    atomic.write_bytes(run.model(draw), safetensors.torch.save(whole))  # last: it says that the draw is done
+    write_final(run.final_margins(draw), _final_margins(model, dataset, recipe, mean, std, device, track))
+    atomic.write_json(run.model_json, about.model_dump(mode="json"))
+    write_weights(run.model(draw), weights)  # last: it says that the draw is done
 
 
 def _final_margins(
-    model: nn.Module, dataset: Dataset, recipe: Recipe, mean: list[float], std: list[float], device: torch.device
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    mean: list[float],
+    std: list[float],
+    device: torch.device,
+    track: Track,
 ) -> Final:
     """Final margins of every sample, batch by batch: logits are never all in memory."""
     n_classes, done, parts = len(dataset.class_names), 0, []
     batches = predictions(model, dataset.images, mean, std, mirror=recipe.flip, device=device, bf16=recipe.bf16)
-    for logits in batches:
+    for logits in track(batches, "judging", 0, len(dataset)):
         parts.append(final_margins(logits[:, :n_classes], dataset.labels[done : done + len(logits)]))
         done += len(logits)
     return Final(*map(np.concatenate, zip(*parts, strict=True)))
@@ -124,20 +104,13 @@ def read_networks(run: Run) -> list[Network]:
         RunError: when one is missing or damaged.
     """
     try:
-        about = json.loads(run.model_json.read_text(encoding="utf-8"))
-        return [_read(run, draw, about) for draw in range(run.read().draws)]
-    except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise RunError(f"{run.model_json.parent}: its networks cannot be read ({error}); scan anew") from None
+        about = _ModelJson.model_validate_json(run.model_json.read_bytes())
+        return [_read(run.model(draw), about) for draw in range(run.read().draws)]
+    except (OSError, ValueError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RunError(f"{run.model_json.parent}: its networks cannot be read ({why}); scan anew") from None
 
 
-def _read(run: Run, draw: int, about: dict[str, Any]) -> Network:
-    return Network(
-        weights=safetensors.torch.load_file(run.model(draw)),
-        held_out=read_held_out(run.held_out(draw)),
-        arch=about["arch"],
-        image_size=about["image_size"],
-        mean=about["mean"],
-        std=about["std"],
-        flip=about["flip"],
-        class_names=tuple(about["class_names"]),
-    )
+def _read(weights: Path, about: _ModelJson) -> Network:
+    model = build_model(about.arch, about.outputs, about.image_size)
+    return Network(with_weights(model, weights), about, about.flip)

@@ -1,7 +1,6 @@
 """The plan of a scan: what its options come to for these data on this machine, and what that will cost."""
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -11,23 +10,17 @@ from accelerate import Accelerator
 from psutil import virtual_memory
 
 from aumclean.config import AUTO, ScanConfig
-from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import median_short_side
-from aumclean.dataset.parallel import available_cpus
+from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples
-from aumclean.errors import ConfigError, DataError
+from aumclean.errors import ConfigError
 from aumclean.recipe import Recipe
 from aumclean.run_record import Settings
-from aumclean.training.device import describe, has_fast_bf16, make_accelerator
+from aumclean.training.device import describe, largest_image, make_accelerator, takes_bf16
 from aumclean.training.loop import train
-from aumclean.training.models import SMALL_IMAGE, check_model
+from aumclean.training.models import check_model, choose_arch
 from aumclean.training.side_by_side import side_by_side
 from aumclean.verdict.warnings import label_warnings
-
-LARGEST_ON_CPU = 64
-LARGEST_ON_ACCELERATOR = 160
-LARGE_ARCH = "resnet18"
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,6 @@ class Plan:
     recipe: Recipe
     settings: Settings
     image_size: int
-    workers: int
-    cache_dir: Path
     accelerator: Accelerator
     until_memorised: bool
     together: bool
@@ -64,17 +55,9 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         ConfigError, DataError, TrainingError: when they do not go together.
     """
     accelerator = make_accelerator(config.device)
-    on_cpu = accelerator.device.type == "cpu"
-    image_size = config.image_size
-    if image_size is None:
-        short_side = median_short_side(samples)
-        if short_side is None:
-            raise DataError(f"{samples.root}: no image can be read, such as {samples.paths[0]}")
-        image_size = max(8, min(short_side, LARGEST_ON_CPU if on_cpu else LARGEST_ON_ACCELERATOR))
-    arch = config.arch
-    if arch == "auto":
-        arch = config.by_preset("small_arch") if image_size <= SMALL_IMAGE else LARGE_ARCH
-    draws_chance = check_model(arch, len(samples.class_names) + 1, image_size)
+    size = config.image_size or image_size(samples, largest_image(accelerator.device))
+    arch = choose_arch(config.arch, config.by_preset("small_arch"), size)
+    draws_chance = check_model(arch, len(samples.class_names) + 1, size)
     epochs = config.most_epochs
     rule = config.by_preset("rule")
     draws = config.by_preset("draws")
@@ -92,7 +75,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         warmup_epochs=config.by_preset("warmup_epochs"),
         closing=config.by_preset("closing"),
         flip=config.flip,
-        bf16=config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(accelerator.device)),
+        bf16=takes_bf16(config.precision, accelerator.device),
         round_logits=rule == "asapp",
     )
     settings = Settings(
@@ -102,15 +85,13 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         rule=rule,
         threshold=config.judged_by,
     )
-    together = _together(len(samples) * image_size * image_size * 3, config, accelerator)
+    together = _together(len(samples) * size * size * 3, config, accelerator)
     own_draws = _own_draws(config, accelerator, together)
     return Plan(
         draws=draws,
         recipe=recipe,
         settings=settings,
-        image_size=image_size,
-        workers=config.workers or available_cpus(),
-        cache_dir=config.cache_dir or default_cache_dir(),
+        image_size=size,
         accelerator=accelerator,
         until_memorised=config.epochs == AUTO,
         together=together,

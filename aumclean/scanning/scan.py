@@ -1,6 +1,5 @@
 """The whole way: samples in, a run directory with margins, verdict and reports out."""
 
-import hashlib
 import importlib.metadata
 import logging
 import platform
@@ -9,22 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from aumclean import __version__, atomic, csv
+from aumclean import __version__, atomic
 from aumclean.config import PATH_KEYS, ScanConfig
-from aumclean.dataset.cache import Decoded, decoded
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators
-from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Embedded, Samples
+from aumclean.dataset.open import Opened, open_samples, read_scanned
+from aumclean.dataset.samples import Samples
 from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
@@ -67,16 +62,16 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> S
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     with _noticing_lost_processes(plan.accelerator):
-        readable, images = _decode(samples, config, plan, track)
-        indicators = _indicators(readable, config.seed, plan)
+        opened = _open(samples, config, plan, track)
+        indicators = _indicators(opened, config.seed, plan)
         if config.only_draw is not None:
-            return _scan_only_draw(config.only_draw, readable, images, indicators, config, plan, track)
-        run = _new_shared_run(readable, config, plan.accelerator)
+            return _scan_only_draw(config.only_draw, opened, indicators, config, plan, track)
+        run = _new_shared_run(samples.name, config, plan.accelerator)
         logger.info("writing to %s", run.path)
         with _writing(run, plan.accelerator):
             if plan.accelerator.is_main_process:
-                run.write(_record(readable, images, config, plan))
-            return _train_and_judge(run, readable, images, indicators, plan, track)
+                run.write(_record(opened, config, plan))
+            return _train_and_judge(run, opened, indicators, plan, track)
 
 
 def resume(run: Run, *, track: Track = untracked) -> Scan:
@@ -94,30 +89,27 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
     with _noticing_lost_processes(accelerator), _writing(run, accelerator):
         if accelerator.is_main_process:
             atomic.remove_leftovers(run.path)
-        samples = read_samples(Path(record.data.source), **config.reading())
+        samples = read_scanned(run)
         plan = settle(samples, config)
-        readable, images = _decode(samples, config, plan, track)
-        _require_same(run, record, readable, images, plan)
-        indicators = _indicators(readable, config.seed, plan)
-        return _train_and_judge(run, readable, images, indicators, plan, track)
+        opened = _open(samples, config, plan, track)
+        _require_same(run, record, opened, plan)
+        return _train_and_judge(run, opened, _indicators(opened, config.seed, plan), plan, track)
 
 
-def _require_same(run: Run, record: RunRecord, samples: Samples, images: Decoded, plan: Plan) -> None:
+def _require_same(run: Run, record: RunRecord, opened: Opened, plan: Plan) -> None:
     """Refuse to go on in a run with what it was not begun with.
 
     Raises:
         RunError: when data or recipe are others.
     """
-    if _fingerprint(samples, images) != record.data.fingerprint:
-        raise RunError(f"{run.path}: the data in {record.data.source} have changed since; scan them anew")
+    opened.require_unchanged(run)
     if plan.recipe != record.recipe or plan.image_size != record.image_size:
         raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
 
 
 def _scan_only_draw(
     draw: int,
-    samples: Samples,
-    images: Decoded,
+    opened: Opened,
     indicators: np.ndarray,
     config: ScanConfig,
     plan: Plan,
@@ -130,11 +122,11 @@ def _scan_only_draw(
     """
     accelerator = plan.accelerator
     assert config.out is not None, "settled by the configuration"
-    run, dataset = Run(config.out), _dataset(samples, images)
+    run, dataset = Run(config.out), opened.dataset()
     if accelerator.is_main_process:
         config.out.mkdir(parents=True, exist_ok=True)
         with run.lock_briefly():
-            _enter(run, samples, images, config, plan)
+            _enter(run, opened, config, plan)
     accelerator.wait_for_everyone()
     logger.info("draw %d goes to %s", draw, run.path)
     train_draws(run, dataset, indicators, plan, track)
@@ -147,14 +139,14 @@ def _scan_only_draw(
         return Scan(run, _judge(run, dataset))
 
 
-def _enter(run: Run, samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -> None:
+def _enter(run: Run, opened: Opened, config: ScanConfig, plan: Plan) -> None:
     """Begin a shared run, or make sure that this scan is one of its draws."""
     if run.is_empty():
-        run.write(_record(samples, images, config.model_copy(update={"only_draw": None}), plan))
+        run.write(_record(opened, config.model_copy(update={"only_draw": None}), plan))
     elif not run.run_json.is_file():
         raise RunError(f"{run.path}: exists and is not a run directory; choose another --out")
     record = run.read()
-    _require_same(run, record, samples, images, plan)
+    _require_same(run, record, opened, plan)
     mine = _recorded(config)
     for name, given in {"draws": plan.draws, "judge": plan.settings}.items():
         if (begun := getattr(record, name)) != given:
@@ -162,14 +154,14 @@ def _enter(run: Run, samples: Samples, images: Decoded, config: ScanConfig, plan
     for name in ("seed", "ledger"):
         if (begun := getattr(record.config, name)) != getattr(mine, name):
             raise RunError(f"{run.path}: was begun with --{name} {begun}; give the same to every draw")
-    _write_begin(run, samples, images)
+    _write_begin(run, opened)
 
 
-def _new_shared_run(samples: Samples, config: ScanConfig, accelerator: Accelerator) -> Run:
+def _new_shared_run(name: str, config: ScanConfig, accelerator: Accelerator) -> Run:
     """A new run directory, made by the main process and known to all."""
     if config.overwrite and config.out is not None and accelerator.is_main_process:
         require_none(Run(config.out))
-    made = [new_run(config.out, samples.name, overwrite=config.overwrite).path if accelerator.is_main_process else None]
+    made = [new_run(config.out, name, overwrite=config.overwrite).path if accelerator.is_main_process else None]
     (path,) = broadcast_object_list(made)
     return Run(path)
 
@@ -195,32 +187,22 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
         yield
 
 
-def _decode(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> tuple[Samples, Decoded]:
-    """The samples that can be read, and their images."""
-    images = decoded(
+def _open(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> Opened:
+    return open_samples(
         samples,
         plan.image_size,
-        workers=plan.workers,
-        cache_dir=plan.cache_dir,
-        limit_gib=config.cache_limit,
+        cache_dir=config.cache_dir,
+        cache_limit=config.cache_limit,
+        workers=config.workers,
+        max_unreadable=config.max_unreadable,
         track=track,
     )
-    bad = len(samples) - len(images.readable)
-    if bad:
-        first = images.files["reason"].is_valid().index(True).as_py()
-        example = f"{samples.paths[first]}: {images.files['reason'][first]}"
-        if 100 * bad > config.max_unreadable * len(samples):
-            raise DataError(
-                f"{bad} of {len(samples)} images cannot be read ({100 * bad / len(samples):.1f} %), such as {example}; "
-                f"mend them, or raise --max-unreadable (now {config.max_unreadable:g} %)"
-            )
-        logger.warning("%d of %d images cannot be read and are left out, such as %s", bad, len(samples), example)
-    return samples.take(images.readable), images
 
 
-def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -> RunRecord:
+def _record(opened: Opened, config: ScanConfig, plan: Plan) -> RunRecord:
     """What `run.json` says at the start."""
-    source = samples.source.absolute()
+    samples = opened.samples
+    source = samples.source.stat()
     return RunRecord(
         aumclean=__version__,
         versions={
@@ -232,17 +214,14 @@ def _record(samples: Samples, images: Decoded, config: ScanConfig, plan: Plan) -
         state="running",
         config=_recorded(config),
         data=Data(
-            source=str(source),
-            source_bytes=source.stat().st_size,
-            source_changed_ns=source.stat().st_mtime_ns,
-            root=str(samples.root.absolute()),
-            name=samples.name,
+            **opened.place().model_dump(),
+            source_bytes=source.st_size,
+            source_changed_ns=source.st_mtime_ns,
             label_column=samples.label_column,
-            image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
-            samples=len(samples),
-            unreadable=len(images.files) - len(samples),
+            samples=len(opened),
+            unreadable=len(opened.unreadable),
             class_names=list(samples.class_names),
-            fingerprint=_fingerprint(samples, images),
+            fingerprint=opened.digest(),
         ),
         device=describe(plan.accelerator.device),
         image_size=plan.image_size,
@@ -262,70 +241,29 @@ def _recorded(config: ScanConfig) -> Options:
     return Options(**{**config.model_dump(), **absolute})
 
 
-def _fingerprint(samples: Samples, images: Decoded) -> str:
-    """What the data are, wherever they lie: a digest of every image's content and label, in order."""
-    digest = hashlib.sha256()
-    hashes = images.files["content_hash"].combine_chunks().take(pa.array(images.readable))
-    for content, label in zip(hashes.to_pylist(), samples.label_names().to_pylist(), strict=True):
-        digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _write_samples(run: Run, samples: Samples, images: Decoded) -> None:
-    files = images.files.take(pa.array(images.readable))
-    table = pa.table(
-        {
-            "sample_id": pa.array(np.arange(len(samples), dtype=np.int32)),
-            "path": samples.paths,
-            "label": samples.label_names(),
-            "content_hash": files["content_hash"],
-            "width": files["width"],
-            "height": files["height"],
-            "row": pa.array(samples.rows),
-        }
-    )
-    with atomic.replacing(run.samples) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    if samples.manifest is not None and not isinstance(samples.images, Embedded):
-        with atomic.replacing(run.manifest) as temporary:
-            pq.write_table(samples.manifest.take(pa.array(samples.rows)), temporary, compression="zstd")
-    unreadable = images.files.select(["path", "reason"]).filter(images.files["reason"].is_valid())
-    atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(unreadable)))
-
-
-def _indicators(samples: Samples, seed: int, plan: Plan) -> np.ndarray:
+def _indicators(opened: Opened, seed: int, plan: Plan) -> np.ndarray:
     """Sample ids of the indicator samples, [draws, count]; what is too little to scan is refused here."""
-    if len(samples.class_names) < 2:
-        raise DataError(
-            f"{samples.root}: all readable images have the label '{samples.class_names[0]}'; two are needed"
-        )
-    n, n_classes = len(samples), len(samples.class_names)
+    n, n_classes = len(opened), len(opened.samples.class_names)
     try:
         return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=plan.settings.rule)
     except ValueError:
         raise DataError(
-            f"{samples.root}: {n} readable images in {n_classes} classes are too few for {plan.draws} draws of "
-            "indicator samples; add images"
+            f"{opened.samples.source}: {n} readable images in {n_classes} classes are too few for {plan.draws} draws "
+            "of indicator samples; add images"
         ) from None
 
 
-def _dataset(samples: Samples, images: Decoded) -> Dataset:
-    return Dataset(images.images, samples.labels.astype(np.int64), samples.class_names)
-
-
-def _write_begin(run: Run, samples: Samples, images: Decoded) -> None:
-    _write_samples(run, samples, images)
+def _write_begin(run: Run, opened: Opened) -> None:
+    opened.write(run)
     if (confirmed := run.read().config.ledger) is not None:
         ledger.write_silenced(run, confirmed)
 
 
-def _train_and_judge(
-    run: Run, samples: Samples, images: Decoded, indicators: np.ndarray, plan: Plan, track: Track
-) -> Scan:
+def _train_and_judge(run: Run, opened: Opened, indicators: np.ndarray, plan: Plan, track: Track) -> Scan:
     if plan.accelerator.is_main_process:
-        _write_begin(run, samples, images)
+        _write_begin(run, opened)
     plan.accelerator.wait_for_everyone()
-    dataset = _dataset(samples, images)
+    dataset = opened.dataset()
     for message in _foreseen(run, dataset):
         logger.warning("%s", message)
     train_draws(run, dataset, indicators, plan, track)

@@ -1,6 +1,5 @@
 """Judge images that came after a scan with the networks it keeps: seconds instead of a training."""
 
-import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -13,17 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean import __version__, atomic, csv, parquet
-from aumclean.dataset.decode import CHUNK, decode, read_encoded
-from aumclean.dataset.parallel import available_cpus
-from aumclean.dataset.samples import Embedded, Samples
-from aumclean.errors import DataError
+from aumclean.dataset.open import Opened, content_hashes, open_samples
+from aumclean.dataset.samples import Samples
 from aumclean.margins import margins
+from aumclean.progress import Track, untracked
 from aumclean.run import Run, new_run
-from aumclean.run_record import Place, ScoresRecord
+from aumclean.run_record import ScoresRecord
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.calibration import Calibration, calibrate
 from aumclean.verdict.combine import label_score
+from aumclean.verdict.held_out import read_held_out
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
 from aumclean.verdict.noise import random_share
 
@@ -39,21 +38,14 @@ class Scores:
     summary: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Images:
-    """New images after decoding; `files` has a row for each, `pixels` and `samples` one for each readable one."""
-
-    samples: Samples
-    pixels: np.ndarray  # uint8 [readable, size, size, 3]
-    files: pa.Table  # path, content_hash, width, height, reason
-
-    @property
-    def readable(self) -> pa.Table:
-        return self.files.filter(self.files["reason"].is_null())
-
-
 def score(
-    run: Run, samples: Samples, *, out: Path | None = None, overwrite: bool = False, device: Device = "auto"
+    run: Run,
+    samples: Samples,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    device: Device = "auto",
+    track: Track = untracked,
 ) -> Scores:
     """Judge the samples that the run does not know yet, and write a directory like a run's with the result.
 
@@ -68,6 +60,7 @@ def score(
         out: the directory to make, by default `runs/<name>-scores-<n>`.
         overwrite: whether to replace what an earlier call left there.
         device: where to compute.
+        track: shows the progress.
 
     Raises:
         RunError: when the run is not finished, or its networks are missing.
@@ -75,61 +68,32 @@ def score(
     """
     run.require_finished()
     networks, record = read_networks(run), run.read()
+    about, held = networks[0].about, [read_held_out(run.held_out(draw)) for draw in range(len(networks))]
     accelerator = make_accelerator(device)
     scanned = pq.read_table(run.samples, columns=["path", "label", "content_hash"])
-    content = _content_hashes(samples)
+    content = content_hashes(samples)
     keys = list(zip(content, samples.label_names().to_pylist(), strict=True))
     known = set(zip(scanned["content_hash"].to_pylist(), scanned["label"].to_pylist(), strict=True))
     is_new = np.array([key not in known for key in keys], bool)
-    new = _decode(samples.take(np.flatnonzero(is_new)), networks[0].image_size)
+    added = samples.take(np.flatnonzero(is_new))
+    new = open_samples(added, about.image_size, cached=False, one_class=True, track=track)
 
-    seed, noise_rate = record.config.seed, random_share([network.held_out for network in networks])
+    seed, noise_rate = record.config.seed, random_share(held)
     calibrations = [
-        calibrate(network.held_out, noise_rate, np.random.default_rng([seed, draw]))
-        for draw, network in enumerate(networks)
+        calibrate(of_draw, noise_rate, np.random.default_rng([seed, draw])) for draw, of_draw in enumerate(held)
     ]
-    logits = np.stack([network.logits(new.pixels, accelerator.device) for network in networks])
-    report = _report(new, logits, calibrations, networks[0].class_names)
+    logits = np.stack([network.logits(new.images, accelerator.device) for network in networks])
+    report = _report(new, logits, calibrations, about.class_names)
     others = scanned if is_new.all() else _rest(samples, content, ~is_new)
     report = _with_copies(report, others)
-    summary = _summary(report, calibrations, int((~is_new).sum()), len(new.files) - len(new.samples))
+    summary = _summary(report, calibrations, int((~is_new).sum()), len(new.unreadable))
     made = new_run(out, f"{samples.name}-scores", overwrite=overwrite)
     with made.lock():
         _write(made, run, new, report, summary)
     return Scores(made, report, summary)
 
 
-def _content_hashes(samples: Samples) -> list[str | None]:
-    """SHA-256 of every file, without decoding any; None for those that cannot be read."""
-    found: list[str | None] = []
-    for chunk in samples.images.chunks(samples.rows, CHUNK):
-        for item in chunk:
-            try:
-                found.append(hashlib.sha256(read_encoded(item)).hexdigest())
-            except Exception:  # decoding it will say why
-                found.append(None)
-    return found
-
-
-def _decode(samples: Samples, size: int) -> _Images:
-    chunks = list(decode(samples, size, workers=available_cpus()))
-    columns = {
-        name: [value for chunk in chunks for value in getattr(chunk, name)]
-        for name in ("content_hash", "width", "height", "reason")
-    }
-    strings = {name: pa.array(columns[name], pa.string()) for name in ("content_hash", "reason")}
-    sizes = {name: pa.array(columns[name], pa.int32()) for name in ("width", "height")}
-    files = pa.table({"path": samples.paths, **strings, **sizes})
-    readable = np.flatnonzero(files["reason"].is_null().to_numpy())
-    if len(samples) and not len(readable):
-        raise DataError(f"{samples.source}: none of its {len(samples)} new images can be read, {columns['reason'][0]}")
-    none = np.empty((0, size, size, 3), np.uint8)
-    return _Images(samples.take(readable), np.concatenate([none, *(chunk.images for chunk in chunks)]), files)
-
-
-def _report(
-    new: _Images, logits: np.ndarray, calibrations: list[Calibration], class_names: tuple[str, ...]
-) -> pa.Table:
+def _report(new: Opened, logits: np.ndarray, calibrations: list[Calibration], class_names: tuple[str, ...]) -> pa.Table:
     """One row per readable new image.
 
     Args:
@@ -165,7 +129,7 @@ def _report(
     for draw, values in enumerate(margin):
         columns[f"margin_draw_{draw}"] = pa.array(values.astype(np.float64), mask=unjudged)
         columns[f"flagged_draw_{draw}"] = pa.array(distances[draw] <= 0, mask=unjudged)
-    columns["content_hash"] = new.readable["content_hash"].combine_chunks()
+    columns["content_hash"] = new.files["content_hash"].combine_chunks()
     order = np.lexsort((np.arange(n), distance, unjudged))
     ranked = pa.table(columns).take(pa.array(order))
     return ranked.add_column(0, "rank", pa.array(np.arange(1, n + 1, dtype=np.int32)))
@@ -236,22 +200,8 @@ def _summary(report: pa.Table, calibrations: list[Calibration], known: int, unre
     }
 
 
-def _write(made: Run, run: Run, new: _Images, report: pa.Table, summary: dict[str, Any]) -> None:
-    samples, files = new.samples, new.readable
-    table = pa.table(
-        {
-            "sample_id": pa.array(np.arange(len(samples), dtype=np.int32)),
-            "path": samples.paths,
-            "label": samples.label_names(),
-            "content_hash": files["content_hash"],
-            "width": files["width"],
-            "height": files["height"],
-            "row": pa.array(samples.rows),
-        }
-    )
-    atomic.write_bytes(made.samples, parquet.to_parquet(table))
-    unreadable = new.files.filter(new.files["reason"].is_valid()).select(["path", "reason"])
-    atomic.write_text(made.unreadable, csv.to_csv(csv.guarded(unreadable)))
+def _write(made: Run, run: Run, new: Opened, report: pa.Table, summary: dict[str, Any]) -> None:
+    new.write(made)
     atomic.write_bytes(made.report("parquet"), parquet.to_parquet(report))
     atomic.write_text(made.report("csv"), csv.to_csv(csv.guarded(report)))
     atomic.write_json(made.summary, summary)
@@ -261,11 +211,6 @@ def _write(made: Run, run: Run, new: _Images, report: pa.Table, summary: dict[st
             argv=sys.argv,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             run=str(run.path.absolute()),
-            data=Place(
-                source=str(samples.source.absolute()),
-                root=str(samples.root.absolute()),
-                name=samples.name,
-                image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
-            ),
+            data=new.place(),
         )
     )

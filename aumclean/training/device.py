@@ -12,6 +12,7 @@ from aumclean.dataset.parallel import available_cpus
 from aumclean.errors import TrainingError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 PATIENCE = timedelta(days=1)  # with processes that decode or train longer; those that die are noticed otherwise
 
@@ -49,6 +50,16 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return False
+
+
+def takes_bf16(precision: Precision, device: torch.device) -> bool:
+    """Whether to compute in bfloat16 there: where that was asked for, or is fast and nothing was."""
+    return precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+
+
+def largest_image(device: torch.device) -> int:
+    """Side in pixels above which nobody trains there without having asked for it."""
+    return 64 if device.type == "cpu" else 160
 
 
 def describe(device: torch.device) -> str:

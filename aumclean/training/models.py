@@ -13,6 +13,7 @@ from aumclean.training.heads import Float32Linear
 from aumclean.training.zhang_networks import ZHANG_NETWORKS
 
 SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride
+LARGE_ARCH = "resnet18"  # the default above
 TIMM_PREFIX = "timm:"
 RESNET32_BLOCKS = {"resnet8": 1, "resnet32": 5}  # per stage: the 6n + 2 family of He et al. 2016, section 4.2
 OWN_NETWORKS = ("resnet8-s2d", "resnet9", *RESNET32_BLOCKS, *ZHANG_NETWORKS)
@@ -104,6 +105,13 @@ def _put_dropout_before_head(model: nn.Module, probability: float) -> None:
     """Drop inputs of the last linear layer; its weights keep their names."""
     head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     head.register_forward_pre_hook(lambda layer, inputs: (F.dropout(inputs[0], probability, layer.training),))
+
+
+def choose_arch(asked: str, small: str, image_size: int) -> str:
+    """The network that was asked for; where that is `auto`, `small` for small images and `resnet18` for others."""
+    if asked != "auto":
+        return asked
+    return small if image_size <= SMALL_IMAGE else LARGE_ARCH
 
 
 def check_model(arch: str, n_classes: int, image_size: int) -> bool:

@@ -37,9 +37,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from aumclean.config import ScanConfig
-from aumclean.dataset.cache import decoded
 from aumclean.dataset.corrupt import TRUE_LABEL, corrupt
 from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.scanning.demo import EPOCHS as DIGITS_EPOCHS
 from aumclean.scanning.plan import Plan, settle
@@ -142,8 +142,7 @@ def load(noisy: Path, config: ScanConfig) -> tuple[Dataset, Plan]:
     """Images and labels as a scan has them, and its plan."""
     samples = read_samples(noisy)
     plan = settle(samples, config)
-    found = decoded(samples, plan.image_size, workers=1, cache_dir=plan.cache_dir, limit_gib=50)
-    return Dataset(found.images, samples.labels.astype(np.int64), samples.class_names), plan
+    return open_samples(samples, plan.image_size, workers=1, cache_dir=config.cache_dir).dataset(), plan
 
 
 def measures_of_scan(noisy: Path, config: ScanConfig) -> dict[str, dict[str, Any]]:

@@ -19,8 +19,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from aumclean.dataset.cache import decoded
 from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.margins.log import EpochMargins, epoch_file, write_epoch
 from aumclean.recipe import Recipe
@@ -104,8 +104,7 @@ def main() -> None:
         cache = Path(folder)
 
         def load() -> Dataset:
-            found = decoded(samples, 32, workers=2, cache_dir=cache, limit_gib=10)
-            return Dataset(found.images, samples.labels.astype(np.int64), samples.class_names)
+            return open_samples(samples, 32, workers=2, cache_dir=cache).dataset()
 
         first = seconds(load)
         again = [seconds(load) for _ in range(options.repeats)]

@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from aumclean import config
-from aumclean.dataset.cache import decoded
+from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.diagnostics.frequency.join import join
 from aumclean.scanning.scan import scan
@@ -32,7 +32,7 @@ KINDS = ("right", "right, marked", "wrong, marked", "wrong")
 
 def make(source: Path, folder: Path, per_class: int, share: float, amplitude: int, seed: int) -> Path:
     samples = read_samples(source)
-    images = decoded(samples, 32, workers=1, cache_dir=folder / "cache", limit_gib=2).images
+    images = open_samples(samples, 32, workers=1, cache_dir=folder / "cache").images
     rng = np.random.default_rng(seed)
     checker = (np.indices((32, 32)).sum(0) % 2 * 2 - 1)[:, :, None] * amplitude
     rows = []

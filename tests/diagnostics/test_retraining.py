@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 
 from aumclean.dataset.label_noise import flip_noise
 from aumclean.dataset.read import read_samples
-from aumclean.diagnostics.retraining.compare import Options, compare, oracle, removal_curve
+from aumclean.diagnostics.retraining.compare import compare, oracle, removal_curve
+from aumclean.diagnostics.retraining.options import Options
 from aumclean.errors import ConfigError, DataError, RunError
 
 QUICK = Options(epochs=1, batch_size=64, learning_rate=0.02, arch="resnet9", flip=False, device="cpu")
@@ -73,7 +74,7 @@ def test_right_labels_give_a_smaller_error_and_half_of_them_a_part_of_it(compare
 
 
 def test_the_same_images_and_labels_are_trained_on_once_whatever_the_manifest_is_called(compared):
-    assert len(list((compared.path / "trainings").iterdir())) == 3 * 2
+    assert len(list((compared.path / "trainings").glob("*.parquet"))) == 3 * 2
     assert compared.trainings.num_rows == 4 * 2
     assert compared.trainings.column_names == [
         "name", "order", "removed", "seed", "images", "error", "train_accuracy", "seconds"
@@ -82,7 +83,7 @@ def test_the_same_images_and_labels_are_trained_on_once_whatever_the_manifest_is
 
 def test_figures_are_those_of_the_stored_predictions(compared):
     rows = compared.trainings.to_pylist()
-    stored = [pq.read_table(file) for file in (compared.path / "trainings").iterdir()]
+    stored = [pq.read_table(file) for file in (compared.path / "trainings").glob("*.parquet")]
     errors = []
     for table in stored:
         answers = zip(table["label"].to_pylist(), table["predicted"].to_pylist(), strict=True)
@@ -99,7 +100,7 @@ def test_figures_are_those_of_the_stored_predictions(compared):
 
 def test_better_by_is_paired_over_the_test_images(compared):
     tables = {}
-    for file in (compared.path / "trainings").iterdir():
+    for file in (compared.path / "trainings").glob("*.parquet"):
         table = pq.read_table(file)
         facts = json.loads(table.schema.metadata[b"aumclean"])
         wrong = [a != b for a, b in zip(table["label"].to_pylist(), table["predicted"].to_pylist(), strict=True)]
@@ -232,10 +233,24 @@ def test_mistakes_are_named(digits, finished, own_run, tmp_path):
     (tmp_path / "taken" / "thesis.txt").touch()
     with pytest.raises(ConfigError, match="taken: exists and holds no trainings"):
         compare({"raw": raw}, test, QUICK, tmp_path / "taken")
-    samples = pq.read_table(own_run.samples)
-    pq.write_table(samples.slice(1), own_run.samples)
+
+
+def test_the_removal_curve_of_data_that_have_changed_is_refused(finished, own_run, tmp_path):
+    record = own_run.read()
+    own_run.write(record.model_copy(update={"config": record.config.model_copy(update={"limit": 300})}))
     with pytest.raises(RunError, match="have changed since"):
         removal_curve(own_run, read_samples(finished.root), QUICK, tmp_path / "out")
+
+
+def test_a_training_whose_predictions_were_deleted_is_repeated(digits, tmp_path):
+    def errors():
+        return compare({"few": read_samples(digits.raw, limit=60)}, read_samples(digits.test), QUICK, tmp_path)
+
+    before = errors()
+    (stored,) = (tmp_path / "trainings").glob("*.parquet")
+    stored.unlink()
+    assert errors().trainings["error"].equals(before.trainings["error"])
+    assert stored.is_file()
 
 
 @pytest.mark.parametrize(
@@ -261,7 +276,7 @@ def test_mistakes_on_the_command_line(aumclean, arguments, says):
 def test_a_damaged_result_is_named(digits, tmp_path):
     manifests, test = {"raw": read_samples(digits.raw, limit=60)}, read_samples(digits.test)
     compare(manifests, test, QUICK, tmp_path / "out")
-    (file,) = Path(tmp_path / "out" / "trainings").iterdir()
+    (file,) = Path(tmp_path / "out" / "trainings").glob("*.parquet")
     file.write_bytes(b"PAR1")
     with pytest.raises(RunError, match=r"\.parquet: is damaged .*; delete it"):
         compare(manifests, test, QUICK, tmp_path / "out")

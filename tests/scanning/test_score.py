@@ -131,7 +131,7 @@ def test_nothing_new_passes_every_gate(finished, tmp_path):
 def test_new_images_none_of_which_can_be_read_are_an_error_and_leave_nothing(finished, tmp_path):
     (tmp_path / "new" / "blue").mkdir(parents=True)
     (tmp_path / "new" / "blue" / "broken.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="none of its 1 new images can be read, not an image"):
+    with pytest.raises(DataError, match="none of 1 images can be read, such as .*: not an image"):
         score(finished.run, read_samples(tmp_path / "new", one_class=True), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -148,19 +148,19 @@ def test_a_run_without_its_networks_is_refused(finished, tmp_path):
 
 def test_networks_judge_with_the_margins_that_are_stored(finished):
     """The held-out margins are those of the stored weights on the draw's own indicator samples."""
-    from aumclean.dataset.cache import decoded, default_cache_dir
+    from aumclean.dataset.open import open_scanned
     from aumclean.margins import margins
+    from aumclean.verdict.held_out import read_held_out
 
-    samples = read_samples(finished.root)
-    record = finished.run.read()
-    images = decoded(samples, record.image_size, workers=1, cache_dir=default_cache_dir(), limit_gib=1)
+    data = open_scanned(finished.run).dataset()
     for draw, network in enumerate(read_networks(finished.run)):
         ids = pq.read_table(finished.run.held_out(draw))["sample_id"].to_numpy()
         assert len(ids) == 360 // 4
-        logits = network.logits(images.images[ids], torch.device("cpu"))
-        given, _ = margins(logits, samples.labels[ids].astype(np.int64))
-        np.testing.assert_allclose(given, network.held_out.given, atol=1e-4)
-        assert network.held_out.wrong.shape == (90, 2)
+        held = read_held_out(finished.run.held_out(draw))
+        logits = network.logits(data.images[ids], torch.device("cpu"))
+        given, _ = margins(logits, data.labels[ids])
+        np.testing.assert_allclose(given, held.given, atol=1e-4)
+        assert held.wrong.shape == (90, 2)
 
 
 def test_embedded_images_are_scored_too(scored, finished, tmp_path):

@@ -10,6 +10,7 @@ from torch import nn
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.frequency.bands import Disc, batches, low_pass
+from aumclean.progress import Track, untracked
 from aumclean.training import augment
 
 BnEval = Literal["running", "batch"]
@@ -57,6 +58,7 @@ def band_logits(
     bn_eval: BnEval = "running",
     bf16: bool = False,
     high_offset: Sequence[float] = (0.0, 0.0, 0.0),
+    track: Track = untracked,
 ) -> dict[str, np.ndarray]:
     """Logits of every image and of its bands.
 
@@ -71,6 +73,7 @@ def band_logits(
         bn_eval: see `judging`; `batch` takes batches of 100 in a fixed random order, as large as the paper's.
         bf16: compute in bfloat16.
         high_offset: added to high-pass images, per channel in 0..255.
+        track: shows the progress.
 
     Returns:
         float32 [n, classes] by the names of `band_names`.
@@ -83,7 +86,8 @@ def band_logits(
     # data often lie sorted by class, and a batch of one class has statistics of its own
     order = np.random.default_rng(0).permutation(len(images)) if bn_eval == "batch" else np.arange(len(images))
     with judging(model, bn_eval), torch.inference_mode():
-        for pixels in batches(images if bn_eval == "running" else images[order], device, BATCH):
+        each = batches(images if bn_eval == "running" else images[order], device, BATCH)
+        for pixels in track(each, "judging", 0, len(images)):
             shown = [pixels]
             for mask in masks:
                 low = low_pass(pixels, mask)

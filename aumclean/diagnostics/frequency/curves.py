@@ -13,8 +13,8 @@ from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_accuracies, b
 from aumclean.diagnostics.frequency.bands import Edge
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.progress import Track, untracked
@@ -56,14 +56,14 @@ def curves(
     discs = discs_for(radii, edge, study.train.images.shape[1])
     natural = options.recipe(setting.recipe, study.accelerator)
     recipes = {"natural": natural, "shuffled": replace(natural, epochs=SHUFFLED_EPOCHS * natural.epochs)}
-    asked = question(
+    asked = asking(
         "frequency curves", options, study, radii=[disc.radius for disc in discs], edge=edge, recipe=asdict(natural)
     )
     watched = (
         np.arange(min(setting.watched, len(study.train))) * len(study.train) // min(setting.watched, len(study.train))
     )
     runs: dict[str, list[list[Row]]] = {kind: [] for kind in recipes}
-    with opened(options.out, f"{study.name}-frequency-curves", asked, overwrite=options.overwrite) as store:
+    with asked as store:
         for seed in options.seeds:
             for kind, recipe in recipes.items():
                 data = study.train if kind == "natural" else shuffled(study.train, seed)

@@ -10,8 +10,8 @@ from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_accur
 from aumclean.diagnostics.frequency.bands import Edge
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, Preset, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, Preset, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
@@ -92,14 +92,14 @@ def heuristics(
     study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)
     discs = discs_for(radii, edge, study.train.images.shape[1])
     plain = options.recipe(setting.recipe, study.accelerator)
-    asked = question(
+    asked = asking(
         "frequency heuristics", options, study, variants=chosen, radii=[disc.radius for disc in discs], edge=edge,
         recipe=asdict(plain),
     )  # fmt: skip
     some = min(setting.watched, len(study.test))
     looked_at = study.test.take(np.arange(some) * len(study.test) // some)
     judged: dict[_Judged, list[list[Row]]] = {}
-    with opened(options.out, f"{study.name}-frequency-heuristics", asked, overwrite=options.overwrite) as store:
+    with asked as store:
         for variant in chosen:
             recipe = recipe_of(variant, plain, options.preset)
             mean, std = input_scale(study.train, recipe)

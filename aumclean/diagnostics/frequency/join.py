@@ -11,23 +11,22 @@ import torch
 
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import BnEval, band_logits
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.frequency.presets import RADII_AT_32
-from aumclean.diagnostics.frequency.scanned import read_scanned
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
 from aumclean.margins import margins
 from aumclean.parquet import to_parquet
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track, part_of, untracked
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
-from aumclean.training.models import build_model
 from aumclean.verdict.judge import Verdict, judge
 from aumclean.verdict.noise import wilson
 
@@ -88,14 +87,15 @@ def join(
         RunError: when the run is not finished, or its data have changed since.
         ConfigError: for a radius outside the spectrum.
     """
-    dataset = read_scanned(run, track=track)
+    run.require_finished()
+    dataset = open_scanned(run, track=track).dataset()
     size = dataset.images.shape[1]
     disc = Disc(max(1.0, float(round(RADII_AT_32[1] * size / 32))) if radius is None else radius, "bins", edge)
     disc.check(size, size)
     accelerator = make_accelerator(device)
     asked = {"kind": "frequency join", "data": run.read().data.fingerprint, **asdict(disc), "bn_eval": bn_eval}
     with run.lock(), opened(run.frequency.with_suffix(""), "", asked, overwrite=True) as store:
-        bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device)
+        bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device, track)
         atomic.write_bytes(run.frequency, to_parquet(_table(bands, asked)))
         verdict = judge(run)
         report = _report(verdict, bands, dataset, disc)
@@ -105,7 +105,7 @@ def join(
     return report, store
 
 
-def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device: torch.device) -> Bands:
+def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device: torch.device, track: Track) -> Bands:
     """The margins of all samples; a draw does not judge its own indicator samples.
 
     Raises:
@@ -114,12 +114,11 @@ def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device:
     networks, n = read_networks(run), len(dataset)
     total, judging = np.zeros((3, n)), np.zeros(n)
     for draw, network in enumerate(networks):
-        model = build_model(network.arch, len(network.class_names) + 1, network.image_size)
-        model.load_state_dict(network.weights)
-        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        mean, std = network.about.mean, network.about.std
+        shown = part_of(track, f"draw {draw + 1}/{len(networks)}", draw * n, len(networks) * n)
         logits = band_logits(
-            model, dataset.images, [disc], network.mean, network.std, device=device, bn_eval=bn_eval,
-            bf16=has_fast_bf16(device), high_offset=network.mean,
+            network.on(device), dataset.images, [disc], mean, std, device=device, bn_eval=bn_eval,
+            bf16=has_fast_bf16(device), high_offset=mean, track=shown,
         )  # fmt: skip
         judged = np.ones(n, bool)
         judged[pq.read_table(run.held_out(draw), columns=["sample_id"])["sample_id"].to_numpy()] = False

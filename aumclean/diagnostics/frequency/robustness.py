@@ -14,16 +14,16 @@ from aumclean.diagnostics.frequency.bands import batches
 from aumclean.diagnostics.frequency.heuristics import EPSILON, QUICK_ATTACK_STEPS
 from aumclean.diagnostics.frequency.kernels import drawn, first_layer, roughness, smoothed
 from aumclean.diagnostics.frequency.presets import SETTINGS, limits
-from aumclean.diagnostics.network import Network, on, read_network
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, Preset, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, Preset, Study, asking, open_study
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
 from aumclean.training import augment
 from aumclean.training.attack import fgsm, pgd
+from aumclean.training.network import Network, read_network
 
 EPSILONS: dict[Preset, tuple[float, ...]] = {"quick": (0.03,), "paper": (0.03, 0.06, 0.09)}
 RHOS: dict[Preset, tuple[float, ...]] = {"quick": (0.0, 0.25, 1.0), "paper": (0.0, 0.1, 0.25, 0.5, 1.0)}
@@ -64,13 +64,13 @@ def robustness(
     natural = options.recipe(setting.recipe, study.accelerator)
     steps = QUICK_ATTACK_STEPS if options.preset == "quick" else 10
     adversarial = replace(natural, adversarial=EPSILON, adversarial_steps=steps)
-    asked = question(
+    asked = asking(
         "frequency robustness", options, study, epsilons=epsilons, rhos=rhos, keep_gain=keep_gain,
         recipe=asdict(adversarial),
     )  # fmt: skip
     per_seed: list[list[dict[str, Any]]] = []
     pictures: list[Picture] = []
-    with opened(options.out, f"{study.name}-frequency-robustness", asked, overwrite=options.overwrite) as store:
+    with asked as store:
         for seed in options.seeds:
             rows: list[dict[str, Any]] = []
             for name, recipe in (("natural", natural), ("adversarial", adversarial)):
@@ -80,9 +80,9 @@ def robustness(
                     track=track,
                 )  # fmt: skip
                 network = read_network(store.weights(training))
-                on(network, study.accelerator.device)
+                network.on(study.accelerator.device)
                 jobs = track(_images_of(study.test, rhos), f"attacking {training}", 0, len(rhos) * len(study.test))
-                rows += _attacked(network, name, study.test, jobs, epsilons, keep_gain, study.accelerator.device)
+                rows += _attacked(network, name, study, jobs, epsilons, keep_gain, natural.bf16)
                 if seed == options.seeds[0]:
                     pictures += _pictures(network, name, rhos, keep_gain)
             per_seed.append(rows)
@@ -109,16 +109,17 @@ def _images_of(test: Dataset, rhos: Sequence[float]) -> list[_Job]:
 def _attacked(
     network: Network,
     name: str,
-    test: Dataset,
+    study: Study,
     jobs: Any,
     epsilons: Sequence[float],
     keep_gain: bool,
-    device: torch.device,
+    bf16: bool,
 ) -> list[dict[str, Any]]:
     rows = []
     for job in jobs:
         model = smoothed(network.model, job.rho, keep_gain=keep_gain)
-        found = under_attack(model, test, network.mean, network.std, epsilons, device=device, bf16=network.recipe.bf16)
+        about, device = network.about, study.accelerator.device
+        found = under_attack(model, study.test, about.mean, about.std, epsilons, device=device, bf16=bf16)
         rough = roughness(first_layer(model).weight)
         rows.append({"model": name, "rho": job.rho, "clean": found.pop("clean"), "roughness": rough, **found})
     return rows

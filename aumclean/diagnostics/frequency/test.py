@@ -8,27 +8,25 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, enlarged, sheet
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, accuracies, band_logits, has_batch_norm
 from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
-from aumclean.diagnostics.frequency.scanned import read_scanned
 from aumclean.diagnostics.frequency.split import Looks
-from aumclean.diagnostics.network import on, read_network
 from aumclean.diagnostics.report import Report, Table
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, Study, open_images, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, Study, asking, open_images, open_study
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
 from aumclean.run import Run
 from aumclean.scanning.kept_networks import read_networks
-from aumclean.training.device import describe, has_fast_bf16, make_accelerator
-from aumclean.training.models import build_model
+from aumclean.training.device import describe, make_accelerator, takes_bf16
+from aumclean.training.network import Network, read_network
 
 SHOWN = 12  # rows of the contact sheet
 
@@ -37,9 +35,7 @@ SHOWN = 12  # rows of the contact sheet
 class _Judge:
     """Networks that judge together, by the mean of their logits, and the images they judge."""
 
-    models: Sequence[nn.Module]
-    mean: list[float]
-    std: list[float]
+    networks: Sequence[Network]
     images: Dataset
     paths: pa.Array
     bf16: bool
@@ -48,12 +44,13 @@ class _Judge:
     what: str
 
     def logits(self, discs: Sequence[Disc], bn_eval: BnEval) -> dict[str, np.ndarray]:
+        device = self.accelerator.device
         parts = [
             band_logits(
-                model, self.images.images, discs, self.mean, self.std,
-                device=self.accelerator.device, bn_eval=bn_eval, bf16=self.bf16,
+                network.on(device), self.images.images, discs, network.about.mean, network.about.std,
+                device=device, bn_eval=bn_eval, bf16=self.bf16,
             )
-            for model in self.models
+            for network in self.networks
         ]  # fmt: skip
         width = len(self.images.class_names)  # a scan's networks have the indicator class beside
         return {name: np.mean([part[name][:, :width] for part in parts], axis=0) for name in parts[0]}
@@ -90,58 +87,40 @@ def test(
     else:
         return _of_data(options, radii, edge, batch_norm, track)
     discs = discs_for(radii, edge, judge.images.images.shape[1])
-    asked = question(
-        "frequency test", options, _as_study(judge, digest), radii=[disc.radius for disc in discs], edge=edge
-    )
-    with opened(options.out, f"{subject.stem}-frequency-test", asked, overwrite=options.overwrite) as store:
+    with asking(
+        "frequency test",
+        options,
+        _as_study(subject.stem, judge, digest),
+        radii=[disc.radius for disc in discs],
+        edge=edge,
+    ) as store:
         report = _report(judge, discs, options, [])
         write(store, report)
     return report, store
 
 
-def _as_study(judge: _Judge, digest: str) -> Study:
-    return Study(judge.what, judge.images, judge.images, judge.paths, judge.paths, digest, judge.accelerator, ())
+def _as_study(name: str, judge: _Judge, digest: str) -> Study:
+    return Study(name, judge.images, judge.images, judge.paths, judge.paths, digest, judge.accelerator, ())
 
 
 def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
     run = Run(options.data)
     run.require_finished()
     networks = read_networks(run)
-    accelerator, first = make_accelerator(options.device), networks[0]
+    accelerator, about = make_accelerator(options.device), networks[0].about
     if options.test is not None:
         images, paths, digest = open_images(
-            options, options.test, first.class_names, first.image_size, limit=options.test_limit, track=track
+            options, options.test, about.class_names, about.image_size, limit=options.test_limit, track=track
         )
     else:
-        images, digest = read_scanned(run, track=track), run.read().data.fingerprint
-        paths = pa.array([row["path"] for row in _sample_rows(run)], pa.string())
+        scanned = open_scanned(run, track=track)
+        images, paths, digest = scanned.dataset(), scanned.samples.paths, scanned.digest()
         if options.test_limit is not None and options.test_limit < len(images):
             keep = np.arange(options.test_limit) * len(images) // options.test_limit
             images, paths = images.take(keep), paths.take(pa.array(keep))
-    models = []
-    for network in networks:
-        model = build_model(network.arch, len(network.class_names) + 1, network.image_size)
-        model.load_state_dict(network.weights)
-        models.append(model.to(accelerator.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
     what = f"the networks of {options.data}"
-    return _Judge(
-        models,
-        first.mean,
-        first.std,
-        images,
-        paths,
-        _bf16(options, accelerator),
-        accelerator,
-        options.test is None,
-        what,
-    ), digest
-
-
-def _sample_rows(run: Run) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(run.samples, columns=["path"]).to_pylist()
-    return rows
+    bf16 = takes_bf16(options.precision, accelerator.device)
+    return _Judge(networks, images, paths, bf16, accelerator, options.test is None, what), digest
 
 
 def _of_file(options: Options, track: Track) -> tuple[_Judge, str]:
@@ -149,16 +128,16 @@ def _of_file(options: Options, track: Track) -> tuple[_Judge, str]:
     if options.test is None:
         raise ConfigError(f"{options.data}: is a network; name the images to test it on with --test PATH")
     images, paths, digest = open_images(
-        options, options.test, network.class_names, network.image_size, limit=options.test_limit, track=track
+        options,
+        options.test,
+        network.about.class_names,
+        network.about.image_size,
+        limit=options.test_limit,
+        track=track,
     )
-    model = on(network, accelerator.device)
-    bf16 = _bf16(options, accelerator)
+    bf16 = takes_bf16(options.precision, accelerator.device)
     what = f"the network in {options.data}"
-    return _Judge([model], network.mean, network.std, images, paths, bf16, accelerator, False, what), digest
-
-
-def _bf16(options: Options, accelerator: Accelerator) -> bool:
-    return options.precision == "bf16" or (options.precision == "auto" and has_fast_bf16(accelerator.device))
+    return _Judge([network], images, paths, bf16, accelerator, False, what), digest
 
 
 def _of_data(
@@ -168,11 +147,10 @@ def _of_data(
     study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)
     discs = discs_for(radii, edge, study.train.images.shape[1])
     recipe = replace(options.recipe(setting.recipe, study.accelerator), batch_norm=batch_norm)
-    asked = question(
+    with asking(
         "frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge, recipe=asdict(recipe)
-    )
-    with opened(options.out, f"{study.name}-frequency-test", asked, overwrite=options.overwrite) as store:
-        models = []
+    ) as store:
+        networks = []
         for seed in options.seeds:
             name = f"seed={seed}"
             trained(
@@ -185,13 +163,12 @@ def _of_data(
                 keep_weights=True,
                 track=track,
             )
-            network = read_network(store.weights(name))
-            models.append(on(network, study.accelerator.device))
+            networks.append(read_network(store.weights(name)))
         judge = _Judge(
-            models, network.mean, network.std, study.test, study.test_paths, recipe.bf16, study.accelerator, False,
+            networks, study.test, study.test_paths, recipe.bf16, study.accelerator, False,
             f"{recipe.arch} trained on {len(study.train):,} images of {study.name}",
         )  # fmt: skip
-        said = [] if len(models) == 1 else [f"{len(models)} networks judge together, by the mean of their logits."]
+        said = [] if len(networks) == 1 else [f"{len(networks)} networks judge together, by the mean of their logits."]
         if sentence := limits(options, ["how a network trained to the end divides its test images"]):
             said.append(sentence)
         report = _report(judge, discs, options, said)
@@ -200,7 +177,7 @@ def _of_data(
 
 
 def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[str]) -> Report:
-    ways: list[BnEval] = ["running", "batch"] if has_batch_norm(judge.models[0]) else ["running"]
+    ways: list[BnEval] = ["running", "batch"] if has_batch_norm(judge.networks[0].model) else ["running"]
     labels = judge.images.labels
     by_way = {way: judge.logits(discs, way) for way in ways}
     rows = []

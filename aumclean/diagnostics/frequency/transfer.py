@@ -11,8 +11,8 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
 from aumclean.diagnostics.frequency.presets import RADII_AT_32, SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, Study, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.progress import Track, untracked
@@ -76,11 +76,10 @@ def transfer(
         for scaling in (scalings[:1] if normalised else scalings)
         for disc in discs
     ]
-    asked = question(
+    with asking(
         "frequency transfer", options, study, radii=[disc.radius for disc in discs], edge=edge, scalings=scalings,
         batch_norm=batch_norm, recipe=asdict(recipe),
-    )  # fmt: skip
-    with opened(options.out, f"{study.name}-frequency-transfer", asked, overwrite=options.overwrite) as store:
+    ) as store:  # fmt: skip
         runs = {case: [_train(store, case, study, recipe, seed, track) for seed in options.seeds] for case in cases}
         report = _report(options, study.name, runs, len(study.train.class_names))
         report.settings.update({**study.about(), **asdict(recipe)})

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.random_labels.theorem import TOLERANCE, ExactFit, fit_exactly
 from aumclean.diagnostics.report import Report, Table
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.write import write
 from aumclean.progress import Track, untracked
 
@@ -29,8 +29,7 @@ def expressivity(options: Options, depths: Sequence[int] = DEPTHS, *, track: Tra
     quick = options.preset == "quick"
     most = QUICK_IMAGES if quick else None
     study = open_study(without_test(options), limit=most, test_limit=most, track=track)
-    asked = question("random-labels expressivity", options, study, depths=list(depths))
-    with opened(options.out, f"{study.name}-random-labels-expressivity", asked, overwrite=options.overwrite) as store:
+    with asking("random-labels expressivity", options, study, depths=list(depths)) as store:
         rows = [
             {"seed": seed, **asdict(fit)}
             for seed in options.seeds

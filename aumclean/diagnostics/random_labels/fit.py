@@ -8,8 +8,8 @@ from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
@@ -51,11 +51,10 @@ def fit(
     if more:
         raise ConfigError("--arch: fit takes one network; sweep compares several")
     cases = [Case(name, probability if name == "partial" else float(name == "random")) for name in corruptions]
-    asked = question(
+    with asking(
         "random-labels fit", options, ground.study,
         corruptions=[str(case) for case in cases], level=level, recipe=asdict(recipe),
-    )  # fmt: skip
-    with opened(options.out, f"{ground.study.name}-random-labels-fit", asked, overwrite=options.overwrite) as store:
+    ) as store:  # fmt: skip
         fitted = [
             [fit_case(store, ground, case, recipe, seed=seed, level=level, track=track) for case in cases]
             for seed in options.seeds

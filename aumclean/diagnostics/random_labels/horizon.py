@@ -23,8 +23,8 @@ from aumclean.dataset.read import read_samples
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, Study, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import Training, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
@@ -123,8 +123,7 @@ def horizon(
     if not options.epochs:
         recipe = replace(recipe, epochs=LONGER * recipe.epochs)
     first = min(plan.settings.first_epoch, recipe.epochs - 1)
-    asked = question(KIND, options, study, share=share, draws=draws, first_epoch=first, recipe=asdict(recipe))
-    with opened(options.out, f"{study.name}-random-labels-horizon", asked, overwrite=options.overwrite) as store:
+    with asking(KIND, options, study, share=share, draws=draws, first_epoch=first, recipe=asdict(recipe)) as store:
         per_draw = [
             _draw(store, study, recipe, share, first, seed * draws + draw, track)
             for seed in options.seeds

@@ -8,8 +8,8 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.gram import Kernel
 from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, KernelFit, Solver, interpolate, require
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, Study, open_study, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.write import write
 from aumclean.progress import Track, untracked
 
@@ -44,11 +44,10 @@ def kernel(
     study = open_study(
         options, limit=QUICK_IMAGES if quick else None, test_limit=QUICK_TEST if quick else None, track=track
     )
-    asked = question(
+    with asking(
         "random-labels kernel", options, study,
         kernels=list(kernels), gamma=gamma, filters=filters, ridges=list(ridges), solver=solver,
-    )  # fmt: skip
-    with opened(options.out, f"{study.name}-random-labels-kernel", asked, overwrite=options.overwrite) as store:
+    ) as store:  # fmt: skip
         fits = [
             [
                 fit

@@ -16,8 +16,8 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes, without_test
 from aumclean.diagnostics.report import Report, Table
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
@@ -54,13 +54,10 @@ def rademacher(
         raise ConfigError(f"--fractions: {bad[0]:g} is not above 0 and at most 1")
     ground = open_ground(without_test(options), "rademacher", track=track)
     networks = recipes(options, ground, "rademacher", rate_decay)
-    asked = question(
+    with asking(
         "random-labels rademacher", options, ground.study,
         draws=draws, fractions=list(fractions), recipes=[asdict(recipe) for recipe in networks],
-    )  # fmt: skip
-    with opened(
-        options.out, f"{ground.study.name}-random-labels-rademacher", asked, overwrite=options.overwrite
-    ) as store:
+    ) as store:  # fmt: skip
         rows = [
             _row(
                 store,

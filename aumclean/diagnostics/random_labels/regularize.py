@@ -12,8 +12,8 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, epochs_table, fit_case
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, untracked
@@ -94,13 +94,10 @@ def regularize(
                 f"--only {name}: {base.arch} has no such variant{did_you_mean(name, known)}; it has: {', '.join(known)}"
             )
     chosen = {name: known[name] for name in (names or known)}
-    asked = question(
+    with asking(
         "random-labels regularize", options, ground.study,
         recipes={name: asdict(recipe) for name, recipe in chosen.items()},
-    )  # fmt: skip
-    with opened(
-        options.out, f"{ground.study.name}-random-labels-regularize", asked, overwrite=options.overwrite
-    ) as store:
+    ) as store:  # fmt: skip
         fitted = [
             {
                 (name, str(case)): fit_case(

@@ -9,8 +9,8 @@ from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
 from aumclean.diagnostics.report import Report, Table, over_seeds
-from aumclean.diagnostics.store import Store, opened
-from aumclean.diagnostics.study import Options, question
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
@@ -50,11 +50,10 @@ def sweep(
         raise ConfigError(f"--probabilities: {bad[0]:g} is not between 0 and 1")
     ground = open_ground(options, "sweep", track=track)
     networks = recipes(options, ground, "sweep", rate_decay)
-    asked = question(
+    with asking(
         "random-labels sweep", options, ground.study,
         probabilities=list(shares), level=level, recipes=[asdict(recipe) for recipe in networks],
-    )  # fmt: skip
-    with opened(options.out, f"{ground.study.name}-random-labels-sweep", asked, overwrite=options.overwrite) as store:
+    ) as store:  # fmt: skip
         fitted = [
             [
                 fit_case(store, ground, Case("partial", share), recipe, seed=seed, level=level, track=track)

@@ -1,68 +1,50 @@
-"""One plain training, and where its result lies."""
+"""One plain training: the recipe, and where its result is."""
 
 import hashlib
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from accelerate import Accelerator
 
 from aumclean import atomic, parquet
-from aumclean.diagnostics.retraining.training_sets import Images, Subject
-from aumclean.errors import ConfigError, OutputError, RunError
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.open import Opened
+from aumclean.diagnostics.retraining.training_sets import Subject
+from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.trainings import trained
+from aumclean.errors import RunError
 from aumclean.progress import Track
-from aumclean.run import held
-from aumclean.scanning.plan import Plan
-from aumclean.training.loop import normalisation, train
+from aumclean.recipe import Recipe
+from aumclean.training.loop import Epoch, normalisation
 from aumclean.training.predict import predict
-
-logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
 
-@contextmanager
-def holding(out: Path) -> Iterator[None]:
-    """Make a folder of results, or take one that is there, and hold it for writing."""
-    with ExitStack() as stack:
-        try:
-            if out.exists() and not (out / "trainings").is_dir() and any(out.iterdir()):
-                raise ConfigError(f"--out {out}: exists and holds no trainings; choose another")
-            (out / "trainings").mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(out / ".lock", f"{out}: another aumclean is writing to it; wait for it to end"))
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be made ({atomic.reason(error)}); choose another --out") from None
-        atomic.remove_leftovers(out)
-        yield
-
-
 @dataclass(frozen=True)
 class Training:
-    """One training, and where its result lies: under a name that all that went into it decides."""
+    """One training, and where its result is: under a name that all that went into it decides."""
 
     subject: Subject
-    test: Images
+    test: Opened
     class_names: tuple[str, ...]
     seed: int
-    plan: Plan
-    out: Path
+    recipe: Recipe
+    accelerator: Accelerator
+    store: Store
 
     def result(self, track: Track) -> tuple[dict[str, Any], np.ndarray]:
         """The row of the table, and the class (int64 [test images]) that the network takes each test image for."""
-        file = self.out / "trainings" / f"{self._key()}.parquet"
-        checkpoint = file.with_suffix(".pt")
+        key = self._key()
+        file = self.store.predictions(key)
         if not file.is_file():
-            self._train(file, checkpoint, track)
-        main = self.plan.accelerator.is_main_process
-        self.plan.accelerator.wait_for_everyone()
-        if main:
-            checkpoint.unlink(missing_ok=True)
+            self._train(key, track)
+        self.accelerator.wait_for_everyone()
         try:
             table = pq.read_table(file)
             facts = json.loads(table.schema.metadata[b"aumclean"])
@@ -75,49 +57,59 @@ class Training:
         return {**names, **facts}, predicted
 
     def _key(self) -> str:
-        everything, recipe = np.arange(len(self.test.samples)), self.plan.recipe
-        chosen = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-        unusual = {field.name for field in fields(recipe) if chosen[field.name] != field.default}
+        chosen = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
+        unusual = {field.name for field in fields(self.recipe) if chosen[field.name] != field.default}
         parts = {
             "schema_version": SCHEMA_VERSION,
             "recipe": {name: chosen[name] for name in unusual},  # so that a later version's new options change nothing
-            "image_size": self.plan.image_size,
-            "device": self.plan.accelerator.device.type,
+            "image_size": self.test.images.shape[1],
+            "device": self.accelerator.device.type,
             "class_names": self.class_names,
             "seed": self.seed,
-            "images": self.subject.images.digest(self.subject.kept),
-            "test": self.test.digest(everything),
+            "images": self.subject.opened.digest(self.subject.kept),
+            "test": self.test.digest(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _train(self, file: Path, checkpoint: Path, track: Track) -> None:
-        dataset, recipe, accelerator = self.subject.dataset(self.class_names), self.plan.recipe, self.plan.accelerator
-        begun, seconds = not checkpoint.is_file(), 0.0
-        for epoch in train(
-            dataset, recipe, seed=self.seed, accelerator=accelerator, checkpoint=checkpoint, track=track
-        ):
+    def _train(self, key: str, track: Track) -> None:
+        """Train, and put what the network takes each test image for on disk when the last epoch is over."""
+        store, recipe, accelerator = self.store, self.recipe, self.accelerator
+        dataset, seconds, whole = self.subject.dataset(self.class_names), 0.0, not store.checkpoint(key).is_file()
+        if whole and accelerator.is_main_process:
+            store.training(key).unlink(missing_ok=True)  # of a training whose predictions somebody deleted
+        accelerator.wait_for_everyone()
+
+        def measure(epoch: Epoch) -> Mapping[str, Any]:
+            nonlocal seconds
             seconds += epoch.seconds
-            logger.debug(
-                "%s, epoch %d/%d: loss %.3f, accuracy on its own labels %.1f %%",
-                self.subject.name, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
-            )  # fmt: skip
             if epoch.number < recipe.epochs - 1 or not accelerator.is_main_process:
-                continue
-            mean, std = normalisation(dataset)
-            device = accelerator.device
-            predicted = predict(epoch.model, self.test.pixels, mean, std, mirror=False, device=device).argmax(1)
-            facts = {
-                "images": len(dataset),
-                "error": float((predicted != self.test.labels(self.class_names)).mean()),
-                "train_accuracy": epoch.accuracy,
-                "seconds": seconds if begun else None,  # what went before a stop is not known
-            }
-            table = pa.table(
-                {
-                    "path": self.test.samples.paths,
-                    "label": self.test.samples.label_names(),
-                    "predicted": pa.array(self.class_names).take(pa.array(predicted)),
-                },
-                metadata={"aumclean": json.dumps(facts)},
-            )
-            atomic.write_bytes(file, parquet.to_parquet(table))  # before the last checkpoint: else it would be lost
+                return {}
+            return self._tested(key, epoch, dataset, seconds if whole else None)
+
+        trained(
+            store, key, dataset, recipe, seed=self.seed, accelerator=accelerator, measure=measure, called="",
+            track=track,
+        )  # fmt: skip
+
+    def _tested(self, key: str, epoch: Epoch, dataset: Dataset, seconds: float | None) -> Mapping[str, Any]:
+        """Store what the network takes each test image for, and how often it is wrong."""
+        mean, std = normalisation(dataset)
+        images, device = self.test.images, self.accelerator.device
+        predicted = predict(epoch.model, images, mean, std, mirror=False, device=device).argmax(1)
+        labels = self.test.dataset().with_classes(self.class_names).labels
+        facts = {
+            "images": len(dataset),
+            "error": float((predicted != labels).mean()),
+            "train_accuracy": epoch.accuracy,
+            "seconds": seconds,
+        }
+        table = pa.table(
+            {
+                "path": self.test.samples.paths,
+                "label": self.test.samples.label_names(),
+                "predicted": pa.array(self.class_names).take(pa.array(predicted)),
+            },
+            metadata={"aumclean": json.dumps(facts)},
+        )
+        atomic.write_bytes(self.store.predictions(key), parquet.to_parquet(table))
+        return {"error": facts["error"]}

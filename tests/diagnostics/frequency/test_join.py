@@ -66,10 +66,8 @@ def test_a_new_scan_in_its_place_takes_the_columns_away(joined, tmp_path):
 
 def test_data_that_changed_since_are_refused(joined, tmp_path):
     run = Run(shutil.copytree(joined[0].path, tmp_path / "run"))
-    samples = pq.read_table(run.samples)
-    labels = samples["label"].to_pylist()
-    changed = samples.set_column(samples.column_names.index("label"), "label", [labels[:1] + labels[:-1]])
-    pq.write_table(changed, run.samples)
+    record = run.read()
+    run.write(record.model_copy(update={"config": record.config.model_copy(update={"limit": 300})}))
     with pytest.raises(RunError, match="have changed since; scan them anew"):
         join(run, device="cpu")
     with pytest.raises(ConfigError, match="--radius 30"):

@@ -1,0 +1,219 @@
+"""A data set opened: every image decoded and hashed once, and what cannot be read named."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from aumclean import atomic, csv, parquet
+from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.decode import CHUNK, median_short_side, read_encoded
+from aumclean.dataset.parallel import available_cpus
+from aumclean.dataset.read import read_samples
+from aumclean.dataset.samples import Embedded, Samples
+from aumclean.errors import DataError, RunError
+from aumclean.progress import Track, untracked
+from aumclean.run import Run
+from aumclean.run_record import Place
+
+SMALLEST = 8  # side in pixels that networks take
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data source whose images are decoded; n of them could be read.
+
+    Attributes:
+        samples: those n.
+        images: uint8 of shape [n, size, size, 3], often memory-mapped.
+        files: a row for each: content_hash (SHA-256 of the encoded image), width and height in pixels.
+        unreadable: path and reason of all others.
+    """
+
+    samples: Samples
+    images: np.ndarray
+    files: pa.Table
+    unreadable: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def dataset(self) -> Dataset:
+        """What training sees of it."""
+        return Dataset(self.images, self.samples.labels.astype(np.int64), self.samples.class_names)
+
+    def digest(self, keep: np.ndarray | None = None) -> str:
+        """What the data are, wherever they are: SHA-256 of every image's content and label, in order.
+
+        Args:
+            keep: ascending int64 positions of the samples that count; all by default.
+        """
+        hashes, labels = self.files["content_hash"].combine_chunks(), self.samples.label_names()
+        if keep is not None:
+            hashes, labels = (column.take(pa.array(keep)) for column in (hashes, labels))
+        digest = hashlib.sha256()
+        for content, label in zip(hashes.to_pylist(), labels.to_pylist(), strict=True):
+            digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def require_unchanged(self, run: Run) -> None:
+        """Make sure that these are the data which a run was begun with.
+
+        Raises:
+            RunError: when they are not.
+        """
+        data = run.read().data
+        if self.digest() != data.fingerprint:
+            raise RunError(f"{run.path}: the data in {data.source} have changed since; scan them anew")
+
+    def place(self) -> Place:
+        """Where the images are, as `run.json` and `scores.json` say it."""
+        samples = self.samples
+        return Place(
+            source=str(samples.source.absolute()),
+            root=str(samples.root.absolute()),
+            name=samples.name,
+            image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
+        )
+
+    def write(self, run: Run) -> None:
+        """Write `samples.parquet`, `unreadable.csv` and, where a table lists the samples, `manifest.parquet`."""
+        samples = self.samples
+        table = pa.table(
+            {
+                "sample_id": pa.array(np.arange(len(samples), dtype=np.int32)),
+                "path": samples.paths,
+                "label": samples.label_names(),
+                **{name: self.files[name] for name in ("content_hash", "width", "height")},
+                "row": pa.array(samples.rows),
+            }
+        )
+        with atomic.replacing(run.samples) as temporary:
+            parquet.write(table, temporary)
+        if samples.manifest is not None and not isinstance(samples.images, Embedded):
+            with atomic.replacing(run.manifest) as temporary:
+                parquet.write(samples.manifest.take(pa.array(samples.rows)), temporary)
+        atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(self.unreadable)))
+
+
+def open_samples(
+    samples: Samples,
+    size: int,
+    *,
+    cached: bool = True,
+    cache_dir: Path | None = None,
+    cache_limit: float = CACHE_GIB,
+    workers: int | None = None,
+    max_unreadable: float = 100.0,
+    one_class: bool = False,
+    track: Track = untracked,
+) -> Opened:
+    """Decode the samples; those that cannot be read are left out and named.
+
+    Args:
+        samples: from `read_samples`.
+        size: side of the square images, in pixels.
+        cached: whether to keep what is decoded on disk for the next time; else it is in memory alone.
+        cache_dir: folder of decoded images; the system's by default.
+        cache_limit: what all of them may take there, in GiB.
+        workers: decoding processes; as many as processors by default.
+        max_unreadable: how many per cent of the images may be unreadable, not all of them in any case.
+        one_class: whether readable images of a single class will do.
+        track: shows the progress.
+
+    Raises:
+        DataError: when too few images can be read, the source cannot, or the cache cannot be written.
+    """
+    workers = workers or available_cpus()
+    if cached:
+        folder = cache_dir or default_cache_dir()
+        found = decoded(samples, size, workers=workers, cache_dir=folder, limit_gib=cache_limit, track=track)
+    else:
+        found = in_memory(samples, size, workers=workers, track=track)
+    reasons = pa.table({"path": samples.paths, "reason": found.files["reason"]})
+    unreadable = reasons.filter(reasons["reason"].is_valid())
+    _refuse_unreadable(samples, unreadable, max_unreadable)
+    readable = samples.take(found.readable)
+    if len(readable.class_names) < 2 and not one_class:
+        label = readable.class_names[0]
+        raise DataError(f"{samples.source}: all readable images have the label '{label}'; two are needed")
+    files = found.files.drop_columns("reason").take(pa.array(found.readable))
+    return Opened(readable, found.images, files, unreadable)
+
+
+def _refuse_unreadable(samples: Samples, unreadable: pa.Table, most: float) -> None:
+    """Name what cannot be read, and refuse when that is more than `most` per cent of all, or all."""
+    bad, n = len(unreadable), len(samples)
+    if not bad:
+        return
+    example = f"{unreadable['path'][0]}: {unreadable['reason'][0]}"
+    if bad == n:
+        raise DataError(f"{samples.source}: none of {n} images can be read, such as {example}")
+    if 100 * bad > most * n:
+        raise DataError(
+            f"{samples.source}: {bad} of {n} images cannot be read ({100 * bad / n:.1f} %), such as {example}; "
+            f"mend them, or raise --max-unreadable (now {most:g} %)"
+        )
+    logger.warning("%s: %d of %d images cannot be read and are left out, such as %s", samples.source, bad, n, example)
+
+
+def read_scanned(run: Run) -> Samples:
+    """The samples that a run was begun with, read anew.
+
+    Raises:
+        RunError: when the run cannot be read.
+        DataError: when its data are gone.
+    """
+    record = run.read()
+    return read_samples(Path(record.data.source), **record.config.reading())
+
+
+def open_scanned(run: Run, *, track: Track = untracked) -> Opened:
+    """The data of a run opened anew, as it saw them: row i is sample i.
+
+    Raises:
+        RunError: when the run cannot be read, or its data have changed since.
+        DataError: when its data are gone.
+    """
+    record = run.read()
+    config = record.config
+    opened = open_samples(
+        read_scanned(run),
+        record.image_size,
+        cache_dir=config.cache_dir,
+        cache_limit=config.cache_limit,
+        workers=config.workers,
+        track=track,
+    )
+    opened.require_unchanged(run)
+    return opened
+
+
+def image_size(samples: Samples, largest: int) -> int:
+    """The side, in pixels, at which to open samples when none was asked for: their own, up to `largest`.
+
+    Raises:
+        DataError: when none of the images looked at can be read.
+    """
+    short_side = median_short_side(samples)
+    if short_side is None:
+        raise DataError(f"{samples.source}: no image can be read, such as {samples.paths[0]}")
+    return max(SMALLEST, min(short_side, largest))
+
+
+def content_hashes(samples: Samples) -> list[str | None]:
+    """SHA-256 of every encoded image, none of them decoded; None for those that cannot be read."""
+    found: list[str | None] = []
+    for chunk in samples.images.chunks(samples.rows, CHUNK):
+        for item in chunk:
+            try:
+                found.append(hashlib.sha256(read_encoded(item)).hexdigest())
+            except Exception:  # decoding it will say why
+                found.append(None)
+    return found
