@@ -24,6 +24,7 @@ from aumclean.gate.check import check, suspects
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
 from aumclean.run_record import RunRecord, ScoresRecord
+from aumclean.verdict.summary import ScoreSummary, Summary
 
 SCHEMAS = {
     file.name.removesuffix(".schema.json"): json.loads(file.read_text(encoding="utf-8"))
@@ -32,7 +33,12 @@ SCHEMAS = {
 REGISTRY = Registry().with_resources(
     (f"{name}.schema.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
 )
-RECORDS = {"run": ("run.json", RunRecord), "scores": ("scores.json", ScoresRecord)}
+RECORDS = {
+    "run": ("run.json", RunRecord),
+    "scores": ("scores.json", ScoresRecord),
+    "summary": ("summary.json", Summary),
+    "score-summary": ("summary.json of scores", ScoreSummary),
+}
 FILES_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "files.md"
 
 

@@ -38,7 +38,7 @@ def command(
     known = read_manifest(truth, label_column="true_label")
     verdict = finished.verdict or judge(finished.run)
     measured = evaluate(verdict.report, known.paths, known.label_names())
-    show_measures({**measured, "estimated_noise_rate": verdict.summary["noise_rate"]})
+    show_measures({**measured, "estimated_noise_rate": verdict.summary.noise_rate.model_dump()})
     if measured["precision"] is not None and measured["recall"] is not None:
         say(f"found {measured['recall']:.1%} of the planted errors at a precision of {measured['precision']:.1%}")
     give(finished.run.path)

@@ -35,7 +35,7 @@ def command(
     known = read_manifest(truth, path_column=path_column, label_column=true_column, root=root)
     verdict = judge(opened)
     measured = evaluate(verdict.report, known.paths, known.label_names())
-    measured["estimated_noise_rate"] = verdict.summary["noise_rate"]
+    measured["estimated_noise_rate"] = verdict.summary.noise_rate.model_dump()
     if as_json:
         give(json.dumps(measured, indent=2))
     else:

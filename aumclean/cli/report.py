@@ -70,7 +70,7 @@ def command(
     if save:
         with opened.lock():
             write_reports(opened, verdict)
-        say(f"{verdict.summary['flagged']:,} of {verdict.summary['samples']:,} flagged; {run} has its reports anew")
+        say(f"{verdict.summary.flagged:,} of {verdict.summary.samples:,} flagged; {run} has its reports anew")
         if out is None:
             return
     files = render(with_decisions(verdict, opened), format, top=top, image_root_url=image_root_url)

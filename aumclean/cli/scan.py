@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from aumclean.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from aumclean.scanning.scan import Scan
+    from aumclean.verdict.summary import Estimated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,11 +233,11 @@ def _resume(path: Path, frequency: bool) -> None:
     give(finished.run.path)
 
 
-def expected(flags: dict[str, dict[str, float]]) -> list[tuple[str, str]]:
+def expected(flags: "Mapping[Any, Estimated]") -> list[tuple[str, str]]:
     """How good the flags should be, nothing when there are none."""
     of = {"precision": "of the flagged labels should be wrong", "recall": "of the wrong labels should be flagged"}
     return [
-        (name, f"{one['estimate']:.0%} ({one['low']:.0%} to {one['high']:.0%}) {of[name]}")
+        (name, f"{one.estimate:.0%} ({one.low:.0%} to {one.high:.0%}) {of[name]}")
         for name, one in sorted(flags.items())
     ]
 
@@ -246,37 +247,33 @@ def show_summary(finished: "Scan") -> None:
     if finished.verdict is None:
         return
     run, summary = finished.run, finished.verdict.summary
-    record, rate = run.read(), summary["noise_rate"]
-    settings = summary["settings"]
-    memorised = sum(draw["memorised"] for draw in summary["thresholds"]) / settings["draws"]
+    record, rate = run.read(), summary.noise_rate
+    settings = summary.settings
+    memorised = sum(draw.memorised for draw in summary.thresholds) / settings.draws
     seconds = sum(record.training_seconds)
     net = f"{record.recipe.arch} at {record.image_size} px"
     facts = [
-        ("scanned", f"{summary['samples']:,} images in {summary['classes']} classes"),
-        ("trained", f"{net}, {settings['draws']} draws of {settings['epochs']} epochs, {seconds:,.0f} s"),
+        ("scanned", f"{summary.samples:,} images in {summary.classes} classes"),
+        ("trained", f"{net}, {settings.draws} draws of {settings.epochs} epochs, {seconds:,.0f} s"),
         ("memorised", f"{memorised:.1%} of the indicator samples when the rate began to fall"),
-        ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%}), set {summary['flagged_digest']}"),
-        ("noise rate", f"about {rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
-        *expected(summary["flags"]),
+        ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%}), set {summary.flagged_digest}"),
+        ("noise rate", f"about {rate.estimate:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"),
+        *expected(summary.flags),
     ]
-    if summary["unreadable"]:
-        facts.append(("unreadable", f"{summary['unreadable']:,} files, listed in {run.unreadable}"))
-    if summary["not_judged"]:
-        facts.append(("not judged", f"{summary['not_judged']:,} images of classes too small to judge"))
-    if summary["silenced"]:
-        facts.append(
-            ("silenced", f"{summary['silenced']:,} more would be flagged, but reviewers confirmed their labels")
-        )
-    if summary["conflicts"]:
-        facts.append(("conflicts", f"{summary['conflicts']:,} images have an identical copy with another label"))
+    if summary.unreadable:
+        facts.append(("unreadable", f"{summary.unreadable:,} files, listed in {run.unreadable}"))
+    if summary.not_judged:
+        facts.append(("not judged", f"{summary.not_judged:,} images of classes too small to judge"))
+    if summary.silenced:
+        facts.append(("silenced", f"{summary.silenced:,} more would be flagged, but reviewers confirmed their labels"))
+    if summary.conflicts:
+        facts.append(("conflicts", f"{summary.conflicts:,} images have an identical copy with another label"))
     parts = [table("", ("", ""), facts)]
-    classes = [row for row in summary["per_class"] if row["flagged"]][:5]
+    classes = [row for row in summary.per_class if row.flagged][:5]
     if classes:
-        shares = [
-            (row["label"], f"{row['flagged']:,}/{row['samples']:,}", f"{row['flagged_share']:.1%}") for row in classes
-        ]
+        shares = [(row.label, f"{row.flagged:,}/{row.samples:,}", f"{row.flagged_share:.1%}") for row in classes]
         parts.append(table("Worst classes", ("class", "flagged", "share"), shares, right={"flagged", "share"}))
-    pairs = [(row["label"], row["suggested_label"], f"{row['flagged']:,}") for row in summary["per_pair"][:5]]
+    pairs = [(row.label, row.suggested_label, f"{row.flagged:,}") for row in summary.per_pair[:5]]
     if pairs:
         parts.append(table("Top confusions", ("label", "looks like", "images"), pairs, right={"images"}))
     suspects = [row for row in finished.verdict.report.slice(0, 10).to_pylist() if row["flagged"]]

@@ -48,20 +48,20 @@ def command(
 def show_scores(scores: "Scores") -> None:
     """How many are new, how many suspect, how far to trust that, and which."""
     summary = scores.summary
-    alarms = summary["false_alarms"]
+    alarms = summary.false_alarms
     facts = [
-        ("new", f"{summary['samples']:,} images; {summary['known']:,} known to the run passed over"),
-        ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%})"),
-        ("right labels", f"about {alarms['rate']:.1%} of them flagged, at most {alarms['rate_at_most']:.1%}"),
-        ("wrong labels", f"about {summary['detected']:.1%} of them flagged"),
+        ("new", f"{summary.samples:,} images; {summary.known:,} known to the run passed over"),
+        ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%})"),
+        ("right labels", f"about {alarms.rate:.1%} of them flagged, at most {alarms.rate_at_most:.1%}"),
+        ("wrong labels", f"about {summary.detected:.1%} of them flagged"),
     ]
     for name, what in (
         ("unreadable", f"files, listed in {scores.run.unreadable}"),
         ("not_judged", "images of classes the run does not have"),
         ("conflicts", "images have an identical copy with another label"),
     ):
-        if summary[name]:
-            facts.append((name.replace("_", " "), f"{summary[name]:,} {what}"))
+        if count := getattr(summary, name):
+            facts.append((name.replace("_", " "), f"{count:,} {what}"))
     parts = [table("", ("", ""), facts)]
     suspects = [row for row in scores.report.slice(0, 10).to_pylist() if row["flagged"]]
     if suspects:

@@ -189,7 +189,7 @@ def _distance(subject: Subject) -> np.ndarray:
 
 
 def _hysteresis(subject: Subject) -> float:
-    return HYSTERESIS * float(subject.summary["repeat_deviation"])
+    return HYSTERESIS * subject.summary.repeat_deviation
 
 
 def _checks(
@@ -331,9 +331,9 @@ def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ..
         notes.append(f"{_counted(known, 'suspect')} known to the baseline")
     if drifted := int(masks.drifted.sum()):
         notes.append(f"{_counted(drifted, 'suspect')} seen unflagged by the baseline and still near the threshold")
-    if false_alarms := subject.summary.get("false_alarms"):
+    if false_alarms := subject.summary.false_alarms:
         notes.append(
-            f"of {len(subject.report):,} new images {false_alarms['expected_at_most']:.1f} at most are expected to be "
+            f"of {len(subject.report):,} new images {false_alarms.expected_at_most:.1f} at most are expected to be "
             f"flagged although their labels are right"
         )
     return tuple(notes)

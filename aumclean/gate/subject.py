@@ -1,20 +1,21 @@
 """What a gate looks at: the report of a finished scan, or the scores of new images."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from aumclean.errors import RunError
+from aumclean.records import Record, read_record
 from aumclean.run import Run
 from aumclean.run_record import Place
+from aumclean.verdict.summary import FalseAlarms
 
 COLUMNS = (
     "sample_id", "path", "label", "suggested_label", "suggested_confidence", "flagged", "label_score", "content_hash",
@@ -22,6 +23,13 @@ COLUMNS = (
 )  # fmt: skip
 KEY_DIGITS = 12  # of the content hash: 48 bits, so that 100,000 images give a chance match of one in a billion
 LINES_BEFORE_ROW_0 = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".ndjson": 1}
+
+
+class Measured(Record):
+    """The part of `summary.json`, of a run or of scores, that a gate needs."""
+
+    repeat_deviation: float = Field(ge=0)
+    false_alarms: FalseAlarms | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Subject:
         path: its directory.
         is_scan: whether it is a scan; what a scan does not have is gone, which scores cannot tell.
         report: one row per sample with `COLUMNS`, ascending label_score.
-        summary: `summary.json`.
+        summary: what `summary.json` says of it.
         data: what the directory says of the data: source, root, whether images lie in a Parquet column.
         unreadable: (path, reason) of the files that could not be read.
     """
@@ -40,7 +48,7 @@ class Subject:
     path: Path
     is_scan: bool
     report: pa.Table
-    summary: dict[str, Any]
+    summary: Measured
     data: Place
     unreadable: tuple[tuple[str, str], ...]
 
@@ -76,13 +84,13 @@ def read_subject(path: Path) -> Subject:
     if is_scan:
         run.require_finished()
     data = run.read().data if is_scan else run.read_scores().data
+    remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score anew"
     try:
         report = read_columns(run.report("parquet"), COLUMNS)
-        summary = json.loads(run.summary.read_text(encoding="utf-8"))
+        summary = read_record(run.summary, Measured, remedy=remedy)
         with run.unreadable.open(newline="", encoding="utf-8") as file:
             unreadable = tuple((row["path"], row["reason"]) for row in csv.DictReader(file))
     except (OSError, ValueError, pa.ArrowException) as error:
-        remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score anew"
         raise RunError(f"{path}: its report cannot be read ({' '.join(str(error).split())}); {remedy}") from None
     return Subject(path, is_scan, report, summary, data, unreadable)
 

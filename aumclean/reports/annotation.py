@@ -23,7 +23,7 @@ def classes(verdict: Verdict) -> list[str]:
     Raises:
         DataError: when a name has a character that XML cannot hold, so that it could not be told when it comes back.
     """
-    names = sorted(row["label"] for row in verdict.summary["per_class"])
+    names = sorted(row.label for row in verdict.summary.per_class)
     for name in names:
         if re.search(_NOT_IN_XML, name):
             raise DataError(f"the class '{printable(name)}' has a control character, which XML cannot hold; rename it")

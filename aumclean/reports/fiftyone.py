@@ -35,7 +35,7 @@ def render(verdict: Verdict) -> dict[str, str]:
         }
         for file, row in zip(files.to_pylist(), rows, strict=True)
     }
-    classes = sorted(row["label"] for row in verdict.summary["per_class"])
+    classes = sorted(row.label for row in verdict.summary.per_class)
     table = report.select(["label", *SHOWN]).rename_columns(["given_label", *SHOWN])
     table = table.append_column("mistakenness", mistakenness).add_column(0, "filepath", files)
     return {

@@ -34,7 +34,7 @@ def render(verdict: Verdict) -> dict[str, str | Streamed]:
     `metadata.csv` belongs into the root folder of the images, and is not made where there is none.
     """
     report = verdict.report.sort_by("sample_id")
-    classes = sorted(row["label"] for row in verdict.summary["per_class"])
+    classes = sorted(row.label for row in verdict.summary.per_class)
     pictures = pictures_of(verdict.run)
     made: dict[str, str | Streamed] = {"data.parquet": (_schema(classes), _batches(report, classes, pictures))}
     if isinstance(pictures.images, Files):

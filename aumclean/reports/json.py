@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean import __version__
-from aumclean.verdict.judge import SCHEMA_VERSION, Verdict
+from aumclean.verdict.judge import Verdict
+from aumclean.verdict.summary import SCHEMA_VERSION
 
 ROWS = 1 << 14  # that are Python objects at a time
 
@@ -19,7 +20,7 @@ def render(verdict: Verdict) -> str:
     document = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "aumclean", "version": __version__},
-        "summary": verdict.summary,
+        "summary": verdict.summary.model_dump(mode="json"),
         "findings": findings.to_pylist(),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -20,26 +20,26 @@ TOP_ROWS = 10
 def render(verdict: "Verdict") -> str:
     """A report that fits a pull-request comment; its first line is a marker by which a bot finds it again."""
     summary = verdict.summary
-    rate = summary["noise_rate"]
+    rate = summary.noise_rate
     facts = [
-        ("samples", f"{summary['samples']:,}"),
-        ("unreadable", f"{summary['unreadable']:,}"),
-        ("flagged", f"{summary['flagged']:,} ({summary['flagged_share']:.1%})"),
-        ("estimated noise rate", f"{rate['estimate']:.1%} (95 % interval {rate['low']:.1%} to {rate['high']:.1%})"),
-        *((f"estimated {name} of the flags", f"{one['estimate']:.0%}") for name, one in summary["flags"].items()),
-        ("same image, different labels", f"{summary['conflicts']:,}"),
-        ("flagged set", f"`{summary['flagged_digest']}`"),
+        ("samples", f"{summary.samples:,}"),
+        ("unreadable", f"{summary.unreadable:,}"),
+        ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%})"),
+        ("estimated noise rate", f"{rate.estimate:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"),
+        *((f"estimated {name} of the flags", f"{one.estimate:.0%}") for name, one in summary.flags.items()),
+        ("same image, different labels", f"{summary.conflicts:,}"),
+        ("flagged set", f"`{summary.flagged_digest}`"),
     ]
     parts = [MARKER, "## Label quality", table(("", ""), facts)]
-    parts += [f"> **{warning['code']}**: {cell(warning['message'])}" for warning in summary["warnings"]]
+    parts += [f"> **{warning.code}**: {cell(warning.message)}" for warning in summary.warnings]
     classes = [
-        (row["label"], f"{row['samples']:,}", f"{row['flagged']:,}", f"{row['flagged_share']:.1%}")
-        for row in summary["per_class"]
-        if row["flagged"]
+        (row.label, f"{row.samples:,}", f"{row.flagged:,}", f"{row.flagged_share:.1%}")
+        for row in summary.per_class
+        if row.flagged
     ]
     if classes:
         parts += ["### Classes", table(("class", "samples", "flagged", "share"), classes[:TOP_ROWS])]
-    pairs = [(row["label"], row["suggested_label"], f"{row['flagged']:,}") for row in summary["per_pair"]]
+    pairs = [(row.label, row.suggested_label, f"{row.flagged:,}") for row in summary.per_pair]
     if pairs:
         parts += ["### Confusions", table(("label", "looks like", "samples"), pairs[:TOP_ROWS])]
     flagged = verdict.report.filter(pc.fill_null(verdict.report["flagged"], False))

@@ -33,7 +33,7 @@ def write_reports(run: Run, verdict: Verdict) -> None:
         parquet.write(shown.report, temporary)
     atomic.write_pieces(run.report("csv"), csv.pieces(shown.report, guard=True))
     atomic.write_pieces(run.removed, csv.pieces(removed(verdict, cleaning.kept), guard=True))
-    atomic.write_json(run.summary, verdict.summary)
+    atomic.write_json(run.summary, verdict.summary.model_dump(mode="json"))
     atomic.write_text(run.html, html.render(shown))
     run.finish(verdict.settings)
 

@@ -66,8 +66,8 @@ def suspects(run: Run, *, everything: bool = False) -> Queue:
         open_conflict = pc.and_(report["conflict"], pc.is_null(report["decision"]))
         report = report.filter(pc.or_(pc.fill_null(report["flagged"], False), open_conflict))
     ids = report["sample_id"].to_numpy()
-    draws = verdict.summary["thresholds"]
-    curves = [read_curves(run.margins, draw["draw"], range(draw["epochs"]), ids) for draw in draws]
+    draws = verdict.summary.thresholds
+    curves = [read_curves(run.margins, draw.draw, range(draw.epochs), ids) for draw in draws]
     return _queue(verdict, report, blind=False, curves=curves)
 
 
@@ -100,8 +100,8 @@ def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.n
         rows=report.to_pylist(),
         blind=blind,
         curves=curves,
-        thresholds=[one["threshold"] for one in verdict.summary["thresholds"]],
-        first_epoch=verdict.summary["settings"]["first_epoch"],
+        thresholds=[one.threshold for one in verdict.summary.thresholds],
+        first_epoch=verdict.summary.settings.first_epoch,
         examples=_examples(verdict.report),
         copies=_copies(verdict.report),
         flagged=pc.sum(judged).as_py() or 0,

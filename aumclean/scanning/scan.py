@@ -279,7 +279,7 @@ def _foreseen(run: Run, dataset: Dataset) -> list[str]:
 def _judge(run: Run, dataset: Dataset) -> Verdict:
     verdict = judge(run)
     known = _foreseen(run, dataset)
-    for message in (warning["message"] for warning in verdict.summary["warnings"]):
+    for message in (warning.message for warning in verdict.summary.warnings):
         if message not in known:
             logger.warning("%s", message)
     write_reports(run, verdict)

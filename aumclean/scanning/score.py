@@ -25,8 +25,7 @@ from aumclean.verdict.combine import label_score
 from aumclean.verdict.held_out import read_held_out
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
 from aumclean.verdict.noise import random_share
-
-SCHEMA_VERSION = 1
+from aumclean.verdict.summary import SCHEMA_VERSION, FalseAlarms, NetworkCalibration, ScoreSummary
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Scores:
 
     run: Run
     report: pa.Table
-    summary: dict[str, Any]
+    summary: ScoreSummary
 
 
 def score(
@@ -171,40 +170,35 @@ def _with_copies(report: pa.Table, others: pa.Table) -> pa.Table:
     return report.replace_schema_metadata(about)
 
 
-def _summary(report: pa.Table, calibrations: list[Calibration], known: int, unreadable: int) -> dict[str, Any]:
+def _summary(report: pa.Table, calibrations: list[Calibration], known: int, unreadable: int) -> ScoreSummary:
     judged = len(report) - report["flagged"].null_count
     flagged = sum(value is True for value in report["flagged"].to_pylist())
     at_most, estimate, detected = (
         float(np.mean([getattr(calibration, name) for calibration in calibrations]))
         for name in ("false_alarms_at_most", "false_alarms", "detected")
     )
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "samples": len(report),
-        "known": known,
-        "unreadable": unreadable,
-        "judged": judged,
-        "not_judged": len(report) - judged,
-        "flagged": flagged,
-        "flagged_share": flagged / max(judged, 1),
-        "conflicts": sum(report["conflict"].to_pylist()),
-        "detected": detected,
-        "false_alarms": {
-            "rate": estimate,
-            "rate_at_most": at_most,
-            "expected": estimate * judged,
-            "expected_at_most": at_most * judged,
-        },
-        "draws": [asdict(calibration) for calibration in calibrations],
-        "repeat_deviation": 0.0,
-    }
+    return ScoreSummary(
+        samples=len(report),
+        known=known,
+        unreadable=unreadable,
+        judged=judged,
+        not_judged=len(report) - judged,
+        flagged=flagged,
+        flagged_share=flagged / max(judged, 1),
+        conflicts=sum(report["conflict"].to_pylist()),
+        detected=detected,
+        false_alarms=FalseAlarms(
+            rate=estimate, rate_at_most=at_most, expected=estimate * judged, expected_at_most=at_most * judged
+        ),
+        draws=[NetworkCalibration(**asdict(calibration)) for calibration in calibrations],
+    )
 
 
-def _write(made: Run, run: Run, new: Opened, report: pa.Table, summary: dict[str, Any]) -> None:
+def _write(made: Run, run: Run, new: Opened, report: pa.Table, summary: ScoreSummary) -> None:
     new.write(made)
     atomic.write_bytes(made.report("parquet"), parquet.to_parquet(report))
     atomic.write_text(made.report("csv"), csv.to_csv(csv.guarded(report)))
-    atomic.write_json(made.summary, summary)
+    atomic.write_json(made.summary, summary.model_dump(mode="json"))
     made.write_scores(
         ScoresRecord(
             aumclean=__version__,

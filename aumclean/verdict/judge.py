@@ -26,10 +26,10 @@ from aumclean.verdict.held_out import HeldOut, read_held_out
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.order import order_of
+from aumclean.verdict.summary import SCHEMA_VERSION, Summary
 from aumclean.verdict.threshold import below_threshold, bootstrap_quantiles, indicator_threshold, interval
 from aumclean.verdict.transitions import NO_DIRECTION, Transitions, find_transitions, read_corrected, read_predictions
 
-SCHEMA_VERSION = 1
 INDICATOR_SETTINGS = {"percentile", "combine"}
 
 FOR_THE_ANNOTATOR = ("decision", "new_label", "reviewer", "note")
@@ -68,7 +68,7 @@ class Verdict:
     """One row per sample (`report`, ascending label_score), the content of `summary.json`, how and of what run."""
 
     report: pa.Table
-    summary: dict[str, Any]
+    summary: Summary
     settings: Settings
     run: Run
 
@@ -266,7 +266,7 @@ def _for_the_annotator(confirmed: pa.Table, order: np.ndarray) -> dict[str, pa.A
     return columns
 
 
-def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.Table) -> dict[str, Any]:
+def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.Table) -> Summary:
     area, flagged, labels, names = judged.area, judged.flagged, judged.labels, judged.class_names
     rng = _generator(record)
     thresholds = []
@@ -292,8 +292,7 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
         *warnings.memorised_warnings(judged.memorised),
         *recorded_warnings(record, len(labels)),
     ]
-    return {
-        "schema_version": SCHEMA_VERSION,
+    found = {
         "samples": len(labels),
         "unreadable": record.data.unreadable,
         "classes": len(names),
@@ -317,6 +316,7 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
         "warnings": [asdict(warning) for warning in said],
         "flagged_digest": _digest(report.filter(pc.fill_null(report["flagged"], False))),
     }
+    return Summary.model_validate(found)
 
 
 def _flags(judged: _Judged, rng: np.random.Generator) -> dict[str, noise.Estimate]:

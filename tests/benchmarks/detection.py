@@ -164,10 +164,10 @@ def measured(verdict: Verdict, noisy: Path, score: str) -> dict[str, Any]:
     paths, true = truth(noisy)
     row = flat(evaluate(verdict.report, paths, true), score)
     summary = verdict.summary
-    row["noise_rate_error"] = summary["noise_rate"]["estimate"] - row["noise_rate"]
+    row["noise_rate_error"] = summary.noise_rate.estimate - row["noise_rate"]
     for name in ("precision", "recall"):
-        if name in summary["flags"] and row[name] is not None:
-            row[f"{name}_error"] = summary["flags"][name]["estimate"] - row[name]
+        if name in summary.flags and row[name] is not None:
+            row[f"{name}_error"] = summary.flags[name].estimate - row[name]
     return row
 
 

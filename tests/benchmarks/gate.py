@@ -21,6 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from aumclean.recipe import Recipe
+from aumclean.run import Run
+from aumclean.run_record import Data, Options, RunRecord, Settings
+
 FORMATS = ("text", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown")
 
 
@@ -47,10 +51,18 @@ def make_run(folder: Path, n: int, flagged: int) -> None:
     pq.write_table(pa.table({"row": np.arange(n)}), folder / "samples.parquet")
     (folder / "unreadable.csv").write_text("path,reason\n")
     (folder / "summary.json").write_text(json.dumps({"repeat_deviation": 0.2}))
-    data = {"source": str(folder / "photos"), "root": str(folder / "photos"), "image_column": None}
-    record = dict.fromkeys(("config", "image_size", "judge", "training_seconds"))
-    record |= {"schema_version": 1, "data": data, "recipe": {"epochs": 1}, "draws": 2, "epochs_done": [1, 1]}
-    (folder / "run.json").write_text(json.dumps(record))
+    photos = str(folder / "photos")
+    Run(folder).write(
+        RunRecord(
+            aumclean="0", versions={}, argv=["aumclean"], started="2026-01-01T00:00:00+00:00", state="done",
+            config=Options(), device="none", image_size=32, recipe=Recipe("none", 1, 0.1, 64, 0.0),
+            data=Data(
+                source=photos, source_bytes=0, source_changed_ns=0, root=photos, name="photos", samples=n, unreadable=0,
+                class_names=sorted(set(labels.tolist())), fingerprint="0" * 64,
+            ),
+            judge=Settings(99.0, "all", 0), draws=2, epochs_done=[1, 1], training_seconds=[0.0, 0.0],
+        )
+    )  # fmt: skip
 
 
 def seconds(*arguments: object) -> float:

@@ -76,9 +76,9 @@ def main() -> None:
         suspicion, flagged = -scores.report["label_score"].to_numpy(), scores.report["flagged"].to_numpy()
         auroc = roc_auc_score(wrong, suspicion)
         print(f"new images: 2,000, 20.0% wrong, AUROC {auroc:.4f}, {of_scan - auroc:+.4f} under the scan")
-        alarms = scores.summary["false_alarms"]
+        alarms = scores.summary.false_alarms
         print(
-            f"  wrong labels flagged {flagged[wrong].mean():.1%}, stated {scores.summary['detected']:.1%}; right ones "
+            f"  wrong labels flagged {flagged[wrong].mean():.1%}, stated {scores.summary.detected:.1%}; right ones "
             f"{flagged[~wrong].mean():.1%}, stated {alarms['rate']:.1%}, at most {alarms['rate_at_most']:.1%}"
         )
 

@@ -186,7 +186,7 @@ def main() -> None:
         if not run.run_json.is_file():
             run = make_run(folder, options.images, options.suspects, options.side)
         verdict = judge(run)
-        print(f"{verdict.summary['flagged']:,} of {verdict.summary['samples']:,} flagged", flush=True)
+        print(f"{verdict.summary.flagged:,} of {verdict.summary.samples:,} flagged", flush=True)
         for top in (1000, options.suspects):
             started = time.perf_counter()
             text = html.render(verdict, top=top)

@@ -67,7 +67,7 @@ def judged(run: Run) -> None:
     started = time.perf_counter()
     write_reports(run, verdict)
     say_peak("reports", started)
-    print(f"flagged {verdict.summary['flagged']:,}; report.csv {run.report('csv').stat().st_size / 1e9:.2f} GB")
+    print(f"flagged {verdict.summary.flagged:,}; report.csv {run.report('csv').stat().st_size / 1e9:.2f} GB")
 
 
 def say_peak(what: str, started: float) -> None:

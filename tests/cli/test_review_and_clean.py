@@ -25,7 +25,7 @@ def labels_in(file):
 def test_clean_without_decisions_drops_what_is_flagged(aumclean, own_run, finished):
     done = aumclean("clean", own_run.path)
     assert (done.code, done.out) == (0, f"{own_run.cleaned('csv')}\n")
-    flagged = finished.verdict.summary["flagged"]
+    flagged = finished.verdict.summary.flagged
     assert f"{360 - flagged} of 360 images stay; {flagged} removed (0 by reviewers)" in done.err
     assert own_run.cleaned("csv").read_bytes() == finished.run.cleaned("csv").read_bytes()
 

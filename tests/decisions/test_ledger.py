@@ -60,9 +60,9 @@ def test_confirmed_labels_are_not_flagged_but_counted(own_run, finished, tmp_pat
     assert (shown["flagged"], shown["decision"], shown["reviewer"]) == (False, "keep", "ann")
     assert shown["note"] == "confirmed before this scan"
     assert report[second["sample_id"]]["flagged"]  # another label was confirmed
-    assert verdict.summary["silenced"] == 1
-    assert verdict.summary["flagged"] == finished.verdict.summary["flagged"] - 1
-    assert verdict.summary["flagged_digest"] != finished.verdict.summary["flagged_digest"]
+    assert verdict.summary.silenced == 1
+    assert verdict.summary.flagged == finished.verdict.summary.flagged - 1
+    assert verdict.summary.flagged_digest != finished.verdict.summary.flagged_digest
     changed = {"flagged", "decision", "reviewer", "note"}
     assert verdict.report.drop_columns(changed).equals(finished.verdict.report.drop_columns(changed))
 

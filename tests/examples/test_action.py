@@ -16,7 +16,7 @@ pytestmark = in_a_checkout
 def test_the_action_passes_a_run_within_its_budgets(workspace, finished):
     done = act(workspace, run="run", baseline="baseline.json", max_flagged="50%")
     assert done.code == 0, done.log
-    flagged = finished.verdict.summary["flagged"]
+    flagged = finished.verdict.summary.flagged
     report = workspace / "aumclean-gate"
     assert done.outputs == {
         "report": str(report),
@@ -41,7 +41,7 @@ def test_the_action_fails_a_run_beyond_them_and_says_where(workspace, finished):
     assert len(annotations) == 10
     assert all(line.startswith("::error file=") for line in annotations)
     assert "gate failed: 1 of 2 budgets exceeded" in done.summary
-    assert len((workspace / "with blank.jsonl").read_text().splitlines()) == finished.verdict.summary["flagged"]
+    assert len((workspace / "with blank.jsonl").read_text().splitlines()) == finished.verdict.summary.flagged
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def alone(finished, tmp_path_factory):
 
 def test_the_action_installs_less_than_400_megabytes_without_torch(alone, finished):
     assert alone.gate.code == 1, alone.gate.log
-    assert alone.gate.outputs["flagged"] == str(finished.verdict.summary["flagged"])
+    assert alone.gate.outputs["flagged"] == str(finished.verdict.summary.flagged)
     sarif = json.loads((alone.folder / "aumclean-gate" / "labels.sarif").read_text())
-    assert len(sarif["runs"][0]["results"]) == finished.verdict.summary["flagged"]
+    assert len(sarif["runs"][0]["results"]) == finished.verdict.summary.flagged
     environment = alone.programs.parent
     installed = {path.name.partition("-")[0] for path in environment.glob("lib/python*/site-packages/*.dist-info")}
     assert "aumclean" in installed
@@ -89,7 +89,7 @@ def test_every_export_can_be_made(alone, tmp_path, name):
 def test_a_run_can_be_cleaned_and_copied(alone, finished, tmp_path):
     made = alone.aumclean("clean", alone.run, "--out", tmp_path / "cleaned.csv", "--copy-to", tmp_path / "copy")
     assert made.returncode == 0, made.stderr
-    kept = finished.verdict.summary["samples"] - finished.verdict.summary["flagged"]
+    kept = finished.verdict.summary["samples"] - finished.verdict.summary.flagged
     assert len(list(csv.DictReader((tmp_path / "cleaned.csv").read_text().splitlines()))) == kept
     assert len(list((tmp_path / "copy").rglob("*.png"))) == kept
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean.gate.subject import Subject
+from aumclean.gate.subject import Measured, Subject
 from aumclean.run_record import Place
 
 
@@ -40,7 +40,7 @@ def make_subject(root, rows, *, is_scan=True, unreadable=(), repeat_deviation=0.
     pq.write_table(pa.table({"row": pa.array(np.arange(len(rows)))}), root / "samples.parquet")
     photos = str(root / "photos")
     data = Place(source=str(source or photos), root=photos, name="photos", image_column=image_column)
-    return Subject(root, is_scan, report, {"repeat_deviation": repeat_deviation}, data, tuple(unreadable))
+    return Subject(root, is_scan, report, Measured(repeat_deviation=repeat_deviation), data, tuple(unreadable))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def where(subject, sample, path="cat/a.png", **options):
 def test_a_finished_run_is_a_subject(finished):
     subject = read_subject(finished.run.path)
     assert subject.is_scan
-    assert len(subject.report) == finished.verdict.summary["samples"]
+    assert len(subject.report) == finished.verdict.summary.samples
     flagged = dict(zip(subject.report["path"].to_pylist(), subject.mask("flagged"), strict=True))
     expected = finished.verdict.report
     assert flagged == dict(zip(expected["path"].to_pylist(), expected["flagged"].to_pylist(), strict=True))
@@ -30,6 +30,14 @@ def test_a_run_without_its_report_says_how_to_make_it(finished, tmp_path):
     shutil.copytree(finished.run.path, tmp_path / "run")
     (tmp_path / "run" / "summary.json").unlink()
     with pytest.raises(RunError, match="aumclean report .* --save"):
+        read_subject(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "{}", '{"repeat_deviation": "much"}', '{"repeat_deviation": NaN}'])
+def test_a_summary_of_a_wrong_shape_is_refused_in_one_line(finished, tmp_path, text):
+    shutil.copytree(finished.run.path, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").write_text(text)
+    with pytest.raises(RunError, match=r"summary.json: (is damaged|cannot be read)[^\n]*$"):
         read_subject(tmp_path / "run")
 
 

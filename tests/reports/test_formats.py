@@ -1,6 +1,7 @@
 import csv as standard_csv
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from aumclean.reports import markdown
 from aumclean.run import Run
 from aumclean.run_record import Settings
 from aumclean.verdict.judge import Verdict
+from aumclean.verdict.summary import Summary
 
 HOSTILE = ["=1+1", "+x", "-y", "@z", "\ttab", "plain", "a,b", 'quo"te', "line\nbreak", "<b>&", "|pipe|", "`x`", "ünï"]
 
@@ -35,14 +37,24 @@ def verdict(labels):
             "conflict": [False] * n,
         }
     )
-    summary = {
-        "samples": n, "unreadable": 0, "flagged": n // 2, "flagged_share": 0.5, "conflicts": 0,
-        "flagged_digest": "ab12",
-        "noise_rate": {"estimate": 0.5, "low": 0.4, "high": 0.6},
-        "flags": {name: {"estimate": 0.9, "low": 0.8, "high": 1.0} for name in ("recall", "precision")},
-        "per_class": [{"label": label, "samples": 1, "flagged": 1, "flagged_share": 1.0} for label in labels],
-        "per_pair": [], "warnings": [{"code": "small-class", "message": "not judged: '<script>'"}],
-    }  # fmt: skip
+    known = {"samples": 1, "judged": True, "flagged": 1, "flagged_share": 1.0, "low": 0.2, "high": 1.0}
+    draw = {
+        "draw": 0,
+        "threshold": 0.25,
+        "low": 0.2,
+        "high": 0.3,
+        "indicator_samples": 9,
+        "epochs": 9,
+        "memorised": 0.1,
+    }
+    share = {"estimate": 0.5, "low": 0.4, "high": 0.6}
+    summary = Summary(
+        samples=n, unreadable=0, classes=n, judged=n, not_judged=0, flagged=n // 2, flagged_share=0.5, conflicts=0,
+        flagged_digest="ab12" * 4, noise_rate=share, flags={"recall": share, "precision": share}, thresholds=[draw],
+        repeat_deviation=0.1, settings={**asdict(Settings(99, "mean", 2)), "epochs": 9, "draws": 2},
+        per_class=[{"label": label, **known} for label in labels], per_pair=[],
+        warnings=[{"code": "small-class", "message": "not judged: '<script>'"}],
+    )  # fmt: skip
     return Verdict(report, summary, Settings(99, "mean", 2), Run(Path("nowhere")))
 
 
@@ -93,8 +105,8 @@ def test_markdown_whole():
         "|  |  |\n| --- | --- |\n"
         "| samples | 2 |\n| unreadable | 0 |\n| flagged | 1 (50.0%) |\n"
         "| estimated noise rate | 50.0% (95 % interval 40.0% to 60.0%) |\n"
-        "| estimated recall of the flags | 90% |\n| estimated precision of the flags | 90% |\n"
-        "| same image, different labels | 0 |\n| flagged set | `ab12` |\n\n"
+        "| estimated recall of the flags | 50% |\n| estimated precision of the flags | 50% |\n"
+        "| same image, different labels | 0 |\n| flagged set | `ab12ab12ab12ab12` |\n\n"
         "> **small-class**: not judged: '&lt;script&gt;'\n\n"
         "### Classes\n\n"
         "| class | samples | flagged | share |\n| --- | --- | --- | --- |\n"

@@ -16,6 +16,7 @@ from aumclean.reports import html
 from aumclean.reports.html import charts, page
 from aumclean.run import Run
 from aumclean.verdict.judge import judge
+from aumclean.verdict.summary import Histogram, PairFlags
 
 VOID = {"meta", "img", "input", "br"}
 
@@ -124,12 +125,12 @@ def test_every_suspect_is_in_the_plain_table_with_its_figures(finished, text):
 
 def test_the_first_screen_says_how_much_and_how_sure(finished, text):
     texts, summary = Outline(text).texts, finished.verdict.summary
-    rate = summary["noise_rate"]
-    assert f"{summary['flagged']:,}" in texts
-    assert f"{100 * rate['estimate']:.1f} %" in texts
-    assert f"95 % interval {100 * rate['low']:.1f} % to {100 * rate['high']:.1f} %" in texts
-    for warning in summary["warnings"]:
-        assert warning["message"] in texts
+    rate = summary.noise_rate
+    assert f"{summary.flagged:,}" in texts
+    assert f"{100 * rate.estimate:.1f} %" in texts
+    assert f"95 % interval {100 * rate.low:.1f} % to {100 * rate.high:.1f} %" in texts
+    for warning in summary.warnings:
+        assert warning.message in texts
 
 
 def test_conflicts_unreadable_files_settings_and_the_command_are_there(plain):
@@ -145,13 +146,13 @@ def test_only_the_most_suspect_are_shown_when_asked_and_the_page_says_so(finishe
     text = html.render(finished.verdict, top=3)
     ids = re.findall(r'<tr role="row" id="sample-(\d+)"', text)
     assert ids == [str(number) for number in finished.verdict.report["sample_id"].to_pylist()[:3]]
-    assert f"The 3 most suspect of {finished.verdict.summary['flagged']}" in text
+    assert f"The 3 most suspect of {finished.verdict.summary.flagged}" in text
 
 
 def test_a_run_without_suspects_has_a_page(finished):
     verdict = judge(finished.run)
     report = verdict.report.filter(np.zeros(len(verdict.report), bool))
-    summary = {**verdict.summary, "flagged": 0, "per_pair": []}
+    summary = verdict.summary.model_copy(update={"flagged": 0, "per_pair": []})
     text = html.render(type(verdict)(report, summary, verdict.settings, verdict.run))
     assert "No image is flagged." in text
 
@@ -163,7 +164,7 @@ def test_images_that_are_gone_leave_a_note_not_a_hole(finished, tmp_path):
         run.run_json.write_text(json.dumps({**record, "data": {**record["data"], **data}}))
         text = html.render(judge(run))
         assert "data:image/jpeg" not in text
-        assert text.count("no picture: the file is gone") == judge(run).summary["flagged"]
+        assert text.count("no picture: the file is gone") == judge(run).summary.flagged
 
 
 @pytest.mark.parametrize("name", ["page.html", "page.css", "page.js"])
@@ -185,7 +186,7 @@ def test_curves_of_many_epochs_are_thinned_and_of_one_are_a_line():
 
 
 def test_histograms_are_scaled_each_to_its_own_total():
-    counted = {"low": 0.0, "high": 4.0, "samples": [2, 2], "indicator_samples": [4, 0]}
+    counted = Histogram(low=0.0, high=4.0, samples=[2, 2], indicator_samples=[4, 0])
     assert charts.histogram(counted, 1.0) == {
         "samples": "M0 160V83.2H300V83.2H600V160Z",
         "indicator_samples": "M0 160V6.4H300V160H600V160Z",
@@ -196,11 +197,11 @@ def test_histograms_are_scaled_each_to_its_own_total():
 
 def test_the_heat_map_keeps_the_classes_with_the_most_confusions(finished, monkeypatch):
     pairs = [
-        {"label": "a", "suggested_label": "c", "flagged": 5},
-        {"label": "c", "suggested_label": "a", "flagged": 2},
-        {"label": "b", "suggested_label": "a", "flagged": 1},
+        PairFlags(label="a", suggested_label="c", flagged=5),
+        PairFlags(label="c", suggested_label="a", flagged=2),
+        PairFlags(label="b", suggested_label="a", flagged=1),
     ]
-    verdict = type(finished.verdict)(None, {"per_pair": pairs}, None, None)
+    verdict = type(finished.verdict)(None, finished.verdict.summary.model_copy(update={"per_pair": pairs}), None, None)
     assert page.heat_map(verdict) == page.HeatMap(["a", "b", "c"], [[0, 0, 5], [1, 0, 0], [2, 0, 0]], 0)
     monkeypatch.setattr(page, "MOST_CLASSES", 2)
     assert page.heat_map(verdict) == page.HeatMap(["a", "c"], [[0, 5], [2, 0]], 1)

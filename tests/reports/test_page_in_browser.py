@@ -95,9 +95,9 @@ def test_filters_show_exactly_what_they_say(open_page, finished):
 
 def test_a_cell_of_the_heat_map_leads_to_its_pair(open_page, finished):
     page = open_page(finished.run)
-    for pair in finished.verdict.summary["per_pair"]:
-        page.get_by_title(f"{pair['label']}, looks like {pair['suggested_label']}").click()
-        assert visible_rows(page).count() == pair["flagged"]
+    for pair in finished.verdict.summary.per_pair:
+        page.get_by_title(f"{pair.label}, looks like {pair.suggested_label}").click()
+        assert visible_rows(page).count() == pair.flagged
         assert page.evaluate("document.activeElement.id") == "suspects"
 
 

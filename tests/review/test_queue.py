@@ -39,7 +39,7 @@ def test_curves_are_the_recorded_margins_of_the_draws_that_judged(finished):
         for one in curve["draws"]:
             margin, *_ = read_block(finished.run.margins, one["draw"], range(8), 0, 360)
             np.testing.assert_allclose(one["margin"], margin[:, row["sample_id"]], atol=1e-3)
-            assert one["threshold"] == finished.verdict.summary["thresholds"][one["draw"]]["threshold"]
+            assert one["threshold"] == finished.verdict.summary.thresholds[one["draw"]].threshold
 
 
 def test_examples_are_the_highest_aum_of_each_class_that_is_not_flagged(finished):

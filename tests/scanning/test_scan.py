@@ -118,14 +118,14 @@ def test_judging_again_needs_no_training_and_other_settings_flag_more_or_less(fi
         return judge(finished.run, settings_of(finished.run, **settings)).summary
 
     def flagged(**settings):
-        return again(**settings)["flagged"]
+        return again(**settings).flagged
 
     assert flagged() == 30
-    assert again(percentile=1.0)["thresholds"][0]["threshold"] < again()["thresholds"][0]["threshold"]
+    assert again(percentile=1.0).thresholds[0].threshold < again().thresholds[0].threshold
     assert flagged(combine="all") <= flagged(combine="any")
     by_estimate = again(threshold="estimate")
-    assert by_estimate["flagged"] >= round(by_estimate["noise_rate"]["estimate"] * 360) > 0
-    assert again(threshold="estimate", percentile=1.0)["flagged_digest"] == by_estimate["flagged_digest"]
+    assert by_estimate.flagged >= round(by_estimate.noise_rate.estimate * 360) > 0
+    assert again(threshold="estimate", percentile=1.0).flagged_digest == by_estimate.flagged_digest
     with pytest.raises(ConfigError, match="--first-epoch: 8 is not among the epochs that AUM is read from, 0 to 5"):
         flagged(first_epoch=8)
     with pytest.raises(ConfigError, match="--percentile: 0 is not between"):
@@ -161,7 +161,7 @@ def test_manifest_columns_and_unreadable_files_come_through(folder, tmp_path):
     assert "blue/001.png" not in cleaned["file"].to_pylist()
     # classes this small are not judged, so nothing may be taken away
     assert len(cleaned) == 11
-    assert done.verdict.summary["not_judged"] == 11
+    assert done.verdict.summary.not_judged == 11
     assert set(done.verdict.report["flagged"].to_pylist()) == {None}
 
 

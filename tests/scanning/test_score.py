@@ -59,8 +59,8 @@ def test_planted_errors_among_new_images_are_found(scored):
 
 def test_images_the_run_knows_are_passed_over(scored):
     scores, _, _ = scored
-    assert scores.summary["known"] == 360
-    assert scores.summary["samples"] == len(scores.report) == 60
+    assert scores.summary.known == 360
+    assert scores.summary.samples == len(scores.report) == 60
     assert all("/new-" in path for path in scores.report["path"].to_pylist())
 
 
@@ -68,7 +68,7 @@ def test_files_agree_with_what_is_returned(scored):
     scores, _, _ = scored
     made = scores.run
     assert pq.read_table(made.report("parquet")).equals(scores.report)
-    assert json.loads(made.summary.read_text()) == json.loads(json.dumps(scores.summary))
+    assert json.loads(made.summary.read_text()) == scores.summary.model_dump(mode="json")
     with made.report("csv").open(newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == scores.report["path"].to_pylist()
     assert pq.read_table(made.samples).num_rows == 60
@@ -100,7 +100,7 @@ def test_unknown_classes_are_not_judged_and_broken_files_are_listed(finished, tm
     write_image(root / "mauve" / "one.png")
     (root / "blue" / "broken.png").write_bytes(b"no image")
     scores = score(finished.run, read_samples(root), out=tmp_path / "out")
-    assert scores.summary["not_judged"] == 1
+    assert scores.summary.not_judged == 1
     last = scores.report.slice(len(scores.report) - 1).to_pylist()[0]
     assert (last["path"], last["flagged"], last["label_score"]) == ("mauve/one.png", None, None)
     assert scores.run.unreadable.read_text() == '"path","reason"\n"blue/broken.png","not an image"\n'
@@ -124,7 +124,7 @@ def test_a_copy_under_another_label_is_a_conflict_and_a_relabeled_image_is_none(
 
 def test_nothing_new_passes_every_gate(finished, tmp_path):
     scores = score(finished.run, read_samples(finished.root), out=tmp_path / "out")
-    assert (scores.summary["known"], scores.summary["samples"], len(scores.report)) == (360, 0, 0)
+    assert (scores.summary.known, scores.summary.samples, len(scores.report)) == (360, 0, 0)
     assert check(read_subject(tmp_path / "out"), GateConfig(max_flagged="0", max_unreadable="0")).passed
 
 

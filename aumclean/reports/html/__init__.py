@@ -50,8 +50,8 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
             summary=summary,
             trust=page.trust(verdict),
             histograms=[
-                charts.histogram(counted, about["threshold"])
-                for counted, about in zip(summary["histograms"], summary["thresholds"], strict=True)
+                charts.histogram(counted, about.threshold)
+                for counted, about in zip(summary.histograms, summary.thresholds, strict=True)
             ],
             heat_map=page.heat_map(verdict),
             suspects=suspects,

@@ -1,9 +1,11 @@
 """The shapes of the page's pictures: numbers in, the `d` of an SVG path out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from aumclean.verdict.summary import Histogram
 
 CURVE_WIDTH, CURVE_HEIGHT = 100, 40
 CURVE_POINTS = 60  # more epochs than this are thinned out evenly: the curve is some 100 pixels wide
@@ -41,21 +43,21 @@ def _line(across: list[int], heights: Iterable[int]) -> str:
     return f"M{points[0]}L{' '.join(points[1:])}"
 
 
-def histogram(counted: Mapping[str, Any], threshold: float) -> dict[str, Any]:
+def histogram(counted: Histogram, threshold: float) -> dict[str, Any]:
     """The outlines of two histograms, each scaled to its own total, and where the threshold stands.
 
     Args:
-        counted: as `aumclean.verdict.histogram.histogram` returns it.
+        counted: of one draw.
         threshold: of the draw.
 
     Returns:
         `samples` and `indicator_samples`, closed paths in a picture of 600 by 160; `threshold`, its x; `ticks`, five
         AUMs evenly spaced from left to right.
     """
-    names = ("samples", "indicator_samples")
-    shares = {name: np.array(counted[name]) / max(sum(counted[name]), 1) for name in names}
+    counts_of = {"samples": counted.samples, "indicator_samples": counted.indicator_samples}
+    shares = {name: np.array(counts) / max(sum(counts), 1) for name, counts in counts_of.items()}
     top = max(float(share.max()) for share in shares.values()) or 1.0
-    low, high = counted["low"], counted["high"]
+    low, high = counted.low, counted.high
     return {
         **{name: _steps(share / top) for name, share in shares.items()},
         "threshold": round(HISTOGRAM_WIDTH * (threshold - low) / (high - low), 1),

@@ -16,6 +16,7 @@ from aumclean.errors import printable
 from aumclean.margins.log import read_curves
 from aumclean.reports.html import charts
 from aumclean.verdict.judge import Verdict
+from aumclean.verdict.summary import Estimated
 
 THUMBNAIL = 112  # pixels; a thousand of them stay under 10 MB
 MOST_CLASSES = 24  # of the heat map
@@ -87,9 +88,9 @@ def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> lis
     rows = flagged(verdict).slice(0, top).to_pylist()
     ids = np.array([row["sample_id"] for row in rows], np.int64)
     per_draw = []
-    for about in verdict.summary["thresholds"]:
-        draw, threshold = about["draw"], about["threshold"]
-        paths, height = charts.curves(read_curves(verdict.run.margins, draw, range(about["epochs"]), ids), threshold)
+    for about in verdict.summary.thresholds:
+        draw, threshold = about.draw, about.threshold
+        paths, height = charts.curves(read_curves(verdict.run.margins, draw, range(about.epochs), ids), threshold)
         per_draw.append(
             [
                 None
@@ -172,18 +173,18 @@ def groups(found: list[list[dict[str, Any]]], pictures: dict[int, str | None]) -
 
 def heat_map(verdict: Verdict) -> HeatMap:
     """Counts of the classes with the most confusions, in the order of the alphabet."""
-    pairs = verdict.summary["per_pair"]
+    pairs = verdict.summary.per_pair
     weight: dict[str, int] = defaultdict(int)
     for pair in pairs:
-        weight[pair["label"]] += pair["flagged"]
-        weight[pair["suggested_label"]] += pair["flagged"]
+        weight[pair.label] += pair.flagged
+        weight[pair.suggested_label] += pair.flagged
     chosen = sorted(weight, key=lambda name: (-weight[name], name))[:MOST_CLASSES]
     names = sorted(chosen)
     place = {name: index for index, name in enumerate(names)}
     counts = [[0] * len(names) for _ in names]
     for pair in pairs:
-        if pair["label"] in place and pair["suggested_label"] in place:
-            counts[place[pair["label"]]][place[pair["suggested_label"]]] = pair["flagged"]
+        if pair.label in place and pair.suggested_label in place:
+            counts[place[pair.label]][place[pair.suggested_label]] = pair.flagged
     return HeatMap(names, counts, len(weight) - len(names))
 
 
@@ -200,11 +201,10 @@ def trust(verdict: Verdict) -> list[str]:
     """What the figures rest on and where they end, as sentences."""
     summary, settings = verdict.summary, verdict.settings
     thresholds = ", ".join(
-        f"{about['threshold']:.2f} in draw {about['draw'] + 1} "
-        f"(95 % interval {about['low']:.2f} to {about['high']:.2f})"
-        for about in summary["thresholds"]
+        f"{about.threshold:.2f} in draw {about.draw + 1} (95 % interval {about.low:.2f} to {about.high:.2f})"
+        for about in summary.thresholds
     ).replace("-", "\N{MINUS SIGN}")
-    indicators = f"{summary['thresholds'][0]['indicator_samples']:,} indicator samples"
+    indicators = f"{summary.thresholds[0].indicator_samples:,} indicator samples"
     if settings.threshold == "estimate":
         said = [
             "Images are ranked by what the networks say of their labels at the end of training. As many are suspect as "
@@ -219,13 +219,13 @@ def trust(verdict: Verdict) -> list[str]:
             f"draw it rests on {indicators}, images whose label was made wrong on purpose; {settings.percentile:g} % "
             "of those lie at or below it."
         ]
-    if flags := summary["flags"]:
+    if flags := summary.flags:
         said.append(
             f"About {_with_interval(flags['precision'])} of the suspects should be mislabeled, and about "
             f"{_with_interval(flags['recall'])} of all mislabeled images should be among them. Mistakes between "
             "classes that look alike are the harder ones, so more of them are missed."
         )
-    if summary["flagged"]:
+    if summary.flagged:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
         "The noise rate is estimated from labels that the networks contradict, alike or where they are surest. Its "
@@ -236,20 +236,20 @@ def trust(verdict: Verdict) -> list[str]:
         "A suspect is a question, not a proof: rare views and unusual pictures behave like wrong labels. Look before "
         "you remove."
     )
-    if summary["not_judged"]:
-        said.append(f"{summary['not_judged']:,} images are not judged (see the classes below); they are not clean.")
-    if summary["unreadable"]:
-        said.append(f"{summary['unreadable']:,} files could not be read and are in none of the figures.")
+    if summary.not_judged:
+        said.append(f"{summary.not_judged:,} images are not judged (see the classes below); they are not clean.")
+    if summary.unreadable:
+        said.append(f"{summary.unreadable:,} files could not be read and are in none of the figures.")
     return said
 
 
-def _with_interval(estimate: dict[str, float]) -> str:
-    share, low, high = (f"{100 * estimate[name]:.0f} %" for name in ("estimate", "low", "high"))
+def _with_interval(one: Estimated) -> str:
+    share, low, high = (f"{100 * part:.0f} %" for part in (one.estimate, one.low, one.high))
     return f"{share} (95 % interval {low} to {high})"
 
 
 def _agreed(verdict: Verdict) -> float:
     rows = flagged(verdict)
-    votes = [rows[f"flagged_draw_{about['draw']}"] for about in verdict.summary["thresholds"]]
+    votes = [rows[f"flagged_draw_{about.draw}"] for about in verdict.summary.thresholds]
     agreed = np.logical_and.reduce([pc.fill_null(vote, True).to_numpy() for vote in votes])
     return float(agreed.mean())

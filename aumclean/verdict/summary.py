@@ -1,0 +1,161 @@
+"""What `summary.json` says, of a run and of the scores of new images."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from aumclean.records import Count, Record, Share
+from aumclean.run_record import Settings
+
+SCHEMA_VERSION: Final = 1
+
+
+class Estimated(Record):
+    """An estimated share with its 95 % interval."""
+
+    estimate: Share = Field(description="The estimate.")
+    low: Share = Field(description="Lower end of its 95 % interval.")
+    high: Share = Field(description="Upper end.")
+
+
+class DrawThreshold(Record):
+    """The threshold of one draw."""
+
+    draw: Count = Field(description="Which draw, counted from 0.")
+    threshold: float = Field(description="An AUM at or below it is suspect.")
+    low: float = Field(description="Lower end of its 95 % bootstrap interval.")
+    high: float = Field(description="Upper end.")
+    indicator_samples: Count = Field(description="How many indicator samples it rests on.")
+    epochs: Count = Field(description="Epochs of the draw, the closing ones included.")
+    memorised: Share = Field(
+        description="Share of its indicator samples that were taken for the indicator class in the last epoch that is "
+        "averaged: where it is high, wrong labels are being learned."
+    )
+
+
+class Histogram(Record):
+    """The AUMs of one draw, counted in bins of equal width."""
+
+    low: float = Field(description="Where the first bin begins; what lies below is counted in it.")
+    high: float = Field(description="Where the last bin ends; what lies above is counted in it.")
+    samples: list[Count] = Field(description="Samples that are judged, per bin.")
+    indicator_samples: list[Count] = Field(description="Indicator samples, per bin.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedBy(Settings):
+    """How the samples were judged, and on what."""
+
+    epochs: Annotated[Count, Field(description="Recorded epochs per draw.")]
+    draws: Annotated[Count, Field(description="Draws.")]
+
+
+class ClassFlags(Record):
+    """The flagged samples of one class."""
+
+    label: str = Field(description="The class.")
+    samples: Count = Field(description="Its samples.")
+    judged: bool = Field(description="Whether it is large enough to be judged.")
+    flagged: Count | None = Field(description="Flagged samples; null when not judged.")
+    flagged_share: Share | None = Field(description="Their share.")
+    low: Share | None = Field(description="Lower end of its 95 % interval.")
+    high: Share | None = Field(description="Upper end.")
+
+
+class PairFlags(Record):
+    """The flagged samples of one class that look like another."""
+
+    label: str = Field(description="Class they are labeled as.")
+    suggested_label: str = Field(description="Class they look like.")
+    flagged: Count = Field(description="How many.")
+
+
+class Warned(Record):
+    """A named warning."""
+
+    code: str = Field(pattern="^[a-z-]+$", description="A stable name for programs.")
+    message: str = Field(description="A sentence for people.")
+
+
+class Summary(Record):
+    """`summary.json` of a run: counts, thresholds, noise rate, per class, per pair."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
+    samples: Count = Field(description="Readable samples.")
+    unreadable: Count = Field(description="Files that could not be read.")
+    classes: Count = Field(description="Classes.")
+    judged: Count = Field(description="Samples that were judged.")
+    not_judged: Count = Field(
+        description="Samples that were not: their class is too small, or every draw had them as indicator samples."
+    )
+    flagged: Count = Field(description="Flagged samples.")
+    flagged_share: Share = Field(description="Their share of the judged ones.")
+    silenced: Count = Field(
+        default=0,
+        description="How many more would be flagged if reviewers had not confirmed their labels in the ledger.",
+    )
+    conflicts: Count = Field(description="Samples whose image occurs with another label.")
+    noise_rate: Estimated = Field(description="Estimated share of mislabeled samples.")
+    flags: dict[Literal["precision", "recall"], Estimated] = Field(
+        default_factory=dict,
+        description="How good the flags are expected to be: `precision`, the share of the flagged samples that is "
+        "mislabeled, and `recall`, the share of the mislabeled samples that is flagged; empty when nothing is flagged.",
+    )
+    thresholds: list[DrawThreshold] = Field(min_length=1, description="The threshold of each draw.")
+    repeat_deviation: float = Field(
+        ge=0,
+        description="Standard deviation of what another scan of the same data adds to a sample's distance to the "
+        "threshold.",
+    )
+    histograms: list[Histogram] = Field(
+        default_factory=list, description="AUMs of each draw, counted in 60 bins of equal width."
+    )
+    settings: JudgedBy = Field(description="How the samples were judged.")
+    per_class: list[ClassFlags] = Field(description="Flagged samples per class, the highest share first.")
+    per_pair: list[PairFlags] = Field(description="Flagged samples per pair of classes, the most frequent first.")
+    warnings: list[Warned] = Field(description="What limits the verdict.")
+    flagged_digest: str = Field(
+        pattern="^[0-9a-f]{16}$", description="Short name of the flagged set, equal for equal sets."
+    )
+
+
+class FalseAlarms(Record):
+    """Right labels that are flagged among new images."""
+
+    rate: Share = Field(description="Their share of the right labels, estimated.")
+    rate_at_most: Share = Field(description="The same if every held-out label of the scan were right.")
+    expected: Annotated[float, Field(ge=0)] = Field(description="How many among the judged images.")
+    expected_at_most: Annotated[float, Field(ge=0)] = Field(description="How many at most.")
+
+
+class NetworkCalibration(Record):
+    """How new images are judged by one draw's network."""
+
+    threshold: float = Field(description="A margin at or below it is suspect.")
+    scale: float = Field(gt=0, description="Standard deviation of the held-out margins of given labels.")
+    detected: Share = Field(description="Share of wrong labels at or below the threshold.")
+    false_alarms: Share = Field(description="Share of right labels there, estimated.")
+    false_alarms_at_most: Share = Field(description="Share of given labels there.")
+    detected_interval: tuple[Share, Share] = Field(description="95 % bootstrap interval of detected.")
+    false_alarms_interval: tuple[Share, Share] = Field(description="95 % bootstrap interval of false_alarms_at_most.")
+
+
+class ScoreSummary(Record):
+    """`summary.json` of the scores of new images: counts, and how far to trust them."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
+    samples: Count = Field(description="Readable new images.")
+    known: Count = Field(description="Images of DATA that the run knows and that were passed over.")
+    unreadable: Count = Field(description="New files that could not be read.")
+    judged: Count = Field(description="Images that were judged.")
+    not_judged: Count = Field(description="Images that were not: the run does not have their class.")
+    flagged: Count = Field(description="Flagged images.")
+    flagged_share: Share = Field(description="Their share of the judged ones.")
+    conflicts: Count = Field(description="Images that occur with another label.")
+    detected: Share = Field(description="Share of wrong labels that are flagged, mean over the draws.")
+    false_alarms: FalseAlarms = Field(description="Right labels that are flagged.")
+    draws: list[NetworkCalibration] = Field(description="Calibration of each draw's network.")
+    repeat_deviation: Literal[0] = Field(
+        default=0, description="0: networks that are not trained again give the same scores again."
+    )
