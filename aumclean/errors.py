@@ -9,6 +9,7 @@ AumcleanError
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -43,7 +44,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Names come from strangers: what a terminal, a page or a build log (`##[`) would obey is shown as text."""
+    """Names come from strangers: what a terminal, a page or a build log (`##[`, `##vso[`) obeys is shown as text."""
     if not text.isprintable():
         text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    return text.replace("##[", "## [")
+    return re.sub(r"##(\w*\[)", r"## \1", text)

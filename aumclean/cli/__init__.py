@@ -1,10 +1,12 @@
 """The command line: the only place that knows Typer and Rich, and where every error becomes one line."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import typer
 
@@ -65,10 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
         sys.exit((code or 0) if words else COULD_NOT_RUN)
-    except (Interrupted, typer.Abort):
-        show_error(
-            "interrupted; a scan that had begun goes on with: aumclean scan --resume RUN; a diagnostic: with --out DIR"
-        )
+    except (Interrupted, typer.Abort) as stopped:
+        show_error("; go on with: ".join(["interrupted", *stopped.args]))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,13 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(COULD_NOT_RUN)
 
 
+def _missing(error: Any) -> str | None:
+    """What is needed and was not given, with a value to begin with, which the help of whatever is required names."""
+    if type(error).__name__ != "MissingParameter" or error.param is None:
+        return None
+    name = error.param.opts[0] if error.param.param_type_name == "option" else error.param.name.upper()
+    value = re.search(r"such as (\S+?)[.,;]?(?: |$)", error.param.help or "")
+    shown = "" if value is None else f", such as {f'{name} ' * name.startswith('-')}{value[1]}"
+    return f"{name}: is needed{shown}"
+
+
 def in_one_line(error: Exception) -> str:
     """What went wrong, and for errors nobody foresaw how to see more."""
     if isinstance(error, AumcleanError):
         return str(error)
     if format_message := getattr(error, "format_message", None):  # Click's errors, from wherever Typer takes Click
         page = getattr(getattr(error, "ctx", None), "command_path", "aumclean")
-        return f"{format_message()} (see {page} --help)"
+        return f"{_missing(error) or format_message()} (see {page} --help)"
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed here, and this command needs it: install aumclean with its dependencies"
     if isinstance(error, OSError) and error.strerror:

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aumclean.cli.console import give, say
+from aumclean.cli.console import counted, give, say
 from aumclean.cli.options import FinishedRun, with_options
 from aumclean.cli.review import list_problems
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from aumclean.decisions.clean import Cleaning
+    from aumclean.run import Run
 
 
 @with_options
@@ -48,7 +51,6 @@ def command(
 
     Example: `aumclean clean runs/photos-1 --policy relabel -o clean.csv`
     """
-    from aumclean.decisions import ledger as confirmed
     from aumclean.decisions import recorded
     from aumclean.decisions.clean import clean
     from aumclean.decisions.cleaned import copy_cleaned, default_targets, write_cleaned
@@ -67,17 +69,28 @@ def command(
     changes = opened.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
     with opened.lock():
         if copy_to is not None:
-            say(f"{copy_to}: {copy_cleaned(opened, cleaning, copy_to):,} images")
+            say(f"{copy_to}: {counted(copy_cleaned(opened, cleaning, copy_to), 'image')}")
         write_cleaned(opened, cleaning, targets, changes)
     show_changes(cleaning, changes)
-    if ledger is not None:
-        say(f"{ledger}: {confirmed.add(ledger, opened, found.decided):,} confirmed labels more")
-    elif len(confirmed.confirmed(opened, found.decided)[0]):
-        say("--ledger FILE, here and for scan, keeps the confirmed labels from being flagged again")
-    data = opened.read().data
-    outside = out is not None and out.parent.resolve() != opened.path.resolve() and data.image_column is None
-    say(f"scan it with: aumclean scan {targets[0]}" + (f" --root {data.root}" if outside else ""))
+    _confirm(ledger, opened, found.decided)
+    _say_how_to_scan(opened, targets[0])
     give(targets[0])
+
+
+def _confirm(ledger: Path | None, run: "Run", decided: "pa.Table") -> None:
+    from aumclean.decisions import ledger as confirmed
+
+    if ledger is not None:
+        say(f"{ledger}: {counted(confirmed.add(ledger, run, decided), 'confirmed label')} more")
+    elif len(confirmed.confirmed(run, decided)[0]):
+        say("--ledger FILE, here and for scan, keeps the confirmed labels from being flagged again")
+
+
+def _say_how_to_scan(run: "Run", cleaned: Path) -> None:
+    """The command, with the root of relative paths where the manifest is not in the run any more."""
+    data = run.read().data
+    outside = cleaned.parent.resolve() != run.path.resolve() and data.image_column is None
+    say(f"scan it with: aumclean scan {cleaned}" + (f" --root {data.root}" if outside else ""))
 
 
 def show_changes(cleaning: "Cleaning", changes: Path) -> None:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from aumclean.dataset.samples import Samples
+
+COMMAND = re.compile(r"^((?:\s|\x1b\[[\d;]*m)*)::", re.MULTILINE)
+
 wanted = SimpleNamespace(traceback=False)
 """What --debug asked for, which outlives the command that failed."""
 
@@ -32,18 +38,56 @@ def console() -> "Console":
     return Console(stderr=True, highlight=False, force_terminal=False if in_ci else None, soft_wrap=False)
 
 
+def harmless(lines: str) -> str:
+    """Text as it may stand in a build log: no line of it begins as a command does (`::error::`).
+
+    Names come from strangers, and GitHub's runner obeys a line that begins with two colons, blanks before them or not.
+    So this comes after lines were broken, which may put any word of a name first.
+    """
+    return COMMAND.sub(r"\1: :", lines)
+
+
+def write(lines: str) -> None:
+    """Write to standard error: the only way there for text that has names from data in it."""
+    sys.stderr.write(harmless(lines))
+
+
 def say(message: str) -> None:
-    """Print a sentence for people, unless --quiet."""
+    """Print a sentence for people, unless --quiet; the terminal breaks it, so that a path can be copied whole."""
     if logging.getLogger("aumclean").isEnabledFor(logging.INFO):
-        console().print(printable(message), markup=False, soft_wrap=True)
+        write(printable(message) + "\n")
+
+
+def say_notes(*read: "Samples") -> None:
+    """Say what was decided on the user's behalf when data were read."""
+    for samples in read:
+        for note in samples.notes:
+            say(note)
 
 
 def show(*parts: "Table | str") -> None:
-    """Print tables and sentences for people, unless --quiet."""
+    """Print tables and sentences for people, unless --quiet; what follows a dash is set in from it."""
     if logging.getLogger("aumclean").isEnabledFor(logging.INFO):
         screen = console()
-        for part in parts:
-            screen.print(part, markup=False)
+        with screen.capture() as captured:
+            for part in parts:
+                if isinstance(part, str):
+                    screen.print(_indented(part, screen.width), markup=False, soft_wrap=True)
+                else:
+                    screen.print(part)
+        write(captured.get())
+
+
+def _indented(sentence: str, width: int) -> str:
+    hanging = "  " if sentence.startswith("- ") else ""
+    return textwrap.fill(
+        printable(sentence), width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 column, 2 columns."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def give(data: object) -> None:
@@ -59,7 +103,7 @@ def is_main_process() -> bool:
 
 def show_error(message: str) -> None:
     """Print an error as one line, whatever it holds and however narrow the terminal."""
-    sys.stderr.write(f"aumclean: error: {printable(' '.join(message.split()))}\n")
+    write(f"aumclean: error: {printable(' '.join(message.split()))}\n")
 
 
 def table(
@@ -72,15 +116,16 @@ def table(
 
     named = any(header)
     made = Table(
-        title=title or None,
+        title=Text(printable(title), style="bold") if title else None,
         box=box.SIMPLE_HEAD if named else None,
         show_header=named,
         title_justify="left",
-        title_style="bold",
         pad_edge=False,
     )
     for name in header:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name in right)
+        made.add_column(
+            Text(printable(name)), justify="right" if name in right else "left", overflow="fold", no_wrap=name in right
+        )
     for row in rows:
         made.add_row(*(Text(printable(str(value))) for value in row))
     return made
@@ -95,7 +140,7 @@ class _ToStandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        sys.stderr.write(f"aumclean: {kind}{printable(record.getMessage())}\n")
+        write(f"aumclean: {kind}{printable(record.getMessage())}\n")
 
 
 def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
@@ -128,7 +173,7 @@ def bars(screen: "Console") -> Iterator[Track]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # it may name data
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[rate]}"),
@@ -138,7 +183,7 @@ def bars(screen: "Console") -> Iterator[Track]:
         seen, tasks = Seen(), dict[int, Any]()
 
         def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-            rate = seen.begin(done, total)
+            rate, description = seen.begin(done, total), harmless(printable(description))
             if total not in tasks:
                 tasks[total] = shown.add_task(description, total=total, completed=seen.count[total], rate="")
             shown.update(tasks[total], description=description, completed=seen.count[total])

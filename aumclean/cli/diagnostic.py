@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import console, give, say, show, table
+from aumclean.cli.console import console, counted, give, say, show, table
 from aumclean.cli.help import READ, TRAIN
 from aumclean.cli.options import Computing, Data, LimitedReading, Writing, option
 from aumclean.errors import ConfigError
@@ -97,17 +97,21 @@ def show_report(report: "Report", store: "Store") -> None:
         if each.file_only:
             continue
         if "path" in each.columns:  # a list of images is not for a terminal
-            parts.append(f"{each.title}: {len(each.rows):,} rows in {store.table(each.name)}")
+            parts.append(f"{each.title}: {counted(len(each.rows), 'row')} in {store.table(each.name)}")
             continue
         right = {column for column in each.columns if each.is_number(column)}
         rows = [tuple(cells) for cells in each.cells()]
         shown = _as_many_as_fit(each.columns, rows[:MOST_ROWS])
         cut = [row[: len(shown)] for row in rows[:MOST_ROWS]]
-        parts.append(table(each.title, tuple(shown), cut, right=right))
+        words = {name: name.replace("_", " ") for name in shown}  # the names are those of the CSV file
+        parts.append(
+            table(each.title, tuple(words.values()), cut, right={words[name] for name in shown if name in right})
+        )
         if len(shown) < len(each.columns):
-            parts.append(f"{len(each.columns) - len(shown)} more columns in {store.table(each.name)}")
+            more = counted(len(each.columns) - len(shown), "column")
+            parts.append(f"{more} more in {store.table(each.name)}")
         if len(rows) > MOST_ROWS:
-            parts.append(f"... and {len(rows) - MOST_ROWS:,} more rows in {store.table(each.name)}")
+            parts.append(f"{counted(len(rows) - MOST_ROWS, 'row')} more in {store.table(each.name)}")
     show(*parts)
     say(f"page: {store.page}")
     give(store.path)

@@ -7,18 +7,25 @@ from typing import Annotated, Any
 import typer
 
 from aumclean.cli.console import give, show, table
-from aumclean.cli.options import FinishedRun, with_options
+from aumclean.cli.options import FinishedRun, option, with_options
+
+FLAGS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+RANKING = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "f1_at_true_count": "F1 at the true count",
+    "lift_at_100": "lift at 100",
+}
+"""What measures are called in tables for people."""
 
 
 @with_options
 def command(
     run: FinishedRun,
-    truth: Annotated[Path, typer.Option(help="Manifest with a path and a true label per row.", show_default=False)],
+    truth: Annotated[Path, option("Manifest with a path and a true label per row, such as noisy.csv.")],
     true_column: Annotated[str, typer.Option(help="Its column with the true labels.")] = "true_label",
-    path_column: Annotated[str | None, typer.Option(help="Its column with the paths.", show_default=False)] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of its paths. [default: its own]", show_default=False)
-    ] = None,
+    path_column: Annotated[str | None, option("Its column with the paths.")] = None,
+    root: Annotated[Path | None, option("Folder of its paths. [default: its own]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Measure a report against known true labels.
@@ -49,11 +56,14 @@ def show_measures(measured: dict[str, Any]) -> None:
         ("wrong labels", f"{measured['wrong']:,} of {measured['samples']:,} ({measured['noise_rate']:.1%})"),
         ("estimated", f"{estimate['estimate']:.1%} ({estimate['low']:.1%} to {estimate['high']:.1%})"),
         ("flagged", f"{measured['flagged']:,}"),
-        *((name, _number(measured[name])) for name in ("precision", "recall", "f1")),
+        *((word, _number(measured[name])) for name, word in FLAGS.items()),
     ]
-    names = ("auroc", "average_precision", "f1_at_true_count", "lift_at_100")
-    orders = [(score, *(_number(measured[score][name]) for name in names)) for score in ("aum", "label_score")]
-    show(table("Flags", ("", ""), facts), table("Ranking", ("score", *names), orders, right=set(names)))
+    orders = [
+        (score, *(_number(measured[name][measure]) for measure in RANKING))
+        for name, score in {"aum": "AUM", "label_score": "label score"}.items()
+    ]
+    words = tuple(RANKING.values())
+    show(table("Flags", ("", ""), facts), table("Ranking", ("ranked by", *words), orders, right=set(words)))
 
 
 def _number(value: float | None) -> str:

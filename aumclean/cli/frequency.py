@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import progress, say
+from aumclean.cli.console import progress, say_notes
 from aumclean.cli.diagnostic import Study, numbers, show_help_alone, show_report
 from aumclean.cli.help import Command, Group
 from aumclean.cli.options import Data, FinishedRun, LimitedReading, OnDevice, Writing, option, with_options
@@ -35,7 +35,7 @@ def _radii(text: str | None) -> tuple[float, ...] | None:
 
 def split(
     data: Data,
-    radius: Annotated[float, option("Where to cut, such as 8 of an image of 32 pixels.")],
+    radius: Annotated[float, option("Where to cut, such as 8 (of images of 32 pixels), or 0.25 with --unit cycles.")],
     reading: LimitedReading,
     computing: OnDevice,
     writing: Writing,
@@ -64,8 +64,7 @@ def split(
     from aumclean.diagnostics.frequency.split import split as split_images
 
     samples = read_samples(data, **reading.given(), one_class=True)
-    for note in samples.notes:
-        say(note)
+    say_notes(samples)
     with progress() as track:
         report, store = split_images(
             samples,

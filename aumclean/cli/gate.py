@@ -7,7 +7,7 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from aumclean.cli.console import give, say
+from aumclean.cli.console import counted, give, say
 from aumclean.cli.help import JUDGE, WRITE
 from aumclean.cli.options import Options, option, with_options
 from aumclean.errors import ConfigError, did_you_mean
@@ -41,7 +41,10 @@ class Budgets(Options):
 @with_options
 def command(
     run: Annotated[
-        Path, typer.Argument(help="Run directory of a scan, or what `aumclean score` wrote.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Run directory of a scan, such as runs/photos-1, or what `aumclean score` wrote.", show_default=False
+        ),
     ],
     budgets: Budgets,
     config: Annotated[Path | None, option("TOML file with a [gate] table. [default: nearest pyproject.toml]")] = None,
@@ -73,12 +76,12 @@ def command(
     also = [_format_and_path(given) for given in report or []]
     if write_baseline is not None:
         accepted, samples = gate.accept(run, write_baseline)
-        say(f"wrote {write_baseline}: {accepted:,} suspects of {samples:,} samples are accepted")
+        say(f"wrote {write_baseline}: accepts {counted(accepted, 'suspect')} of {samples:,} samples")
         return
     outcome = gate.gate(run, allowed)
     if prune:
         left = gate.forget_fixed(allowed.baseline, outcome)
-        say(f"{allowed.baseline}: {len(outcome.fixed):,} fixed suspects forgotten, {left:,} left")
+        say(f"{allowed.baseline}: forgets {counted(len(outcome.fixed), 'fixed suspect')}, {left:,} left")
     for name, path in also:
         gate.write(outcome, name, path)
         say(f"wrote {path}")

@@ -24,8 +24,10 @@ def option(help: str, *names: str, panel: str | None = None, **more: Any) -> Any
     return typer.Option(*names, help=help, show_default=False, rich_help_panel=panel, **more)
 
 
-Data = Annotated[Path, typer.Argument(help="Image folder or manifest.", show_default=False)]
-FinishedRun = Annotated[Path, typer.Argument(help="Run directory of a finished scan.", show_default=False)]
+Data = Annotated[Path, typer.Argument(help="Image folder or manifest, such as photos/.", show_default=False)]
+FinishedRun = Annotated[
+    Path, typer.Argument(help="Run directory of a finished scan, such as runs/photos-1.", show_default=False)
+]
 Limit = Annotated[
     int | None,
     option("At most so many images, evenly spaced. [default: all; for a diagnostic by preset]", panel=READ, min=1),

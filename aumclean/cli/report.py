@@ -1,6 +1,7 @@
 """`aumclean report`: render a finished run, also under other settings of the verdict."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -8,15 +9,33 @@ import typer
 
 from aumclean.cli.console import say
 from aumclean.cli.help import WRITE
-from aumclean.cli.options import FinishedRun, Judging, option, with_options
+from aumclean.cli.options import FinishedRun, Judging, Options, option, with_options
 from aumclean.errors import ConfigError
 from aumclean.reports import FOLDERS, Format
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering(Options):
+    """What a format can be asked besides."""
+
+    top: Annotated[int | None, option("How many suspects html shows. [default: 1000]", min=1)] = None
+    image_root_url: Annotated[
+        str | None, option("What label-studio puts before each path. [default: its local files]", metavar="URL")
+    ] = None
+
+    def require(self, format: str) -> None:
+        """Refuse what is for another format."""
+        if self.top is not None and format != "html":
+            raise ConfigError("--top: is for --format html")
+        if self.image_root_url is not None and format != "label-studio":
+            raise ConfigError("--image-root-url: is for --format label-studio")
 
 
 @with_options
 def command(
     run: FinishedRun,
     judging: Judging,
+    rendering: Rendering,
     format: Annotated[
         Format,
         typer.Option(
@@ -27,22 +46,11 @@ def command(
             "label-studio, cvat, fiftyone, huggingface.",
         ),
     ] = "csv",
-    top: Annotated[int | None, option("How many suspects html shows. [default: 1000]", min=1)] = None,
-    image_root_url: Annotated[
-        str | None,
-        option("What label-studio puts before each path. [default: its local files]", metavar="URL"),
-    ] = None,
     out: Annotated[
-        Path | None,
-        option("File or new folder to write. [default: standard output]", "--out", "-o", panel=WRITE),
+        Path | None, option("File or new folder to write. [default: standard output]", "--out", "-o", panel=WRITE)
     ] = None,
     save: Annotated[
-        bool,
-        typer.Option(
-            "--save",
-            help="Replace the run's own reports and cleaned manifest by this verdict.",
-            rich_help_panel=WRITE,
-        ),
+        bool, option("Replace the run's own reports and cleaned manifest by this verdict.", "--save", panel=WRITE)
     ] = False,
 ) -> None:
     """Render a finished run, without training.
@@ -53,10 +61,7 @@ def command(
     """
     if format in FOLDERS and out is None and not save:
         raise ConfigError(f"--out: {format} is several files; name a new folder with -o FOLDER")
-    if top is not None and format != "html":
-        raise ConfigError("--top: is for --format html")
-    if image_root_url is not None and format != "label-studio":
-        raise ConfigError("--image-root-url: is for --format label-studio")
+    rendering.require(format)
 
     from aumclean.decisions.recorded import with_decisions
     from aumclean.reports.render import render, write
@@ -73,7 +78,7 @@ def command(
         say(f"{verdict.summary.flagged:,} of {verdict.summary.samples:,} flagged; {run} has its reports anew")
         if out is None:
             return
-    files = render(with_decisions(verdict, opened), format, top=top, image_root_url=image_root_url)
+    files = render(with_decisions(verdict, opened), format, **rendering.given())
     if out is not None:
         write(files, out, folder=format in FOLDERS)
         say(f"wrote {', '.join(files)} to {out}" if format in FOLDERS else f"wrote {out}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aumclean.cli.console import give, say
+from aumclean.cli.console import counted, give, say
 from aumclean.cli.options import FinishedRun, with_options
 from aumclean.errors import ConfigError, DataError
 
@@ -78,7 +78,7 @@ def _serve(desk: "Desk", port: int, browser: bool) -> None:
     from aumclean.review.server import Server
 
     server = Server(desk, port)
-    say(f"{len(desk.queue):,} images to review, as {desk.reviewer}; Ctrl-C ends")
+    say(f"{counted(len(desk.queue), 'image')} to review, as {desk.reviewer}; Ctrl-C ends")
     give(server.url)
     sys.stdout.flush()
     if browser and sys.stderr.isatty():
@@ -114,7 +114,8 @@ def _take_in(run: Any, files: list[Path], reviewer: str, partial: bool) -> None:
     found = recorded.of_files(files, run)
     list_problems(found.problems, partial=partial, undone="nothing was taken in")
     new = recorded.take_in(run, found.voices, reviewer)
-    say(f"{new:,} decisions taken in, {len(found.voices) - new:,} were there already or are older than those there")
+    old = len(found.voices) - new
+    say(f"{counted(new, 'decision')} taken in; {old:,} left out, known already or older than those there")
 
 
 def _give_out(run: Any, file: Path) -> None:
@@ -124,7 +125,7 @@ def _give_out(run: Any, file: Path) -> None:
 
     table = recorded(run)
     atomic.write_text(file, to_csv(table))
-    say(f"{len(table):,} decisions in {file}")
+    say(f"{counted(len(table), 'decision')} in {file}")
 
 
 def list_problems(problems: tuple[str, ...], *, partial: bool, undone: str) -> None:
@@ -137,7 +138,8 @@ def list_problems(problems: tuple[str, ...], *, partial: bool, undone: str) -> N
     for problem in problems:
         logger.warning("%s", problem)
     if problems and not partial:
-        raise DataError(f"{len(problems)} decisions cannot be used (above), so {undone}; mend them, or say --partial")
+        bad = counted(len(problems), "decision")
+        raise DataError(f"{bad} cannot be used (above), so {undone}; mend them, or give --partial")
 
 
 def _system_user() -> str:

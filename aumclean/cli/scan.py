@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import give, progress, say, show, table
+from aumclean.cli.console import counted, give, progress, say, say_notes, show, table
 from aumclean.cli.help import COMPUTE, JUDGE, READ, TRAIN
 from aumclean.cli.options import Computing, Judging, LimitedReading, Options, Workers, Writing, option, with_options
 from aumclean.errors import ConfigError, TrainingError
@@ -148,11 +148,11 @@ def command(
 
     Example: `aumclean scan photos/ --out runs/photos`
     """
-    groups = (writing, reading, training, computing, judging)
-    given = {name: value for group in groups for name, value in group.given().items()}
+    given: dict[str, Any] = {}
+    for group in (writing, reading, training, computing, judging):
+        given |= group.given()
     if resume is not None:
-        typed = {**given, **({} if config is None else {"config": config}), **({"dry_run": True} if dry_run else {})}
-        _refuse_beside_resume(data, typed)
+        _refuse_beside_resume(data, {**given, "config": config, "dry_run": dry_run or None})
         _resume(resume, frequency)
         return
     if data is None:
@@ -163,18 +163,20 @@ def command(
 
     settled = configuration.load(given, file=config)
     samples = read_samples(data, **settled.reading())
-    for note in samples.notes:
-        say(note)
+    say_notes(samples)
     say(f"{len(samples):,} images in {len(samples.class_names)} classes")
-    if dry_run:
-        from aumclean.scanning.plan import estimate, settle
+    from aumclean.scanning import plan, scan
 
-        give(json.dumps(estimate(samples, settle(samples, settled)), indent=2))
+    if dry_run:
+        give(json.dumps(plan.estimate(samples, plan.settle(samples, settled)), indent=2))
         return
-    from aumclean.scanning import scan
 
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.scan(samples, settled, track=track)
+    _end(finished, frequency)
+
+
+def _end(finished: "Scan", frequency: bool) -> None:
     show_summary(finished)
     if frequency:
         _join_frequency(finished.run.path)
@@ -182,7 +184,8 @@ def command(
 
 
 def _refuse_beside_resume(data: Path | None, typed: dict[str, Any]) -> None:
-    what = "DATA" if data is not None else next(("--" + name.replace("_", "-") for name in typed), None)
+    names = ("--" + name.replace("_", "-") for name, value in typed.items() if value is not None)
+    what = "DATA" if data is not None else next(names, None)
     if what is not None:
         raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
 
@@ -227,10 +230,7 @@ def _resume(path: Path, frequency: bool) -> None:
     run.read()
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.resume(run, track=track)
-    show_summary(finished)
-    if frequency:
-        _join_frequency(path)
-    give(finished.run.path)
+    _end(finished, frequency)
 
 
 def expected(flags: "Mapping[Any, Estimated]") -> list[tuple[str, str]]:
@@ -251,23 +251,24 @@ def show_summary(finished: "Scan") -> None:
     settings = summary.settings
     memorised = sum(draw.memorised for draw in summary.thresholds) / settings.draws
     seconds = sum(record.training_seconds)
+    draws = counted(settings.draws, "draw")
     net = f"{record.recipe.arch} at {record.image_size} px"
     facts = [
         ("scanned", f"{summary.samples:,} images in {summary.classes} classes"),
-        ("trained", f"{net}, {settings.draws} draws of {settings.epochs} epochs, {seconds:,.0f} s"),
+        ("trained", f"{net}, {draws} of {counted(settings.epochs, 'epoch')}, {seconds:,.0f} s"),
         ("memorised", f"{memorised:.1%} of the indicator samples when the rate began to fall"),
         ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%}), set {summary.flagged_digest}"),
         ("noise rate", f"about {rate.estimate:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"),
         *expected(summary.flags),
     ]
     if summary.unreadable:
-        facts.append(("unreadable", f"{summary.unreadable:,} files, listed in {run.unreadable}"))
+        facts.append(("unreadable", f"{counted(summary.unreadable, 'file')}, listed in {run.unreadable}"))
     if summary.not_judged:
-        facts.append(("not judged", f"{summary.not_judged:,} images of classes too small to judge"))
+        facts.append(("not judged", f"{counted(summary.not_judged, 'image')} of classes too small to judge"))
     if summary.silenced:
         facts.append(("silenced", f"{summary.silenced:,} more would be flagged, but reviewers confirmed their labels"))
     if summary.conflicts:
-        facts.append(("conflicts", f"{summary.conflicts:,} images have an identical copy with another label"))
+        facts.append(("conflicts", f"{counted(summary.conflicts, 'image')} with an identical copy of another label"))
     parts = [table("", ("", ""), facts)]
     classes = [row for row in summary.per_class if row.flagged][:5]
     if classes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aumclean.cli.console import give, progress, say, show, table
+from aumclean.cli.console import counted, give, progress, say_notes, show, table
 from aumclean.cli.options import FinishedRun, OnDevice, Reading, Writing, with_options
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def command(
     run: FinishedRun,
     data: Annotated[
-        Path, typer.Argument(help="Where new images are; those already scanned are passed over.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Where new images are, such as photos/; those already scanned are passed over.", show_default=False
+        ),
     ],
     reading: Reading,
     computing: OnDevice,
@@ -34,8 +37,7 @@ def command(
     opened = Run(run)
     opened.require_finished()
     samples = read_samples(data, **reading.given(), one_class=True)
-    for note in samples.notes:
-        say(note)
+    say_notes(samples)
 
     from aumclean.scanning.score import score
 
@@ -50,18 +52,18 @@ def show_scores(scores: "Scores") -> None:
     summary = scores.summary
     alarms = summary.false_alarms
     facts = [
-        ("new", f"{summary.samples:,} images; {summary.known:,} known to the run passed over"),
+        ("new", f"{counted(summary.samples, 'image')}; {summary.known:,} known to the run passed over"),
         ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%})"),
         ("right labels", f"about {alarms.rate:.1%} of them flagged, at most {alarms.rate_at_most:.1%}"),
         ("wrong labels", f"about {summary.detected:.1%} of them flagged"),
     ]
-    for name, what in (
-        ("unreadable", f"files, listed in {scores.run.unreadable}"),
-        ("not_judged", "images of classes the run does not have"),
-        ("conflicts", "images have an identical copy with another label"),
+    for name, noun, what in (
+        ("unreadable", "file", f"listed in {scores.run.unreadable}"),
+        ("not_judged", "image", "of classes the run does not have"),
+        ("conflicts", "image", "with an identical copy of another label"),
     ):
         if count := getattr(summary, name):
-            facts.append((name.replace("_", " "), f"{count:,} {what}"))
+            facts.append((name.replace("_", " "), f"{counted(count, noun)} {what}"))
     parts = [table("", ("", ""), facts)]
     suspects = [row for row in scores.report.slice(0, 10).to_pylist() if row["flagged"]]
     if suspects:

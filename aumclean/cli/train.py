@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import give, progress, say, show, table
+from aumclean.cli.console import counted, give, progress, say, say_notes, show, table
 from aumclean.cli.help import READ, TRAIN, WRITE
 from aumclean.cli.options import Computing, LimitedReading, Options, Workers, option, with_options
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
     from aumclean.diagnostics.retraining.options import Options as TrainOptions
+
+ORDERS = {"aum": "lowest AUM removed", "label_score": "lowest label score removed", "random": "as many at random"}
+"""What the lines of a removal curve are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +77,39 @@ class Training(Options):
         return TrainOptions(**given)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Curve(Options):
+    """Removal from a run, in place of DATA."""
+
+    removal_curve: Annotated[
+        Path | None, option("Run whose images are removed, the most suspect first and at random; takes no DATA.")
+    ] = None
+    remove: Annotated[
+        list[float] | None, option("Percentage to remove; repeatable. [default: 10, 20, 30, 40, 50, 60]")
+    ] = None
+    by: Annotated[
+        Literal["aum", "label_score"] | None, option("Score by which --removal-curve removes. [default: aum]")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.remove and self.removal_curve is None:
+            raise ConfigError("--remove: goes with --removal-curve RUN")
+        for percentage in self.remove or ():
+            if not 0 < percentage < 100:
+                raise ConfigError(f"--remove: {percentage:g} is not a percentage above 0 and below 100")
+
+    def points(self) -> dict[str, Any]:
+        """What is removed, as the library takes it."""
+        points = {"percentages": self.remove, "by": self.by}
+        return {name: value for name, value in points.items() if value}
+
+
 @partial(with_options, first=("test", "compare", "oracle", "out", "epochs", "seeds", "flip", "device"))
 def command(
     reading: LimitedReading,
     training: Training,
     computing: TrainComputing,
+    curve: Curve,
     data: Annotated[
         Path | None,
         typer.Argument(help="What to train on: image folder or manifest, such as RUN/cleaned.csv.", show_default=False),
@@ -94,13 +125,6 @@ def command(
     true_column: Annotated[
         str, typer.Option(help="Column of DATA with true labels, for --oracle.", rich_help_panel=READ)
     ] = "true_label",
-    removal_curve: Annotated[
-        Path | None, option("Run whose images are removed, the most suspect first and at random; takes no DATA.")
-    ] = None,
-    remove: Annotated[
-        list[float] | None, option("Percentage to remove; repeatable. [default: 10, 20, 30, 40, 50, 60]")
-    ] = None,
-    by: Annotated[Literal["aum", "label_score"], typer.Option(help="Score by which --removal-curve removes.")] = "aum",
     out: Annotated[
         Path | None, option("Directory to write. [default: runs/NAME-train]", "--out", "-o", panel=WRITE)
     ] = None,
@@ -115,16 +139,14 @@ def command(
     """
     from aumclean.diagnostics.retraining.manifests import RAW, read_manifests, read_test
 
-    _refuse(data, removal_curve, bool(compare or oracle or reading.limit), remove, test)
+    _refuse(data, curve, bool(compare or oracle or reading.limit), test)
     common = {name: value for name, value in reading.given().items() if name not in {"limit", "root", "split"}}
     trained = {}
     if data is not None:
         sources = {**common, "root": reading.root, "split": reading.split}
         trained = read_manifests(data, compare or (), sources, reading.limit)
     tested = read_test(data, test, test_split, common)
-    for samples in (*trained.values(), tested):
-        for note in samples.notes:
-            say(note)
+    say_notes(*trained.values(), tested)
 
     from aumclean.diagnostics.retraining import compare as retraining  # torch: what is wrong with the data is said
     from aumclean.run import Run
@@ -133,12 +155,10 @@ def command(
     if oracle:
         trained = retraining.with_oracle(trained, true_column)
     with _resumable(), progress() as track:
-        if removal_curve is not None:
-            target = out or Path("runs") / f"{removal_curve.resolve().name}-removal"
-            points: dict[str, Any] = {"percentages": tuple(remove)} if remove else {}
-            outcome = retraining.removal_curve(
-                Run(removal_curve), tested, options, target, by=by, track=track, **points
-            )
+        if curve.removal_curve is not None:
+            target = out or Path("runs") / f"{curve.removal_curve.resolve().name}-removal"
+            run = Run(curve.removal_curve)
+            outcome = retraining.removal_curve(run, tested, options, target, track=track, **curve.points())
         else:
             target = out or Path("runs") / f"{trained[RAW].name}-train"
             outcome = retraining.compare(trained, tested, options, target, track=track)
@@ -156,25 +176,20 @@ def _resumable() -> Iterator[None]:
         raise
 
 
-def _refuse(
-    data: Path | None, removal_curve: Path | None, compared: bool, remove: list[float] | None, test: Path | None
-) -> None:
-    """What does not go together, or makes no sense."""
-    if removal_curve is None and data is None:
-        raise ConfigError(
-            "DATA: name an image folder or a manifest (or --removal-curve RUN); see aumclean train --help"
-        )
-    if removal_curve is not None and (data is not None or compared):
+def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) -> None:
+    """What does not go together."""
+    if curve.removal_curve is None:
+        if data is None:
+            raise ConfigError(
+                "DATA: name an image folder or a manifest (or --removal-curve RUN); see aumclean train --help"
+            )
+        return
+    if data is not None or compared:
         raise ConfigError(
             "--removal-curve: trains on what the run scanned; leave out DATA, --compare, --oracle, --limit"
         )
-    if removal_curve is not None and test is None:
+    if test is None:
         raise ConfigError("--test: name the test set")
-    if remove and removal_curve is None:
-        raise ConfigError("--remove: goes with --removal-curve RUN")
-    for percentage in remove or ():
-        if not 0 < percentage < 100:
-            raise ConfigError(f"--remove: {percentage:g} is not a percentage above 0 and below 100")
 
 
 def show_results(summary: dict[str, Any]) -> None:
@@ -186,7 +201,7 @@ def show_results(summary: dict[str, Any]) -> None:
         better = row["better_by"]
         said = f"{better['estimate']:+.1%} ({better['low']:+.1%} to {better['high']:+.1%})" if better else ""
         closed = "" if row["gap_closed"] is None else f"{row['gap_closed']:.0%}"
-        name = row["order"] or row["name"]
+        name = ORDERS[row["order"]] if row["order"] else row["name"]
         rows.append((name, f"{row['removed']:,}", f"{row['images']:,}", f"{row['error']:.1%}{deviation}", said, closed))
     head = ("trained on", "removed", "images", "test error", "better by (95 %)", "gap closed")
     kept = [index for index, name in enumerate(head) if not (name == "gap closed" if curve else name == "removed")]
@@ -197,6 +212,6 @@ def show_results(summary: dict[str, Any]) -> None:
     times = "one seed" if seeds == 1 else f"{seeds} seeds"
     show(
         table("", header, [tuple(row[index] for index in kept) for row in rows], right=set(header[1:])),
-        f"{recipe['arch']} at {summary['image_size']} px, {recipe['epochs']} epochs each, {times}, "
-        f"{test['images']:,} test images",
+        f"{recipe['arch']} at {summary['image_size']} px, {counted(recipe['epochs'], 'epoch')} each, {times}, "
+        f"{counted(test['images'], 'test image')}",
     )

@@ -60,7 +60,7 @@ def test_nothing_is_applied_when_a_row_cannot_be_used_unless_asked(aumclean, own
     *listed, last = done.err.splitlines()
     (problem,) = listed
     assert problem.startswith("aumclean: warning: filled.csv: line 2: 'kepe' is no decision")
-    assert last.startswith("aumclean: error: 1 decisions cannot be used (above), so nothing was ")
+    assert last.startswith("aumclean: error: 1 decision cannot be used (above), so nothing was ")
     assert {
         path: path.read_bytes() for path in own_run.path.iterdir() if path.name in {p.name for p in before}
     } == before
@@ -73,7 +73,7 @@ def test_nothing_is_applied_when_a_row_cannot_be_used_unless_asked(aumclean, own
 
 def test_decisions_go_in_and_out_of_a_run(aumclean, own_run, filled_in, tmp_path):
     assert "2 decisions taken in" in aumclean("review", own_run.path, "--import", filled_in).err
-    assert "0 decisions taken in, 2 were there" in aumclean("review", own_run.path, "--import", filled_in).err
+    assert "0 decisions taken in; 2 left out" in aumclean("review", own_run.path, "--import", filled_in).err
     assert aumclean("review", own_run.path, "--export", tmp_path / "decisions.csv").code == 0
     header, *rows = (tmp_path / "decisions.csv").read_text().splitlines()
     assert header == '"sample_id","content_hash","path","decision","new_label","reviewer","time","note"'
