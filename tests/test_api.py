@@ -21,11 +21,12 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import aumclean
+from aumclean.progress import untracked
 
 N = 600  # enough chunks for decoding in processes
 NAMES = ("amber", "<b>&blue", "green")
 COLOURS = np.array([(220, 160, 30), (30, 60, 220), (30, 180, 60)])
-OPTIONS = {"epochs": 3, "batch_size": 32, "flip": False, "device": "cpu", "workers": 1}
+OPTIONS = {"epochs": 4, "batch_size": 32, "percentile": 95.0, "flip": False, "device": "cpu", "workers": 1}
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -308,7 +309,7 @@ def store(images, labels, folder):
     from aumclean.dataset.in_memory import in_memory
 
     file = folder / "data.parquet"
-    in_memory((images, labels)).write(file, lambda stream, *_: stream)
+    in_memory((images, labels)).write(file, untracked)
     return [Image.open(io.BytesIO(row["bytes"])) for row in pq.read_table(file)["image"].to_pylist()]
 
 

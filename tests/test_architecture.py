@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "cli": BASE
     | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics"},
     "__main__": {"cli"},
-    "bar": {"cli"},
+    "bar": {"cli", "progress"},
     "api": BASE | {"dataset", "verdict", "decisions", "reports", "scanning", "bar"},
     "__init__": {"api", "errors"},
 }
