@@ -7,11 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+# before anything loads NumPy or torch: there is a process per core, and threads would only get in each other's way
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
 
+from aumclean.dataset.parallel import available_cpus
 from aumclean.run import Run
 
 # of 90 indicator samples the 99th percentile would be the largest, and one sample would decide
@@ -19,6 +23,11 @@ PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "percentile": 95.0
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A process for every core that this one may use, also in a container that has a share of the machine."""
+    return available_cpus()
 
 
 @pytest.fixture(autouse=True, scope="session")
