@@ -111,7 +111,7 @@ def _pictures(samples: Samples, cache_dir: Path | None, track: Track) -> np.ndar
     """Small images of all samples, uint8 [n, 32, 32, 3].
 
     Raises:
-        DataError: when one cannot be read: without its picture nobody can say what it is mistaken for.
+        DataError: when one cannot be read: without its picture it is unknown what it is mistaken for.
     """
     opened = open_samples(samples, PICTURE, cache_dir=cache_dir, one_class=True, track=track)
     if bad := len(opened.unreadable):

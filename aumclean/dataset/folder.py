@@ -16,7 +16,7 @@ SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 
 
 def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | None) -> Samples:
-    """List an image folder; the label of an image is the name of the folder it lies in.
+    """List an image folder; the label of an image is the name of the folder it is in.
 
     Args:
         root: the folder.
@@ -51,7 +51,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     if len(loose) == len(relative):
         raise DataError(f"{base}: images lie directly in it; put each class in a folder, or pass a manifest")
     if loose:
-        raise DataError(f"{base / loose[0]}: lies in no class folder ({len(loose)} such images); move or remove it")
+        raise DataError(f"{base / loose[0]}: is in no class folder ({len(loose)} such images); move or remove it")
     if class_folder is None:
         _refuse_nested(base, parts, splits if base == root else [])
     names = [folders[0 if class_folder != "last" else -2] for folders in parts]

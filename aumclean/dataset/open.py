@@ -70,7 +70,7 @@ class Opened:
         """
         data = run.read().data
         if self.digest() != data.fingerprint:
-            raise RunError(f"{run.path}: the data in {data.source} have changed since; scan them anew")
+            raise RunError(f"{run.path}: the data in {data.source} have changed since; scan them again")
 
     def place(self) -> Place:
         """Where the images are, as `run.json` and `scores.json` say it."""

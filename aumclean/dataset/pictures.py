@@ -39,7 +39,7 @@ class Pictures:
     content_hash: pa.Array | pa.ChunkedArray
 
     def encoded(self, sample_id: int) -> bytes:
-        """One image as it lies in its file.
+        """One image as it is in its file.
 
         Raises:
             OSError: when it is gone or has changed.
@@ -47,7 +47,7 @@ class Pictures:
         return _unchanged(self.images.one(int(self.rows[sample_id])), self.content_hash[sample_id].as_py())
 
     def each(self, sample_ids: np.ndarray) -> Iterator[tuple[Path | None, bytes]]:
-        """File (None where the images lie in a table) and bytes of some samples (ascending int [k]), streamed.
+        """File (None when the images are in a table) and bytes of some samples (ascending int [k]), streamed.
 
         Raises:
             OSError: when one is gone or has changed.

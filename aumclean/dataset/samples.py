@@ -39,7 +39,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Images that lie in a Parquet column: a struct with bytes, or plain binary."""
+    """Images in a Parquet column: a struct with bytes, or plain binary."""
 
     file: Path
     column: str
@@ -59,7 +59,7 @@ class Embedded:
             raise DataError(f"{self.file}: cannot be read ({' '.join(str(error).split())})") from error
 
     def one(self, row: int) -> bytes | None:
-        """The encoded image of one row; reads the row group it lies in."""
+        """The encoded image of one row; reads its row group."""
         status = self.file.stat()
         value = _row(self.file, (status.st_mtime_ns, status.st_size), self.column, row)
         encoded: bytes | None = value["bytes"] if isinstance(value, dict) else value

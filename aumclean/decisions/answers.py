@@ -26,7 +26,7 @@ EXTENDED = pa.schema([*ANSWERED, ("unreadable", pa.string())])
 """Beside these why a row cannot be used, null where it can."""
 
 WORDS = ("keep", "relabel", "remove", "unsure")
-CONTRADICTORY = "contradictory"  # stands in the report's `decision` where reviewers disagree
+CONTRADICTORY = "contradictory"  # in the report's `decision` where reviewers disagree
 OTHERS = ("remove", "unsure")  # answers that are no class
 
 

@@ -93,7 +93,7 @@ def clean(report: pa.Table, decided: pa.Table, policy: Policy, run: str) -> Clea
     Args:
         report: one row per sample.
         decided: one row per decided sample.
-        policy: what becomes of flagged samples that nobody decided.
+        policy: what happens to flagged samples without a decision.
         run: name of the run, for the list of changes.
     """
     by_sample = {row["sample_id"]: row for row in decided.to_pylist()}
@@ -251,7 +251,7 @@ def read_changes(file: Path) -> pa.Table:
     """A list of changes as it was written, all as strings.
 
     Raises:
-        DataError: when the file is none.
+        DataError: when the file is not a list of changes.
     """
     rows = [row for _, _, row in csv.read_rows(file.read_bytes(), file.name, needed="action")]
     return pa.table({name: pa.array([row.get(name) or None for row in rows], pa.string()) for name in CHANGES.names})
@@ -262,7 +262,7 @@ def restore(cleaned: pa.Table, changes: pa.Table, label_column: str) -> pa.Table
 
     Args:
         cleaned: the cleaned table.
-        changes: its list of changes; where the images lie in the data, removed rows are in the data alone.
+        changes: its list of changes; when the images are in the data, removed rows are in the data alone.
         label_column: the column with the labels.
     """
     rows = changes.to_pylist()

@@ -20,7 +20,7 @@ from aumclean.run import Run
 
 
 def default_targets(run: Run) -> tuple[Path, ...]:
-    """Where a run's own cleaned manifest lies: CSV and Parquet, or Parquet alone when the images lie in it."""
+    """Where a run's own cleaned manifest is: CSV and Parquet, or Parquet alone when the images are in it."""
     embedded = run.read().data.image_column is not None
     return tuple(run.cleaned(suffix) for suffix in (["parquet"] if embedded else ["csv", "parquet"]))
 
@@ -87,7 +87,7 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
     """
     source, target = Path(run.read().data.source).resolve(), folder.resolve()
     if source.is_dir() and source in target.parents:
-        raise DataError(f"{folder}: lies in the data, which the next scan would read; choose another --copy-to")
+        raise DataError(f"{folder}: is inside the data, so the next scan would read it; choose another --copy-to")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; choose another --copy-to")
     building = target.with_name(f".{target.name}.{os.getpid()}{atomic.TEMPORARY_SUFFIX}")

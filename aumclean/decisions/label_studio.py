@@ -69,7 +69,7 @@ def _several(cell: str) -> Any:
 def _answers_of(task: dict[str, Any], position: int) -> Iterator[dict[str, Any]]:
     for annotated in task.get("annotations") or []:
         if not isinstance(annotated, dict):
-            raise DataError(f"is no export of Label Studio: item {position} has an annotation that is none")
+            raise DataError(f"is not an export of Label Studio: item {position} has a broken annotation")
         if annotated.get("was_cancelled"):
             continue
         answer: dict[str, Any] = {LABEL: [], OTHER: [], NOTE: []}

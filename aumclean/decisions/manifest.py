@@ -29,7 +29,7 @@ def removed(verdict: Verdict, kept: np.ndarray) -> pa.Table:
 
 @dataclass(frozen=True)
 class EmbeddedSource:
-    """A Parquet file whose images lie in a column, and which of its rows the samples are."""
+    """A Parquet file with the images in a column, and which of its rows the samples are."""
 
     file: Path
     rows: np.ndarray  # int64, ascending: row of each sample
@@ -37,7 +37,7 @@ class EmbeddedSource:
     changed_ns: int  # time of its last change then
 
     def filtered(self, keep: np.ndarray) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        """The file's own rows of the samples `keep`, streamed so that the images never lie in memory together.
+        """The file's own rows of the samples `keep`, streamed so the images are never in memory together.
 
         Raises:
             DataError: when the file is gone or has changed, so that rows can no longer be told by their number.

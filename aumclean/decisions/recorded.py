@@ -74,7 +74,7 @@ def with_decisions(verdict: Verdict, run: Run) -> Verdict:
 
 
 def filled_by_hand(run: Run) -> int:
-    """How many decisions stand in the run's report.csv and nowhere else: a person wrote them there."""
+    """How many decisions are in the run's report.csv and nowhere else: a person wrote them there."""
     file = run.report("csv")
     if not file.is_file() or _is_blank(file):
         return 0
@@ -112,7 +112,7 @@ def take_in(run: Run, voices: pa.Table, reviewer: str) -> int:
     Args:
         run: the run.
         voices: decisions joined to the run.
-        reviewer: who is meant where a decision names nobody.
+        reviewer: who is meant where a decision has no name.
 
     Raises:
         DataError: when the journal is damaged.

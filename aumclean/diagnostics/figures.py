@@ -21,7 +21,7 @@ class Line:
         x, y: numbers; a y of None or not finite leaves a gap.
         low, high: of a band around it, such as the least and the greatest over seeds.
         dashed: to tell two kinds of lines apart.
-        points: only the points, where what lies between them has no meaning.
+        points: only the points, where nothing between them has a meaning.
         colour: index of a colour; by default the next one.
     """
 

@@ -25,7 +25,7 @@ class Store:
 
     @property
     def record(self) -> Path:
-        """What was asked, what came of it and every table, for programs."""
+        """The question, the answer and every table, for programs."""
         return self.path / "diagnostic.json"
 
     @property
@@ -157,7 +157,7 @@ def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
 
 
 def _clear(store: Store) -> None:
-    """Delete what a diagnostic wrote and nothing else; its record last, so that it stays one until it is none."""
+    """Delete what a diagnostic wrote and nothing else; its record last, so that it is a diagnostic until the end."""
     written = store.read().get("files", [])
     for name in written:
         (store.path / Path(name).name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One training of a diagnostic: what is measured after each epoch is on disk, and a stopped training goes on."""
+"""One training of a diagnostic: what is measured after each epoch is on disk, and a stopped training continues."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -98,5 +98,5 @@ def read_baseline(file: Path) -> Baseline:
     except FileNotFoundError:
         raise ConfigError(f"--baseline: no file {file}; make it with --write-baseline {file}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--baseline: {file} is not a baseline ({error}); write it anew") from None
+        raise ConfigError(f"--baseline: {file} is not a baseline ({error}); write a new one") from None
     return Baseline(suspects, seen)

@@ -84,7 +84,7 @@ def read_subject(path: Path) -> Subject:
     if is_scan:
         run.require_finished()
     data = run.read().data if is_scan else run.read_scores().data
-    remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score anew"
+    remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score again"
     try:
         report = read_columns(run.report("parquet"), COLUMNS)
         summary = read_record(run.summary, Measured, remedy=remedy)

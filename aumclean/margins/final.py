@@ -89,7 +89,7 @@ def read_final(file: Path, n: int) -> Iterator[tuple[slice, Final]]:
             yield here, Final(*(batch[name].flatten().to_numpy().reshape(len(batch), -1) for name in Final._fields))
     except (OSError, KeyError, pa.ArrowException) as error:
         raise RunError(
-            f"{file}: cannot be read ({' '.join(str(error).split())}); scan anew, or judge with --threshold indicator"
+            f"{file}: cannot be read ({' '.join(str(error).split())}); scan again, or judge with --threshold indicator"
         ) from None
     if done != n:
-        raise RunError(f"{file}: does not hold every sample once; scan anew")
+        raise RunError(f"{file}: does not hold every sample once; scan again")

@@ -147,7 +147,7 @@ def _read(folder: Path, draw: int, epochs: range, where: ds.Expression, columns:
         )
     except (OSError, pa.ArrowException) as error:
         raise RunError(
-            f"{folder / f'draw={draw}'}: cannot be read ({' '.join(str(error).split())}); scan anew"
+            f"{folder / f'draw={draw}'}: cannot be read ({' '.join(str(error).split())}); scan again"
         ) from None
 
 

@@ -30,8 +30,8 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 def render(verdict: Verdict) -> dict[str, str | Streamed]:
     """Every sample of the run in the order of the data: file names and contents.
 
-    `data.parquet` refers to image files by their absolute path; images that lie in a Parquet file are copied from it.
-    `metadata.csv` belongs into the root folder of the images, and is not made where there is none.
+    `data.parquet` refers to image files by their absolute path; images in a Parquet file are copied from it.
+    `metadata.csv` belongs into the root folder of the images; without such a folder it is not written.
     """
     report = verdict.report.sort_by("sample_id")
     classes = sorted(row.label for row in verdict.summary.per_class)

@@ -243,7 +243,7 @@ class Desk:
         return self._all_outcomes
 
     def _next_open(self, position: int) -> int | None:
-        """The next position nobody has decided, from the start again after the end; None when all are."""
+        """The next position without a decision, from the start again after the end; None when all are decided."""
         outcomes = self._outcomes()
         around = [*range(position + 1, len(outcomes)), *range(min(position + 1, len(outcomes)))]
         return next((at for at in around if outcomes[at] is None), None)

@@ -108,7 +108,7 @@ def read_networks(run: Run) -> list[Network]:
         return [_read(run.model(draw), about) for draw in range(run.read().draws)]
     except (OSError, ValueError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
         why = " ".join(str(error).split())[:200]
-        raise RunError(f"{run.model_json.parent}: its networks cannot be read ({why}); scan anew") from None
+        raise RunError(f"{run.model_json.parent}: its networks cannot be read ({why}); scan again") from None
 
 
 def _read(weights: Path, about: _ModelJson) -> Network:

@@ -104,7 +104,7 @@ def _require_same(run: Run, record: RunRecord, opened: Opened, plan: Plan) -> No
     """
     opened.require_unchanged(run)
     if plan.recipe != record.recipe or plan.image_size != record.image_size:
-        raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan anew")
+        raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan again")
 
 
 def _scan_only_draw(

@@ -56,6 +56,6 @@ def own_scale(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """uint8 [batch, height, width, 3] to float32 [batch, 3, height, width] of mean 0 and deviation 1 per channel.
 
-    The result lies in memory as the input did, which is what PyTorch calls channels_last.
+    The result has the memory layout of the input, which is what PyTorch calls channels_last.
     """
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)

@@ -32,7 +32,7 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
         image_size: side of the images in pixels; ResNets get a stem for small images up to 64.
 
     Raises:
-        ConfigError: for a name nobody knows.
+        ConfigError: for an unknown name.
     """
     with SEEDING:
         return _build(arch, n_classes, image_size)

@@ -85,4 +85,4 @@ def read_held_out(file: Path) -> HeldOut:
         given, predicted, lead = (table[name].to_numpy() for name in ("given", "predicted", "lead"))
         return HeldOut(given, wrong.reshape(len(table), -1), predicted, lead)
     except (OSError, KeyError, pa.ArrowException) as error:
-        raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
+        raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())}); scan again") from None

@@ -182,7 +182,7 @@ def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
     try:
         return pq.read_table(run.samples, columns=[column])[column]
     except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{run.samples}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
+        raise RunError(f"{run.samples}: cannot be read ({' '.join(str(error).split())}); scan again") from None
 
 
 def _read_confirmed(run: Run) -> pa.Table:

@@ -72,7 +72,7 @@ def test_loose_images_and_a_single_class_are_refused(tmp_path, save_image):
     with pytest.raises(DataError, match="lie directly in it"):
         read_samples(tmp_path)
     save_image(tmp_path / "a" / "1.png")
-    with pytest.raises(DataError, match="lies in no class folder"):
+    with pytest.raises(DataError, match="is in no class folder"):
         read_samples(tmp_path)
     (tmp_path / "x.png").unlink()
     with pytest.raises(DataError, match="all 1 images have the label 'a'"):

@@ -124,7 +124,7 @@ def test_data_that_have_changed_since_a_run_are_noticed(folder, tmp_path, save_i
     run = SimpleNamespace(path=tmp_path / "run", read=lambda: SimpleNamespace(data=data))
     found.require_unchanged(run)
     save_image(folder / "blue" / "002.png", colour=(0, 0, 0), seed=99)
-    with pytest.raises(RunError, match="photos have changed since; scan them anew"):
+    with pytest.raises(RunError, match="photos have changed since; scan them again"):
         opened(folder, tmp_path).require_unchanged(run)
 
 

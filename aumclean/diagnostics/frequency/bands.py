@@ -77,7 +77,7 @@ class Disc:
 def distances(height: int, width: int, unit: Unit) -> np.ndarray:
     """Distance of every coefficient from the zero frequency, float64 [height, width], in the order of `fft2`.
 
-    After a shift the zero frequency lies at (height // 2, width // 2), for even and odd sizes alike.
+    After a shift the zero frequency is at (height // 2, width // 2), for even and odd sizes alike.
     """
     down, across = np.fft.fftfreq(height), np.fft.fftfreq(width)
     if unit == "bins":

@@ -49,7 +49,7 @@ def recipe_of(variant: str, plain: Recipe, preset: Preset) -> Recipe:
     """The plain recipe with what a variant changes.
 
     Raises:
-        ConfigError: for a variant nobody knows.
+        ConfigError: for an unknown variant.
     """
     if variant not in VARIANTS:
         known = ", ".join(VARIANTS)
@@ -83,7 +83,7 @@ def heuristics(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     setting = SETTINGS[options.preset]["heuristics"]
     chosen = variants or BY_PRESET[options.preset]

@@ -127,7 +127,7 @@ def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device:
             total[band] += np.where(judged, margin, 0)
         judging += judged
     if not judging.all():
-        raise RunError(f"{run.path}: sample {int(judging.argmin())} is an indicator sample of every draw; scan anew")
+        raise RunError(f"{run.path}: sample {int(judging.argmin())} is an indicator sample of every draw; scan again")
     return Bands(*(total / judging).astype(np.float32))
 
 

@@ -54,7 +54,7 @@ def robustness(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     epsilons, rhos = epsilons or EPSILONS[options.preset], rhos or RHOS[options.preset]
     if max(epsilons) > 1 or min(epsilons) <= 0:

@@ -75,7 +75,7 @@ def test(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     subject = options.data
     if Store(subject).record.is_file():

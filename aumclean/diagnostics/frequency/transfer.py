@@ -61,7 +61,7 @@ def transfer(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     setting = SETTINGS[options.preset]["transfer"]
     study = open_study(options, limit=setting.limit, test_limit=setting.test_limit, track=track)

@@ -24,7 +24,7 @@ def expressivity(options: Options, depths: Sequence[int] = DEPTHS, *, track: Tra
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     quick = options.preset == "quick"
     most = QUICK_IMAGES if quick else None

@@ -43,7 +43,7 @@ def fit(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     require_level(level)
     ground = open_ground(options, "fit", track=track)

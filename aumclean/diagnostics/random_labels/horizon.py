@@ -108,7 +108,7 @@ def horizon(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     if not 0 < share < 1:
         raise ConfigError(f"--share: {share:g} is not between 0 and 1")

@@ -40,7 +40,7 @@ class Plan:
     Attributes:
         solver: `cholesky` of K; `primal` where a linear kernel has fewer dimensions than samples, so that K has no
             inverse and the least squares of least norm are what comes nearest; `cg`, conjugate gradients, where K does
-            not fit in memory: it is computed anew in every step.
+            not fit in memory: it is computed again in every step.
         bytes: of memory, at the most.
     """
 

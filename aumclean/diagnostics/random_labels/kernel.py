@@ -36,7 +36,7 @@ def kernel(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way, such as a kernel that does not fit in memory.
+        AumcleanError: when the data, an option or the machine do not allow it, such as a kernel larger than the memory.
     """
     require(gamma, tuple(ridges))
     quick = options.preset == "quick"

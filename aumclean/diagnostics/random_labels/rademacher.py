@@ -40,13 +40,13 @@ def rademacher(
 
     Args:
         options: of every diagnostic; the test part is not looked at.
-        draws: of signs, per seed; the network starts anew with each.
+        draws: of signs, per seed; the network starts afresh with each.
         fractions: of the training images: the complexity falls as their number grows.
         rate_decay: factor on the learning rate after every epoch.
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     if draws < 1:
         raise ConfigError(f"--draws: {draws} is not at least 1")

@@ -75,7 +75,7 @@ def regularize(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     if not strength.weight_decay > 0:
         raise ConfigError(f"--weight-decay: {strength.weight_decay:g} is not above 0")

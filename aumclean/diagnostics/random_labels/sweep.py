@@ -41,7 +41,7 @@ def sweep(
         track: for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     require_level(level)
     quick = options.preset == "quick"

@@ -1,7 +1,7 @@
 """The finite-sample theorem as a construction: a ReLU network of 2n + d weights that fits any labels of n images.
 
 Zhang et al. 2017, theorem 1 and corollary 1. The network is c(x) = sum_j w_j max(<a, x> - b_j, 0). In the proof the
-knots b_j lie anywhere between neighbouring projections; here each lies at the projection before its own, where rounding
+knots b_j are anywhere between neighbouring projections; here each is at the projection before its own, where rounding
 errors do not grow from sample to sample: c is then the polygon through the points, and w its changes of slope.
 """
 

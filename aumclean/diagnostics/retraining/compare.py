@@ -93,7 +93,7 @@ def compare(
         track: wraps streams of samples for a progress display.
 
     Raises:
-        AumcleanError: when anything stands in the way.
+        AumcleanError: when the data, an option or the machine do not allow it.
     """
     setting = Setting.of(next(iter(manifests.values())), options)
     subjects = []

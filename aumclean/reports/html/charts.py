@@ -13,7 +13,7 @@ HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 600, 160
 
 
 def curves(margins: np.ndarray, threshold: float) -> tuple[list[str], int]:
-    """One line per sample, all on one scale, so that the threshold lies at the same height in every picture.
+    """One line per sample, all on one scale, so that the threshold is at the same height in every picture.
 
     Args:
         margins: float32 [samples, epochs].

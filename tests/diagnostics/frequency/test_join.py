@@ -68,7 +68,7 @@ def test_data_that_changed_since_are_refused(joined, tmp_path):
     run = Run(shutil.copytree(joined[0].path, tmp_path / "run"))
     record = run.read()
     run.write(record.model_copy(update={"config": record.config.model_copy(update={"limit": 300})}))
-    with pytest.raises(RunError, match="have changed since; scan them anew"):
+    with pytest.raises(RunError, match="have changed since; scan them again"):
         join(run, device="cpu")
     with pytest.raises(ConfigError, match="--radius 30"):
         join(joined[0], radius=30, device="cpu")
