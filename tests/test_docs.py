@@ -88,6 +88,9 @@ def test_figures_of_the_demo_are_the_same_on_every_page():
             page.write_text(expected, encoding="utf-8")
         assert page.read_text(encoding="utf-8") == expected
     assert stated == {"recall", "precision", "flagged", "pictured.flagged"}
+    tutorial = (ROOT / "docs" / "tutorials" / "clean-a-folder.md").read_text(encoding="utf-8")
+    removed, relabeled = re.search(r"(\d+) removed \(0 by reviewers\), (\d+) relabeled", tutorial).groups()
+    assert int(removed) + int(relabeled) == demo["pictured"]["flagged"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

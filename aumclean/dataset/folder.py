@@ -49,7 +49,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     parts = [path.split("/") for path in relative]
     loose = [path for path, folders in zip(relative, parts, strict=True) if len(folders) == 1]
     if len(loose) == len(relative):
-        raise DataError(f"{base}: images lie directly in it; put each class in a folder, or pass a manifest")
+        raise DataError(f"{base}: images are directly in it; put each class in a folder, or pass a manifest")
     if loose:
         raise DataError(f"{base / loose[0]}: is in no class folder ({len(loose)} such images); move or remove it")
     if class_folder is None:

@@ -42,7 +42,7 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
     if data.image_column is not None:
         for target in targets:
             if target.suffix.lower() != ".parquet":
-                raise DataError(f"{target}: the images lie in {data.source}, so the cleaned data must be .parquet")
+                raise DataError(f"{target}: the images are in {data.source}, so the cleaned data must be .parquet")
         rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
         source = manifest.EmbeddedSource(Path(data.source), rows, data.source_bytes, data.source_changed_ns)
         schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)

@@ -23,7 +23,7 @@ def render(verdict: Verdict) -> dict[str, str]:
     """
     data = verdict.run.read().data
     if data.image_column is not None:
-        raise DataError(f"the images lie in {data.source}; FiftyOne reads image files only, so write them out first")
+        raise DataError(f"the images are in {data.source}; FiftyOne reads image files only, so write them out first")
     report = verdict.report.sort_by("sample_id")
     files = pa.array([str(Path(data.root) / path) for path in report["path"].to_pylist()])
     mistakenness = pc.subtract(1.0, report["label_score"])

@@ -32,7 +32,7 @@ def render(verdict: Verdict, *, image_root_url: str | None = None) -> dict[str, 
     if image_root_url is None:
         if data.image_column is not None:
             raise DataError(
-                f"the images lie in {data.source}, where Label Studio cannot find them; write them out as files "
+                f"the images are in {data.source}, where Label Studio cannot find them; write them out as files "
                 "and name their address with --image-root-url"
             )
         image_root_url = f"{LOCAL_FILES}{quote(Path(data.root).name)}/"

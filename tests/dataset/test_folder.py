@@ -69,7 +69,7 @@ def test_nothing_to_read_is_said(tmp_path, make, says):
 
 def test_loose_images_and_a_single_class_are_refused(tmp_path, save_image):
     save_image(tmp_path / "x.png")
-    with pytest.raises(DataError, match="lie directly in it"):
+    with pytest.raises(DataError, match="are directly in it"):
         read_samples(tmp_path)
     save_image(tmp_path / "a" / "1.png")
     with pytest.raises(DataError, match="is in no class folder"):

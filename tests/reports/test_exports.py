@@ -73,7 +73,7 @@ def test_fiftyone_has_every_sample_by_its_file(finished):
 
 def test_formats_that_need_files_refuse_images_in_a_table(embedded):
     for render in (fiftyone.render, label_studio.render):
-        with pytest.raises(DataError, match="the images lie in "):
+        with pytest.raises(DataError, match="the images are in "):
             render(embedded)
     assert label_studio.render(embedded, image_root_url="https://host/")["tasks.json"]
 
