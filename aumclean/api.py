@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aumclean.verdict.judge import Verdict
+    from aumclean.verdict.summary import ScoreSummary, Summary
 
 logging.getLogger("aumclean").addHandler(logging.NullHandler())  # a library prints nothing unless logging is set up
 logger = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class Run:
         return _flagged(self.report)
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> "Summary":
         """The content of summary.json: counts, thresholds, noise rate, per class and per confusion, warnings."""
         return self._verdict.summary
 
@@ -269,14 +270,14 @@ class Run:
 
     def __repr__(self) -> str:
         try:
-            summary, rate = self.summary, self.summary["noise_rate"]["estimate"]
+            summary, rate = self.summary, self.summary.noise_rate.estimate
         except RunError as error:
             return f"<aumclean.Run {error}>"
-        warnings = len(summary["warnings"])
+        warnings = len(summary.warnings)
         noted = f"; {warnings} warning{'s' * (warnings > 1)} in summary" if warnings else ""
         return (
-            f"<aumclean.Run {str(self.path)!r}: {summary['samples']:,} images in {summary['classes']} classes, "
-            f"{summary['flagged']:,} flagged, noise rate about {rate:.1%}{noted}>"
+            f"<aumclean.Run {str(self.path)!r}: {summary.samples:,} images in {summary.classes} classes, "
+            f"{summary.flagged:,} flagged, noise rate about {rate:.1%}{noted}>"
         )
 
     def _repr_html_(self) -> str | None:
@@ -297,7 +298,7 @@ class Scores:
         summary: the content of its summary.json.
     """
 
-    def __init__(self, path: Path, report: "pa.Table", summary: dict[str, Any]) -> None:
+    def __init__(self, path: Path, report: "pa.Table", summary: "ScoreSummary") -> None:
         self.path, self.summary = path, summary
         self._report = report
 
@@ -312,7 +313,7 @@ class Scores:
         return _flagged(self.report)
 
     def __repr__(self) -> str:
-        new, flagged = self.summary["samples"], self.summary["flagged"]
+        new, flagged = self.summary.samples, self.summary.flagged
         return f"<aumclean.Scores {str(self.path)!r}: {new:,} new images, {flagged:,} flagged>"
 
 

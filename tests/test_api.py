@@ -117,7 +117,7 @@ def test_every_kind_of_data_gives_the_labels_the_pixels_and_the_verdict_of_the_f
     labels, pixels = decoded(runs[kind])
     assert labels == six_hundred.labels
     assert (pixels == six_hundred.images[::7]).all()
-    assert runs[kind].summary["flagged_digest"] == runs["folder"].summary["flagged_digest"]
+    assert runs[kind].summary.flagged_digest == runs["folder"].summary.flagged_digest
     same = ["path", "label", "flagged", "aum", "label_score"]
     pd.testing.assert_frame_equal(runs[kind].report[same], runs["folder"].report[same])
 
@@ -161,16 +161,16 @@ def test_a_stopped_scan_of_arrays_goes_on_as_any_other(runs, six_hundred, tmp_pa
             aumclean.scan((six_hundred.images, six_hundred.labels), out=tmp_path / "run", **OPTIONS)
     assert command_line("scan", "--resume", tmp_path / "run").code == 0
     resumed = aumclean.open_run(tmp_path / "run")
-    assert resumed.summary["flagged_digest"] == runs["arrays"].summary["flagged_digest"]
+    assert resumed.summary.flagged_digest == runs["arrays"].summary.flagged_digest
 
 
 def test_new_images_are_scored_and_known_ones_passed_over(runs, six_hundred, tmp_path):
     images = np.concatenate([six_hundred.images[:20], 255 - six_hundred.images[20:30]])
     scores = aumclean.score(runs["arrays"], (images, six_hundred.labels[:30]), out=tmp_path / "scores")
-    assert (scores.summary["known"], len(scores.report)) == (20, 10)
+    assert (scores.summary.known, len(scores.report)) == (20, 10)
     assert (scores.path / "data.parquet").is_file()
     assert "10 new images" in repr(scores)
-    assert len(scores.suspects) == scores.summary["flagged"]
+    assert len(scores.suspects) == scores.summary.flagged
 
 
 def test_an_opened_run_is_the_run(runs):

@@ -42,7 +42,7 @@ def render(verdict: Verdict) -> str:
         .from_string(_TEMPLATE)
         .render(
             summary=verdict.summary,
-            rate=verdict.summary["noise_rate"],
+            rate=verdict.summary.noise_rate,
             rows=rows,
             pictures=page.thumbnails(verdict, [row["sample_id"] for row in rows]),
             link=_link(verdict.run.html.absolute()),

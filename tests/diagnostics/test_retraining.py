@@ -155,7 +155,7 @@ def test_what_was_trained_is_not_repeated_and_what_was_stopped_goes_on(digits, t
 def test_the_removal_curve_removes_by_rank_and_at_random(finished, tmp_path):
     out, test = tmp_path / "out", read_samples(finished.root)
     outcome = removal_curve(finished.run, test, QUICK, out, percentages=(10,), by="aum")
-    flagged = finished.verdict.summary["flagged"]
+    flagged = finished.verdict.summary.flagged
     points = [(row["name"], row["order"], row["removed"], row["images"]) for row in outcome.summary["results"]]
     counts = sorted({36, flagged})
     assert points == [

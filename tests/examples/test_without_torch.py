@@ -89,7 +89,7 @@ def test_every_export_can_be_made(alone, tmp_path, name):
 def test_a_run_can_be_cleaned_and_copied(alone, finished, tmp_path):
     made = alone.aumclean("clean", alone.run, "--out", tmp_path / "cleaned.csv", "--copy-to", tmp_path / "copy")
     assert made.returncode == 0, made.stderr
-    kept = finished.verdict.summary["samples"] - finished.verdict.summary.flagged
+    kept = finished.verdict.summary.samples - finished.verdict.summary.flagged
     assert len(list(csv.DictReader((tmp_path / "cleaned.csv").read_text().splitlines()))) == kept
     assert len(list((tmp_path / "copy").rglob("*.png"))) == kept
 

@@ -34,7 +34,7 @@ def test_every_form_of_the_report_has_the_columns_and_no_flag_changes(joined, fi
     run, _, store = joined
     verdict = judge(run)
     assert verdict.report["flagged"] == finished.verdict.report["flagged"]
-    assert verdict.summary["flagged_digest"] == finished.verdict.summary["flagged_digest"]
+    assert verdict.summary.flagged_digest == finished.verdict.summary.flagged_digest
     names = verdict.report.column_names
     assert names[names.index("conflict") + 1 : names.index("decision")] == COLUMNS
     assert pq.read_schema(run.report("parquet")).names == names
