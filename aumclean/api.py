@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
 from aumclean.progress import Track
+from aumclean.reports import FOLDERS, Format
 from aumclean.run import Run as RunDirectory
 from aumclean.run import new_run
 from aumclean.verdict.threshold import indicator_threshold
@@ -217,6 +218,35 @@ class Run:
         """The content of summary.json: counts, thresholds, noise rate, per class and per confusion, warnings."""
         return self._verdict.summary
 
+    @overload
+    def reports(self, format: Literal["parquet"]) -> bytes: ...
+    @overload
+    def reports(self, format: Literal["label-studio", "cvat", "fiftyone", "huggingface"]) -> dict[str, str | bytes]: ...
+    @overload
+    def reports(self, format: Literal["csv", "json", "jsonl", "markdown", "html", "cleanlab"]) -> str: ...
+
+    def reports(self, format: Format) -> str | bytes | dict[str, str | bytes]:
+        """The report in a format of `aumclean report`.
+
+        Args:
+            format: `csv`, `json`, `jsonl`, `markdown`, `html` or `cleanlab`: a text; `parquet`: bytes; or
+                `label-studio`, `cvat`, `fiftyone` or `huggingface`: the contents of several files, by name, all of
+                them in memory (`aumclean report -o FOLDER` writes them piece by piece).
+
+        Raises:
+            ConfigError: for another format.
+            DataError: when the format cannot hold the data.
+        """
+        from aumclean.reports.render import render
+
+        if format not in get_args(Format):
+            raise ConfigError(f"format: '{format}' is not known{did_you_mean(format, get_args(Format))}")
+        files: dict[str, str | bytes] = {}
+        for name, pieces in render(self._with_decisions(), format).items():
+            content = b"".join(pieces)
+            files[name] = content if name.endswith(".parquet") else content.decode(errors="surrogateescape")
+        return files if format in FOLDERS else files.popitem()[1]
+
     def clean(
         self,
         out: str | os.PathLike[str] | None = None,
@@ -236,7 +266,7 @@ class Run:
             copy_to: a new folder that gets copies of the images that stay, one folder per class.
 
         Returns:
-            The manifest, which `scan` takes.
+            The manifest, which `scan` takes; with `root` where it lies elsewhere than the run and lists files.
 
         Raises:
             ConfigError: for a policy or a suffix that is not known.

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from sklearn.datasets import load_digits
 
+import aumclean
 from aumclean.dataset.label_noise import uniform_noise
 from aumclean.margins import margins
 from aumclean.margins.log import EpochMargins, write_epoch
@@ -39,8 +40,8 @@ def main() -> None:
             write_epoch(Path(folder), draw=0, epoch=epoch, recorded=recorded, schedule={"learning_rate": 0.1})
 
         log = pd.read_parquet(folder)
-    aum = log[log["epoch"].astype(int) >= 1].groupby("sample_id")["margin"].mean()
-    worst = aum.nsmallest(100).index
+    recorded = log[log["epoch"].astype(int) >= 1].pivot(index="epoch", columns="sample_id", values="margin")
+    worst = aumclean.aum(recorded).argsort()[:100]
     print(f"of the 100 samples with the lowest AUM, {(noisy != digits.target)[worst].sum()} are mislabeled")
 
 

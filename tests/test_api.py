@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import datasets
 import nbformat
@@ -22,6 +24,7 @@ from PIL import Image
 
 import aumclean
 from aumclean.progress import untracked
+from aumclean.reports import Format
 
 N = 600  # enough chunks for decoding in processes
 NAMES = ("amber", "<b>&blue", "green")
@@ -190,6 +193,19 @@ def test_decisions_made_since_are_in_the_report_and_followed_by_clean(runs, tmp_
     cleaned = pd.read_csv(run.clean(out=tmp_path / "clean.csv", decisions=file))
     assert suspect["path"] in set(cleaned["file_name"])
     assert len(cleaned) == N - len(run.suspects) + 1
+
+
+def test_every_format_of_the_command_line_is_there(runs):
+    run = runs["folder"]
+    for format in ("csv", "html", "parquet"):
+        ours, theirs = run.reports(format), (run.path / f"report.{format}").read_bytes()
+        assert (ours if isinstance(ours, bytes) else ours.encode()) == theirs
+    assert json.loads(run.reports("json"))["summary"] == run.summary
+    assert set(run.reports("huggingface")) == {"data.parquet", "metadata.csv"}
+    for format in get_args(Format):
+        assert run.reports(format)
+    with pytest.raises(aumclean.ConfigError, match=r"'htm' is not known; did you mean 'html'\?"):
+        run.reports("htm")
 
 
 def test_what_a_notebook_shows_escapes_names_and_has_pictures(runs):
