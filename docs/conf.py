@@ -25,6 +25,8 @@ extensions = ["myst_parser"]
 myst_heading_anchors = 4  # links to headings work here as on a code forge
 html_theme = "furo"
 html_title = f"aumclean {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 
 def bring_in(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -88,6 +88,7 @@ def test_figures_of_the_demo_are_the_same_on_every_page():
     stated = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*<!-- demo", text, re.MULTILINE), f"{page.name}: ends the paragraph before it"
         stated |= set(re.findall(r"<!-- demo\.([\w.]+) -->", text))
         expected = re.sub(
             r"(<!-- demo\.([\w.]+) -->).*?(<!-- end -->)",
