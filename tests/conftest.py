@@ -12,14 +12,15 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THR
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
 from aumclean.dataset.parallel import available_cpus
 from aumclean.run import Run
 
-# of 90 indicator samples the 99th percentile would be the largest, and one sample would decide
-PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "percentile": 95.0}
+PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "precision": "fp32"}  # the same on every processor
+PLANTED_WORDS = ("--epochs", "8", "--batch-size", "16", "--no-flip", "--precision", "fp32")
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
@@ -77,32 +78,63 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """360 images, 30 in the wrong folder: `.root`, the set `.wrong` of their paths, `.options` that find them."""
-    root = tmp_path_factory.mktemp("planted") / "photos"
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of all processes that run these tests together."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def planted(shared: Path) -> SimpleNamespace:
+    """360 images, 30 in the wrong folder: `.root`, the set `.wrong` of their paths, `.options` of a scan.
+
+    `.words` are the same options as a command takes them. How to judge is left to the default.
+    """
+    root = shared / "planted" / "photos"
     rng = np.random.default_rng(7)
     names = list(COLOURS)
-    misplaced, wrong = set(rng.choice(360, 30, replace=False)), set()
+    misplaced, wrong, images = set(rng.choice(360, 30, replace=False)), set(), []
     for number in range(360):
         true = number % 3
         given = (true + rng.integers(1, 3)) % 3 if number in misplaced else true
         path = f"{names[given]}/{number:03d}.png"
-        write_image(root / path, COLOURS[names[true]], seed=number)
+        images.append((root / path, COLOURS[names[true]], number))
         if given != true:
             wrong.add(path)
-    return SimpleNamespace(root=root, wrong=wrong, options=PLANTED_SCAN)
+    with FileLock(shared / "planted.lock"):
+        if not root.exists():
+            for path, colour, seed in images:
+                write_image(path, colour, seed=seed)
+    return SimpleNamespace(root=root, wrong=wrong, options=PLANTED_SCAN, words=PLANTED_WORDS)
 
 
 @pytest.fixture(scope="session")
-def finished(planted: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A finished scan of the planted folder: `.run`, `.verdict`, `.wrong`, `.root`. Read it, do not change it."""
+def finished(planted: SimpleNamespace, shared: Path) -> SimpleNamespace:
+    """A finished scan of the planted folder: `.run`, `.verdict`, `.wrong`, `.root`. Read it, do not change it.
+
+    One process trains it for all.
+    """
     from aumclean import config
     from aumclean.dataset.read import read_samples
     from aumclean.scanning.scan import scan
+    from aumclean.verdict.judge import judge
 
-    settled = config.load({"out": tmp_path_factory.mktemp("runs") / "run", **PLANTED_SCAN}, environment={})
-    done = scan(read_samples(planted.root), settled)
-    return SimpleNamespace(run=done.run, verdict=done.verdict, wrong=planted.wrong, root=planted.root)
+    run = Run(shared / "runs" / "run")
+    with FileLock(shared / "finished.lock"):
+        if not run.path.exists():
+            scan(read_samples(planted.root), config.load({"out": run.path, **PLANTED_SCAN}, environment={}))
+    return SimpleNamespace(run=run, verdict=judge(run), wrong=planted.wrong, root=planted.root)
+
+
+@pytest.fixture(scope="session")
+def by_indicator(finished: SimpleNamespace) -> Any:
+    """The verdict on the finished scan by the published threshold, that of the indicator samples.
+
+    At the 95th percentile: of 90 indicator samples the 99th would be the largest, and one sample would decide.
+    """
+    from aumclean.verdict.judge import judge, settings_of
+
+    return judge(finished.run, settings_of(finished.run, threshold="indicator", percentile=95.0))
 
 
 @pytest.fixture

@@ -338,8 +338,7 @@ def small_disk(tmp_path):
 @pytest.mark.slow
 def test_a_disk_that_is_really_full_costs_one_line_and_no_result(aumclean, finished, planted, small_disk):
     disk, enlarge = small_disk
-    options = ["--epochs", "8", "--batch-size", "16", "--no-flip", "--percentile", "95"]
-    done = aumclean("scan", planted.root, "--out", disk / "run", *options, "-q")
+    done = aumclean("scan", planted.root, "--out", disk / "run", *planted.words, "-q")
     assert done.code == 2
     line = done.err.splitlines()[-1]
     assert re.fullmatch(r"aumclean: error: \S+: cannot be written \(no space left on device\)", line)

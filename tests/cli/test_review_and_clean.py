@@ -111,8 +111,7 @@ def test_what_was_confirmed_stays_silent_in_the_next_scan(aumclean, own_run, fin
     aumclean("review", own_run.path, "--import", filled_in)
     done = aumclean("clean", own_run.path, "--ledger", ledger)
     assert "ledger.csv: 2 confirmed labels more" in done.err
-    options = ["--epochs", "8", "--batch-size", "16", "--no-flip", "--percentile", "95", "--ledger", ledger]
-    done = aumclean("scan", planted.root, "--out", tmp_path / "again", *options)
+    done = aumclean("scan", planted.root, "--out", tmp_path / "again", *planted.words, "--ledger", ledger)
     assert done.code == 0, done.err
     assert "1 more would be flagged, but reviewers confirmed their labels" in done.err
     old, new = (pd.read_csv(run / "report.csv").set_index("path") for run in (finished.run.path, tmp_path / "again"))

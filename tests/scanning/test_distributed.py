@@ -18,8 +18,9 @@ from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, RunError
 from aumclean.run import Run
 from aumclean.scanning.scan import resume, scan
+from tests.conftest import PLANTED_WORDS
 
-OPTIONS = ["--device", "cpu", "--epochs", "8", "--batch-size", "16", "--no-flip", "--percentile", "95"]
+OPTIONS = ["--device", "cpu", *PLANTED_WORDS]
 
 
 def start_torchrun(*arguments, processes=2):

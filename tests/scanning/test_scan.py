@@ -1,9 +1,8 @@
 import csv
 import hashlib
 import json
-import os
+import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -47,9 +46,17 @@ def results(run):
     return {name: (run.path / name).read_bytes() for name in names}
 
 
-def test_exactly_the_planted_errors_are_found(finished):
-    flagged = {row["path"] for row in finished.verdict.report.to_pylist() if row["flagged"]}
-    assert flagged == finished.wrong
+def flagged_paths(verdict):
+    return {row["path"] for row in verdict.report.to_pylist() if row["flagged"]}
+
+
+def test_the_planted_errors_are_flagged_and_hardly_anything_else(finished):
+    flagged = flagged_paths(finished.verdict)
+    assert 2 * len(flagged & finished.wrong) / (len(flagged) + len(finished.wrong)) > 0.85  # F1
+
+
+def test_the_published_threshold_flags_exactly_the_planted_errors(by_indicator, finished):
+    assert flagged_paths(by_indicator) == finished.wrong
 
 
 def test_the_planted_errors_stand_at_the_top_with_the_right_suggestion(finished):
@@ -105,27 +112,29 @@ def test_the_run_says_what_was_done(finished):
 
 def test_the_summary_counts_what_the_report_says(finished):
     summary = json.loads(finished.run.summary.read_text())
-    assert summary["flagged"] == sum(row["flagged"] for row in summary["per_class"]) == 30
+    assert summary["flagged"] == sum(row["flagged"] for row in summary["per_class"])
+    assert summary["flagged"] == len(flagged_paths(finished.verdict))
     assert summary["flagged"] == sum(row["flagged"] for row in summary["per_pair"])
     assert summary["noise_rate"]["low"] <= 30 / 360 <= summary["noise_rate"]["high"]
-    assert [warning["code"] for warning in summary["warnings"]] == ["few-indicator-samples"]
+    assert "few-indicator-samples" in [warning["code"] for warning in summary["warnings"]]
     for threshold in summary["thresholds"]:
         assert threshold["low"] <= threshold["threshold"] <= threshold["high"]
 
 
-def test_judging_again_needs_no_training_and_other_settings_flag_more_or_less(finished):
+def test_judging_again_needs_no_training_and_other_settings_flag_more_or_less(finished, by_indicator):
     def again(**settings):
         return judge(finished.run, settings_of(finished.run, **settings)).summary
 
     def flagged(**settings):
         return again(**settings).flagged
 
-    assert flagged() == 30
-    assert again(percentile=1.0).thresholds[0].threshold < again().thresholds[0].threshold
+    default, published = again(), by_indicator.summary
+    assert default.flagged_digest == finished.verdict.summary.flagged_digest
+    assert again(threshold="estimate", percentile=1.0).flagged_digest == default.flagged_digest
+    lower = again(percentile=1.0)
+    assert lower.thresholds[0].threshold < published.thresholds[0].threshold
+    assert lower.flagged < published.flagged
     assert flagged(combine="all") <= flagged(combine="any")
-    by_estimate = again(threshold="estimate")
-    assert by_estimate.flagged >= round(by_estimate.noise_rate.estimate * 360) > 0
-    assert again(threshold="estimate", percentile=1.0).flagged_digest == by_estimate.flagged_digest
     with pytest.raises(ConfigError, match="--first-epoch: 8 is not among the epochs that AUM is read from, 0 to 5"):
         flagged(first_epoch=8)
     with pytest.raises(ConfigError, match="--percentile: 0 is not between"):
@@ -135,8 +144,8 @@ def test_judging_again_needs_no_training_and_other_settings_flag_more_or_less(fi
 def test_the_cleaned_manifest_is_data_again(finished):
     for suffix in ("csv", "parquet"):
         again = read_samples(finished.run.cleaned(suffix))
-        assert set(again.paths.to_pylist()).isdisjoint(finished.wrong)
-        assert len(again) == 330
+        everything = set(finished.verdict.report["path"].to_pylist())
+        assert set(again.paths.to_pylist()) == everything - flagged_paths(finished.verdict)
         assert again.images.locations[again.rows[0]].is_file()
 
 
@@ -211,23 +220,31 @@ def test_what_does_not_go_together_is_refused_before_training(folder, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
-def interrupted_copy(planted, out, after):
-    """Scan in a process of its own and `kill -9` it as soon as `after` files of margins are there."""
-    options = ["--out", out, "--epochs", "8", "--batch-size", "16", "--no-flip", "--percentile", "95"]
-    command = [sys.executable, "-m", "aumclean", "-q", "scan", planted.root, *options]
+def killed_at_random(planted, out):
+    """A scan in a process of its own, ended by `kill -9` at a random moment after its first recorded epoch.
+
+    The moment is after a random number of the 16 epochs of both draws, and a random share of the time of the last.
+    """
+    after, share = random.randint(1, 14), random.random()
+    command = [sys.executable, "-m", "aumclean", "-q", "scan", planted.root, "--out", out, *planted.words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(out.glob("margins/*/*/part-0.parquet"))) < after and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    recorded = [time.monotonic()]  # when each epoch was first seen
+    try:
+        while len(recorded) <= after or time.monotonic() < recorded[-1] + share * (recorded[-1] - recorded[-2]):
+            assert process.poll() is None, "ended before it was killed"
+            assert time.monotonic() < recorded[0] + 300
+            new = len(list(out.glob("margins/*/*/part-0.parquet"))) - len(recorded) + 1
+            recorded += [time.monotonic()] * new
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.wait()
     return Run(out)
 
 
-@pytest.mark.parametrize("after", [1, pytest.param(7, marks=pytest.mark.slow), 11])
-def test_a_killed_scan_resumes_to_the_same_result_bit_for_bit(planted, finished, tmp_path, after):
-    run = interrupted_copy(planted, tmp_path / "run", after)
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2))])
+def test_a_scan_killed_at_a_random_moment_resumes_to_the_same_result_bit_for_bit(planted, finished, tmp_path, attempt):
+    run = killed_at_random(planted, tmp_path / "run")
     with pytest.raises(RunError, match=f"aumclean scan --resume {run.path}"):
         run.require_finished()
     (run.margins / ".part-0.parquet.1.part").write_bytes(b"left by the kill")
