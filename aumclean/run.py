@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -151,6 +152,10 @@ class Run:
         self.write(record.model_copy(update={"judge": judge, "state": "done", "finished": finished}))
         for draw in range(record.draws):
             self.progress(draw).unlink(missing_ok=True)
+
+    def note_state(self, state: Literal["running", "interrupted"]) -> None:
+        """Note in `run.json` whether the scan is going on."""
+        self.write(self.read().model_copy(update={"state": state}))
 
     def untrained(self) -> list[int]:
         """The draws whose network is not there yet."""

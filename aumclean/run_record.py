@@ -117,7 +117,7 @@ class RunRecord(Record):
     argv: list[str] = Field(description="The command line.")
     started: Time = Field(description="When the scan began, UTC.")
     finished: Time | None = Field(default=None, description="When it ended, UTC; null before.")
-    state: Literal["running", "done"] = Field(description="Whether the scan is done.")
+    state: Literal["running", "interrupted", "done"] = Field(description="Whether the scan is done.")
     config: Annotated[Options, WithJsonSchema({"type": "object"})] = Field(
         description="The options of the scan, every one, by its name with underscores; null means by the preset or "
         "found from the data."

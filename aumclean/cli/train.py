@@ -171,9 +171,8 @@ def command(
 def _resumable() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        say("what has been trained is kept: the same command goes on")
-        raise
+    except KeyboardInterrupt:  # what has been trained is kept
+        raise KeyboardInterrupt("the same command") from None
 
 
 def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) -> None:

@@ -63,18 +63,14 @@ def read_manifest(
         paths = _names_of_embedded(file, image_column, len(table))
         images = Embedded(file, image_column)
 
-    labels = pc.dictionary_encode(table[label_column].take(pa.array(rows)).combine_chunks())
-    names = labels.dictionary.to_pylist()
-    class_names = sorted(names)
-    order = {name: index for index, name in enumerate(class_names)}
-    position = np.array([order[name] for name in names], dtype=np.int32)
+    labels, class_names = _encoded(table[label_column].take(pa.array(rows)))
     samples = Samples(
         name=file.parent.resolve().name if file.name in HUGGING_FACE_METADATA else file.stem,
         source=file,
         root=root,
         paths=paths.take(pa.array(rows)),
-        labels=position[labels.indices.to_numpy()],
-        class_names=tuple(class_names),
+        labels=labels,
+        class_names=class_names,
         images=images,
         rows=rows,
         manifest=table,
@@ -232,6 +228,15 @@ def _refuse_empty(file: Path, table: pa.Table, column: str, rows: np.ndarray) ->
     if empty.any():
         row = rows[empty.argmax()] + 1
         raise DataError(f"{file}: row {row} has an empty '{column}' ({empty.sum()} such rows); fill or remove them")
+
+
+def _encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as indices, int32 [n], into the class names, which are sorted."""
+    encoded = pc.dictionary_encode(labels.combine_chunks())
+    names = encoded.dictionary.to_pylist()
+    order = {name: index for index, name in enumerate(sorted(names))}
+    position = np.array([order[name] for name in names], dtype=np.int32)
+    return position[encoded.indices.to_numpy()], tuple(order)
 
 
 def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:

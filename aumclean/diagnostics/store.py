@@ -96,12 +96,16 @@ def opened(out: Path | None, name: str, question: Mapping[str, Any], *, overwrit
 
     Raises:
         RunError: when another question was asked there, or another process is writing.
+        KeyboardInterrupt: when it is interrupted, with what goes on.
     """
     question = json.loads(json.dumps(question))  # as it will be read
     store = Store(out if out is not None else new_run(None, name, overwrite=False).path)
     with made(store.path):
         _begin(store, question, overwrite)
-        yield store
+        try:
+            yield store
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"the same command and --out {store.path}") from None
 
 
 @contextmanager

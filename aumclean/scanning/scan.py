@@ -93,6 +93,8 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
         plan = settle(samples, config)
         opened = _open(samples, config, plan, track)
         _require_same(run, record, opened, plan)
+        if record.state == "interrupted" and accelerator.is_main_process:
+            run.note_state("running")
         return _train_and_judge(run, opened, _indicators(opened, config.seed, plan), plan, track)
 
 
@@ -182,9 +184,18 @@ def _noticing_lost_processes(accelerator: Accelerator) -> Iterator[None]:
 
 @contextmanager
 def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
-    """Hold the run for all processes of this scan."""
+    """Hold the run for all processes of this scan; when it is interrupted, note that, and pass on what goes on with it.
+
+    Raises:
+        KeyboardInterrupt: with the command that goes on.
+    """
     with run.lock() if accelerator.is_main_process else nullcontext():
-        yield
+        try:
+            yield
+        except KeyboardInterrupt:
+            if accelerator.is_main_process and run.run_json.is_file():
+                run.note_state("interrupted")
+            raise KeyboardInterrupt(f"aumclean scan --resume {run.path}") from None
 
 
 def _open(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> Opened:

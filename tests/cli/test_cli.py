@@ -257,10 +257,10 @@ def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == (
-        "aumclean: error: interrupted; a scan that had begun goes on with: aumclean scan --resume RUN; "
-        "a diagnostic: with --out DIR"
-    )
+    assert err.splitlines()[-1] == f"aumclean: error: interrupted; go on with: aumclean scan --resume {run}"
+    assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
+    subprocess.run([sys.executable, "-m", "aumclean", "scan", "--resume", run, "-q"], check=True, capture_output=True)
+    assert json.loads((run / "run.json").read_text())["state"] == "done"
     assert not list(run.rglob("*.part"))
 
 

@@ -59,3 +59,9 @@ def test_a_damaged_record_is_one_clear_line(tmp_path, content):
     (tmp_path / "diagnostic.json").write_text(content)
     with pytest.raises(RunError, match=r"diagnostic\.json"):
         ask(tmp_path, QUESTION)
+
+
+def test_who_interrupts_is_told_where_the_same_command_goes_on(tmp_path):
+    told = pytest.raises(KeyboardInterrupt, match=f"the same command and --out {tmp_path / 'out'}")
+    with told, opened(tmp_path / "out", "x", QUESTION):
+        raise KeyboardInterrupt

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -72,6 +73,15 @@ def test_no_name_brings_control_characters_or_lines_of_its_own(hostile, render):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\ufffe]", rendered)
     assert "\n::error::owned" not in rendered
     rendered.encode("utf-8")
+
+
+@pytest.mark.parametrize("render", [text.render, junit.render, markdown.render])
+def test_no_name_begins_a_line_that_a_build_log_would_obey(outcome, render):
+    (finding, *_) = outcome.findings
+    named = [replace(finding, file="::stop-commands::x", path="::stop-commands::x", message="a"), finding]
+    rendered = render(replace(outcome, findings=(*named, *named)))
+    assert "::stop-commands::x" in rendered
+    assert not any(line.strip().startswith("::") for line in rendered.splitlines())
 
 
 def test_text_whole(outcome):

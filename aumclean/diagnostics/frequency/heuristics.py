@@ -1,17 +1,19 @@
 """What batch size, dropout, mix-up, batch norm, adversarial training and optimisers change in the use of the bands."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_accuracies, band_names
-from aumclean.diagnostics.frequency.bands import Edge
+from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.study import Options, Preset, asking, open_study
+from aumclean.diagnostics.study import Options, Preset, Study, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
@@ -102,21 +104,8 @@ def heuristics(
     with asked as store:
         for variant in chosen:
             recipe = recipe_of(variant, plain, options.preset)
-            mean, std = input_scale(study.train, recipe)
             ways: tuple[BnEval, ...] = ("running", "batch") if recipe.batch_norm else ("running",)
-
-            def measure(
-                epoch: Epoch, ways: tuple[BnEval, ...] = ways, mean: list[float] = mean, std: list[float] = std
-            ) -> dict[str, float]:
-                return {
-                    f"{way}-{band}": value
-                    for way in ways
-                    for band, value in band_accuracies(
-                        epoch.model, looked_at, discs, mean, std, device=study.accelerator.device, bn_eval=way,
-                        bf16=plain.bf16,
-                    ).items()
-                }  # fmt: skip
-
+            measure = _measuring(study, recipe, looked_at, discs, ways)
             for seed in options.seeds:
                 done = trained(
                     store, f"{variant}-seed={seed}", study.train, recipe, seed=seed, accelerator=study.accelerator,
@@ -128,6 +117,25 @@ def heuristics(
         report.settings.update({**study.about(), "watched": some, **asdict(plain)})
         write(store, report)
     return report, store
+
+
+def _measuring(
+    study: Study, recipe: Recipe, looked_at: Dataset, discs: Sequence[Disc], ways: tuple[BnEval, ...]
+) -> Callable[[Epoch], dict[str, float]]:
+    """What is measured after every epoch: the accuracy on each band, with each kind of statistics."""
+    mean, std = input_scale(study.train, recipe)
+
+    def measure(epoch: Epoch) -> dict[str, float]:
+        return {
+            f"{way}-{band}": value
+            for way in ways
+            for band, value in band_accuracies(
+                epoch.model, looked_at, discs, mean, std, device=study.accelerator.device, bn_eval=way,
+                bf16=recipe.bf16,
+            ).items()
+        }  # fmt: skip
+
+    return measure
 
 
 @dataclass(frozen=True)

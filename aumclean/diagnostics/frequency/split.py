@@ -269,6 +269,20 @@ def _thumb(image: np.ndarray) -> np.ndarray:
     return square
 
 
+def _energy_figure(rows: list[dict[str, Any]], unit: str) -> Figure:
+    lines = [
+        Line(label, [row["radius"] for row in rows], [row[name] for row in rows])
+        for label, name in (("energy", "energy_low"), ("energy without the mean", "energy_low_without_mean"),
+                            ("coefficients", "coefficients_kept"))
+    ]  # fmt: skip
+    return Figure(
+        "energy",
+        "Energy",
+        "Share of each image's energy and of its coefficients that lies within a radius, mean over images.",
+        [Panel("Below the radius", f"radius in {unit}", "share", lines)],
+    )
+
+
 def _report(
     samples: Samples,
     disc: Disc,
@@ -290,11 +304,6 @@ def _report(
     ]
     if unreadable:
         said.append(f"{len(unreadable):,} images cannot be read and are left out; unreadable.csv lists them.")
-    lines = [
-        Line(label, [row["radius"] for row in rows], [row[name] for row in rows])
-        for label, name in (("energy", "energy_low"), ("energy without the mean", "energy_low_without_mean"),
-                            ("coefficients", "coefficients_kept"))
-    ]  # fmt: skip
     return Report(
         kind="frequency split",
         title=f"{samples.name}: low and high frequencies",
@@ -304,14 +313,7 @@ def _report(
             Table("energy", "Energy below a radius", rows, note="Means over images of each image's shares."),
             *([Table("unreadable", "Images that cannot be read", unreadable)] if unreadable else []),
         ],
-        figures=[
-            Figure(
-                "energy",
-                "Energy",
-                "Share of each image's energy and of its coefficients that lies within a radius, mean over images.",
-                [Panel("Below the radius", f"radius in {unit}", "share", lines)],
-            )
-        ],
+        figures=[_energy_figure(rows, unit)],
         pictures=[
             Picture(
                 "sheet",

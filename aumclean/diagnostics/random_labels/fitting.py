@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,6 +167,23 @@ def fit_case(
     test = corrupted_test(ground.test, ground.train, case.corruption, seed=seed)
     rate = realised_rate(dataset, ground.train)
     _keep_draw(store, full_name, case, dataset, seed, rate)
+    training = trained(
+        store,
+        full_name,
+        dataset,
+        recipe,
+        seed=seed,
+        accelerator=ground.study.accelerator,
+        measure=_measuring(ground, dataset, test, recipe),
+        enough=lambda row: until_fitted and row["train_accuracy"] == 1 and row["loss"] <= level,
+        track=track,
+    )
+    steps = len(training.rows[0]["step_loss"])
+    return Fitted(case, seed, recipe, rate, steps, training, level)
+
+
+def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) -> Callable[[Epoch], dict[str, Any]]:
+    """What is measured after every epoch: loss and accuracy on all training images, accuracy on the test part."""
     device = ground.study.accelerator.device
     scale = input_scale(dataset, recipe)
 
@@ -191,19 +208,7 @@ def fit_case(
             "step_accuracy": epoch.step_accuracy.astype(float).round(ROUNDED).tolist(),
         }
 
-    training = trained(
-        store,
-        full_name,
-        dataset,
-        recipe,
-        seed=seed,
-        accelerator=ground.study.accelerator,
-        measure=measure,
-        enough=lambda row: until_fitted and row["train_accuracy"] == 1 and row["loss"] <= level,
-        track=track,
-    )
-    steps = len(training.rows[0]["step_loss"])
-    return Fitted(case, seed, recipe, rate, steps, training, level)
+    return measure
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

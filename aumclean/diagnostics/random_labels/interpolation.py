@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 import psutil
@@ -23,6 +23,7 @@ from aumclean.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
+Labels = Literal["true", "random"]
 Solver = Literal["cholesky", "primal", "cg"]
 GIB = 1 << 30
 FILTERS = 1000
@@ -67,7 +68,7 @@ class KernelFit:
 
     kernel: Kernel
     solver: Solver
-    labels: Literal["true", "random"]
+    labels: Labels
     ridge: float
     jitter: float
     samples: int
@@ -174,7 +175,7 @@ def interpolate(
     )  # fmt: skip
     rows, others = _rows(name, train.images[distinct], test.images, filters, seed)
     gram = Gram(rows, (gamma or bandwidth(rows)) if name == "gaussian" else None)
-    labels = {"true": train.labels[distinct], "random": random.labels[distinct]}
+    labels: dict[Labels, np.ndarray] = {"true": train.labels[distinct], "random": random.labels[distinct]}
     targets = np.concatenate([np.eye(classes)[given] for given in labels.values()], axis=1)
 
     fits = []
@@ -182,25 +183,34 @@ def interpolate(
         started = time.perf_counter()
         solved = _solve(gram, others, targets, ridge, planned.solver)
         seconds = time.perf_counter() - started
-        for index, given in enumerate(labels):
+        for index, (kind, given) in enumerate(labels.items()):
             own = slice(index * classes, (index + 1) * classes)
+            measured = _measured(solved, own, given, test.labels, targets)
             fits.append(
-                KernelFit(
-                    kernel=name,
-                    solver=planned.solver,
-                    labels="true" if given == "true" else "random",
-                    ridge=ridge,
-                    jitter=solved.jitter,
-                    samples=len(distinct),
-                    train_error=float((solved.train[:, own].argmax(1) != labels[given]).mean()),
-                    test_error=float((solved.test[:, own].argmax(1) != test.labels).mean()),
-                    residual=float(np.abs(solved.train[:, own] - targets[:, own]).max()),
-                    norm=float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
-                    iterations=solved.iterations,
-                    seconds=seconds,
-                )
+                KernelFit(name, planned.solver, kind, ridge, samples=len(distinct), seconds=seconds, **measured)
             )
     return fits
+
+
+class _Measured(TypedDict):
+    jitter: float
+    train_error: float
+    test_error: float
+    residual: float
+    norm: float
+    iterations: int
+
+
+def _measured(solved: "_Solved", own: slice, given: np.ndarray, true: np.ndarray, targets: np.ndarray) -> _Measured:
+    """Errors and norm of a solution, of those of its columns (`own`) that are for the given labels, int64 [n]."""
+    return {
+        "jitter": solved.jitter,
+        "train_error": float((solved.train[:, own].argmax(1) != given).mean()),
+        "test_error": float((solved.test[:, own].argmax(1) != true).mean()),
+        "residual": float(np.abs(solved.train[:, own] - targets[:, own]).max()),
+        "norm": float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
+        "iterations": solved.iterations,
+    }
 
 
 def require(gamma: float | None, ridges: tuple[float, ...]) -> None:
