@@ -54,7 +54,7 @@ def _signature(function: object) -> str:
     """Names and defaults; the types stand in the descriptions."""
     signature = inspect.signature(typing.cast(typing.Callable[..., object], function))
     plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
-    return str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty))
+    return str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)).replace("'", '"')
 
 
 def _markdown(docstring: str) -> str:
