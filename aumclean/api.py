@@ -215,7 +215,7 @@ class Run:
 
     @property
     def summary(self) -> "Summary":
-        """The content of summary.json: counts, thresholds, noise rate, per class and per confusion, warnings."""
+        """The content of summary.json as attributes: counts, thresholds, `noise_rate`, `per_class`, `warnings`."""
         return self._verdict.summary
 
     @overload
@@ -325,7 +325,7 @@ class Scores:
 
     Attributes:
         path: the directory that was made; `aumclean gate` takes it.
-        summary: the content of its summary.json.
+        summary: the content of its summary.json, as attributes.
     """
 
     def __init__(self, path: Path, report: "pa.Table", summary: "ScoreSummary") -> None:
