@@ -2,6 +2,7 @@
 
 import os
 import re
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.margins.closing import closing_epochs
 from aumclean.recipe import MOST_EPOCHS
-from aumclean.records import MOST
+from aumclean.records import MOST, problem
 
 Preset = Literal["fast", "paper", "asapp", "thorough"]
 Combine = Literal["all", "any", "mean"]
@@ -82,10 +83,8 @@ MOST_WORKERS = 4096
 def _epochs(given: Any) -> Any:
     if given is None or given == AUTO:
         return given
-    if not re.fullmatch(r"[1-9]\d*", str(given)):
-        raise ValueError("must be a number greater than or equal to 1, or auto")
-    if int(given) > MOST_EPOCHS:
-        raise ValueError(f"must be less than or equal to {MOST_EPOCHS}")
+    if not re.fullmatch(r"[1-9]\d{0,5}", str(given)) or int(given) > MOST_EPOCHS:
+        raise ValueError(f"must be a number from 1 to {MOST_EPOCHS}, or auto")
     return int(given)
 
 
@@ -180,7 +179,7 @@ class Limit:
 def _limit(given: Any) -> Any:
     if isinstance(given, Limit):
         return given
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(given).strip())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*(%?)", str(given).strip())
     if found is None or (not found[2] and "." in found[1]) or (found[2] and float(found[1]) > 100):
         raise ValueError("must be a count such as 20, or a percentage such as 2.5%")
     return Limit(float(found[1]), bool(found[2]))
@@ -194,11 +193,11 @@ class GateConfig(BaseModel):
     max_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
     max_class_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
     classes: dict[str, Annotated[Limit, BeforeValidator(_limit)]] = Field(default_factory=dict)
-    max_conflicts: int | None = Field(default=None, ge=0)
+    max_conflicts: int | None = Field(default=None, ge=0, le=MOST)
     max_unreadable: Annotated[Limit, BeforeValidator(_limit)] | None = None
     min_score: float | None = Field(default=None, ge=0, le=1)
     baseline: Path | None = None
-    max_new: int | None = Field(default=None, ge=0)
+    max_new: int | None = Field(default=None, ge=0, le=MOST)
     data: Path | None = None
 
 
@@ -275,13 +274,21 @@ def _merged(
     folder: Path | None,
 ) -> Options:
     typed = {key: value for key, value in given.items() if value is not None}
+    return checked(kind, **{**_from_file(file, folder or Path.cwd(), section), **environment, **typed})
+
+
+def checked(kind: type[Options], **options: Any) -> Options:
+    """Options of a kind.
+
+    Raises:
+        ConfigError: for one that is out of range or of a wrong type.
+    """
     try:
-        return kind(**{**_from_file(file, folder or Path.cwd(), section), **environment, **typed})
+        return kind(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{option}: {message[:1].lower()}{message[1:]} (got {first['input']!r})") from None
+        option, _, said = problem(error).partition(": ")
+        got = reprlib.repr(error.errors()[0]["input"])
+        raise ConfigError(f"--{option.replace('_', '-')}: {said} (got {got})") from None
 
 
 def _from_environment(environment: Mapping[str, str], prefix: str, kind: type[BaseModel]) -> dict[str, str]:
@@ -335,5 +342,5 @@ def _read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); check --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: is not valid TOML ({error})") from None

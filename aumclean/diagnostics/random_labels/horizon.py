@@ -15,7 +15,7 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from aumclean import atomic
-from aumclean.config import ScanConfig
+from aumclean.config import ScanConfig, checked
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.label_noise import uniform_noise
@@ -141,7 +141,8 @@ def _plan_of_scan(options: Options, flip: bool, first_epoch: int | None) -> Plan
         for name in ("image_size", "epochs", "learning_rate", "batch_size", "arch")
         if getattr(options, name) is not None
     }
-    config = ScanConfig(
+    config = checked(
+        ScanConfig,
         preset="fast" if options.preset == "quick" else "paper",
         device=options.device,
         precision=options.precision,
