@@ -55,6 +55,8 @@ _FAST = {
     "combine": "all",
     "rule": "percentile",
     "threshold": "estimate",
+    "least_steps": 640,  # in all; few images get more epochs, up to AUTO_EPOCHS
+    "least_held_out": 1 / 12,  # of the images, in every draw; where there are many classes more than N / (c + 1)
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -74,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 AUTO = "auto"
-AUTO_EPOCHS = 40  # at most, of `--epochs auto`
+AUTO_EPOCHS = 40  # at most, of `--epochs auto` and of few images
 MOST_DRAWS = 1000
 MOST_PIXELS = 1024  # a side
 MOST_WORKERS = 4096
@@ -107,6 +109,8 @@ class ScanConfig(BaseModel):
 
     percentile: float | None = Field(default=None, gt=0, lt=100)
     threshold: Threshold | None = None
+    target_precision: float | None = Field(default=None, gt=0, lt=1)
+    target_recall: float | None = Field(default=None, gt=0, lt=1)
     draws: int | None = Field(default=None, ge=2, le=MOST_DRAWS)
     combine: Combine | None = None
     first_epoch: int | None = Field(default=None, ge=0, le=MOST_EPOCHS)
@@ -143,7 +147,9 @@ class ScanConfig(BaseModel):
 
     @property
     def judged_by(self) -> Threshold:
-        """The threshold asked for; a percentile or a rule of combination asks for that of the indicator samples."""
+        """The threshold asked for, also by a target (estimate), or by a percentile or a combination (indicator)."""
+        if self.threshold is None and (self.target_precision is not None or self.target_recall is not None):
+            return "estimate"
         if self.threshold is None and (self.percentile is not None or self.combine is not None):
             return "indicator"
         threshold: Threshold = self.by_preset("threshold")
@@ -154,6 +160,18 @@ class ScanConfig(BaseModel):
         """How many epochs there are at most: with `auto` the training may end before."""
         epochs = self.by_preset("epochs")
         return AUTO_EPOCHS if epochs == AUTO else int(epochs)
+
+    @property
+    def least_held_out(self) -> float:
+        """Which share of the images is an indicator sample of a draw at least; as published, none more than there."""
+        return float(PRESETS[self.preset].get("least_held_out", 0)) if self.judged_by == "estimate" else 0.0
+
+    def epochs_for(self, images: int) -> int:
+        """How many epochs so many images get: a preset's number, or more where that would be too few steps."""
+        steps: int | None = PRESETS[self.preset].get("least_steps")
+        if self.epochs is not None or steps is None:
+            return self.most_epochs
+        return max(self.most_epochs, min(AUTO_EPOCHS, -(-steps * self.batch_size // images)))
 
     @property
     def recorded_epochs(self) -> int:
@@ -195,6 +213,7 @@ class GateConfig(BaseModel):
     classes: dict[str, Annotated[Limit, BeforeValidator(_limit)]] = Field(default_factory=dict)
     max_conflicts: int | None = Field(default=None, ge=0, le=MOST)
     max_unreadable: Annotated[Limit, BeforeValidator(_limit)] | None = None
+    max_unjudged: Annotated[Limit, BeforeValidator(_limit)] = Limit(5, percent=True)
     min_score: float | None = Field(default=None, ge=0, le=1)
     baseline: Path | None = None
     max_new: int | None = Field(default=None, ge=0, le=MOST)

@@ -115,9 +115,14 @@ class Run:
         """Margins of all samples under the network of one draw, see `aumclean.margins.final`."""
         return self.path / "models" / f"draw={draw}.margins.parquet"
 
-    def held_out(self, draw: int) -> Path:
-        """Margins of the draw's indicator samples for labels their network was not taught."""
-        return self.path / "models" / f"draw={draw}.held_out.parquet"
+    @property
+    def held_out(self) -> Path:
+        """What is said of samples by what was not taught their labels, see `aumclean.margins.held_out`."""
+        return self.path / "held_out"
+
+    def held_out_part(self, part: int) -> Path:
+        """One part of it, of a scan's draw."""
+        return self.held_out / f"part-{part}.parquet"
 
     def checkpoint(self, draw: int) -> Path:
         """Latest training state of one draw, for `--resume`; deleted when the draw is done."""

@@ -17,8 +17,8 @@ SCHEMA_VERSION: Final = 1
 class Settings:
     """How to judge: everything that can change without training again.
 
-    `threshold` says which order and which cut: by AUM at the indicator samples' percentile, as published; or by final
-    margins, as many as the held-out margins say are wrong.
+    `threshold` says which order and which cut: by AUM at the indicator samples' percentile, as published; or by the
+    estimated probability that a label is wrong, at one half or at a target.
     """
 
     percentile: Annotated[
@@ -32,10 +32,16 @@ class Settings:
     threshold: Annotated[
         Threshold,
         Field(
-            description="What ranks and cuts: AUM and the indicator samples' percentile, or final margins and the "
-            "estimated number of wrong labels."
+            description="What ranks and cuts: AUM and the indicator samples' percentile, or the estimated probability "
+            "that a label is wrong."
         ),
     ] = "indicator"
+    target_precision: Annotated[
+        float | None, Field(gt=0, lt=1, description="The precision that the cut is expected to reach, or null.")
+    ] = None
+    target_recall: Annotated[
+        float | None, Field(gt=0, lt=1, description="The recall that the cut is expected to reach, or null.")
+    ] = None
 
 
 class ComparedRecipe(Record):

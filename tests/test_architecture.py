@@ -11,11 +11,12 @@ import aumclean
 
 PACKAGE = Path(aumclean.__file__).parent
 
-GROUND = {"errors", "atomic", "csv", "parquet", "progress", "records"}
+GROUND = {"errors", "atomic", "chance", "csv", "parquet", "progress", "records"}
 BASE = GROUND | {"config", "recipe", "run", "run_record", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "atomic": {"errors"},
+    "chance": set(),
     "csv": {"errors"},
     "parquet": set(),
     "progress": set(),

@@ -15,10 +15,11 @@ WRONG = {f"{label}/{number:03d}.png" for label in ("amber", "blue") for number i
 
 @pytest.fixture
 def old(tmp_path):
-    """A copy of it, whose images are where it says."""
+    """A copy of it, whose images are where it says, and which flags something for all that two epochs tell."""
     folder = Path(shutil.copytree(STORED, tmp_path / "data"))
     for file in (folder / "run" / "run.json", folder / "scores" / "scores.json"):
-        file.write_text(file.read_text().replace('"/data/', f'"{folder}/'))
+        text = file.read_text().replace('"/data/', f'"{folder}/')
+        file.write_text(text.replace('"threshold": "estimate"', '"threshold": "estimate", "target_recall": 0.5'))
     return folder
 
 

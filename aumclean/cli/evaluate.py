@@ -51,10 +51,12 @@ def command(
 
 def show_measures(measured: dict[str, Any]) -> None:
     """The measures as two small tables: of the flags, and of the order."""
+    from aumclean.verdict.estimate import said
+
     estimate = measured["estimated_noise_rate"]
     facts = [
         ("wrong labels", f"{measured['wrong']:,} of {measured['samples']:,} ({measured['noise_rate']:.1%})"),
-        ("estimated", f"{estimate['estimate']:.1%} ({estimate['low']:.1%} to {estimate['high']:.1%})"),
+        ("estimated", said(**estimate)),
         ("flagged", f"{measured['flagged']:,}"),
         *((word, _number(measured[name])) for name, word in FLAGS.items()),
     ]

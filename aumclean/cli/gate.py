@@ -30,6 +30,9 @@ class Budgets(Options):
     max_unreadable: Annotated[
         str | None, option("At most so many unreadable files.", metavar="<N|N%>", panel=JUDGE)
     ] = None
+    max_unjudged: Annotated[
+        str | None, option("At most so many samples not judged. [default: 5%]", metavar="<N|N%>", panel=JUDGE)
+    ] = None
     min_score: Annotated[float | None, option("No label score below this, 0 to 1.", panel=JUDGE)] = None
     baseline: Annotated[Path | None, option("What is accepted for now: only new suspects count.", panel=JUDGE)] = None
     max_new: Annotated[

@@ -94,10 +94,17 @@ class Judging(Options):
     threshold: Annotated[
         Literal["indicator", "estimate"] | None,
         option(
-            "indicator: rank by AUM, cut at the indicator samples' percentile; estimate: rank by final margins, cut at "
-            "the estimated number of wrong labels. [default: by preset]",
+            "indicator: rank by AUM, cut at the indicator samples' percentile; estimate: by the probability that "
+            "the label is wrong, flagged above one half. [default: by preset]",
             panel=JUDGE,
         ),
+    ] = None
+    target_precision: Annotated[
+        float | None,
+        option("Flag as many as let this share of the flags be wrong labels, 0 to 1.", panel=JUDGE),
+    ] = None
+    target_recall: Annotated[
+        float | None, option("Flag as few as hold this share of the wrong labels, 0 to 1.", panel=JUDGE)
     ] = None
     percentile: Annotated[
         float | None,

@@ -246,6 +246,8 @@ def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
     if finished.verdict is None:
         return
+    from aumclean.verdict.estimate import said
+
     run, summary = finished.run, finished.verdict.summary
     record, rate = run.read(), summary.noise_rate
     settings = summary.settings
@@ -258,13 +260,13 @@ def show_summary(finished: "Scan") -> None:
         ("trained", f"{net}, {draws} of {counted(settings.epochs, 'epoch')}, {seconds:,.0f} s"),
         ("memorised", f"{memorised:.1%} of the indicator samples when the rate began to fall"),
         ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%}), set {summary.flagged_digest}"),
-        ("noise rate", f"about {rate.estimate:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"),
+        ("noise rate", said(rate.estimate, rate.low, rate.high)),
         *expected(summary.flags),
     ]
     if summary.unreadable:
         facts.append(("unreadable", f"{counted(summary.unreadable, 'file')}, listed in {run.unreadable}"))
     if summary.not_judged:
-        facts.append(("not judged", f"{counted(summary.not_judged, 'image')} of classes too small to judge"))
+        facts.append(("not judged", f"{counted(summary.not_judged, 'image')} of which too little is known"))
     if summary.silenced:
         facts.append(("silenced", f"{summary.silenced:,} more would be flagged, but reviewers confirmed their labels"))
     if summary.conflicts:

@@ -50,16 +50,18 @@ def command(
 def show_scores(scores: "Scores") -> None:
     """How many are new, how many suspect, how far to trust that, and which."""
     summary = scores.summary
-    alarms = summary.false_alarms
+    from aumclean.verdict.estimate import said
+
+    alarms, rate = summary.false_alarms, summary.noise_rate
     facts = [
         ("new", f"{counted(summary.samples, 'image')}; {summary.known:,} known to the run passed over"),
         ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%})"),
-        ("right labels", f"about {alarms.rate:.1%} of them flagged, at most {alarms.rate_at_most:.1%}"),
-        ("wrong labels", f"about {summary.detected:.1%} of them flagged"),
+        ("noise rate", said(rate.estimate, rate.low, rate.high)),
+        ("false alarms", f"about {alarms.expected:.1f} expected, at most {alarms.expected_at_most:.1f}"),
     ]
     for name, noun, what in (
         ("unreadable", "file", f"listed in {scores.run.unreadable}"),
-        ("not_judged", "image", "of classes the run does not have"),
+        ("not_judged", "image", "of classes the run does not have, or of too little training"),
         ("conflicts", "image", "with an identical copy of another label"),
     ):
         if count := getattr(summary, name):

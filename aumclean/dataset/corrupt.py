@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from aumclean import atomic
+from aumclean import atomic, chance
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.samples import Embedded, Samples
@@ -65,8 +65,8 @@ def corrupt(
     """
     _refuse(samples, out, noise, rate, pairs, imbalance)
     if imbalance > 1:
-        samples = samples.take(imbalanced(samples.labels, imbalance, np.random.default_rng([seed, 1])))
-    labels, n_classes, rng = samples.labels, len(samples.class_names), np.random.default_rng(seed)
+        samples = samples.take(imbalanced(samples.labels, imbalance, chance.generator(seed, "imbalance")))
+    labels, n_classes, rng = samples.labels, len(samples.class_names), chance.generator(seed, "corruption")
     match noise:
         case "uniform":
             noisy = uniform_noise(labels, n_classes, rate, rng)

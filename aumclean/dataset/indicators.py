@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from aumclean import chance
 from aumclean.dataset.dataset import Dataset
 
 INDICATOR_CLASS = "<indicator>"
@@ -11,16 +12,19 @@ INDICATOR_CLASS = "<indicator>"
 Share = Literal["percentile", "asapp"]
 
 
-def indicator_count(n: int, n_classes: int, rule: Share = "percentile") -> int:
+def indicator_count(n: int, n_classes: int, rule: Share = "percentile", least: float = 0.0) -> int:
     """How many indicator samples a draw has, so that their class is about as large as the others.
 
-    floor(n / (c + 1)) as the paper says; floor(n / c) as its published code does (rule `asapp`).
+    floor(n / (c + 1)) as the paper says; floor(n / c) as its published code does (rule `asapp`); where there are many
+    classes at least a share of all samples, since what a network says of the others it was taught.
     Pleiss et al. 2020, section 3.2; asappresearch/aum, examples/paper_replication/runner.py.
     """
-    return n // n_classes if rule == "asapp" else n // (n_classes + 1)
+    return max(n // n_classes if rule == "asapp" else n // (n_classes + 1), int(least * n))
 
 
-def draw_indicators(n: int, n_classes: int, draws: int, *, seed: int, rule: Share = "percentile") -> np.ndarray:
+def draw_indicators(
+    n: int, n_classes: int, draws: int, *, seed: int, rule: Share = "percentile", least: float = 0.0
+) -> np.ndarray:
     """Choose the indicator samples of every draw, without replacement and disjoint between draws.
 
     Args:
@@ -28,7 +32,7 @@ def draw_indicators(n: int, n_classes: int, draws: int, *, seed: int, rule: Shar
         n_classes: number of classes, the indicator class not counted.
         draws: number of draws.
         seed: of the run.
-        rule: see `indicator_count`.
+        rule, least: see `indicator_count`.
 
     Returns:
         int64 of shape [draws, count]: sample ids, ascending within a draw.
@@ -36,10 +40,10 @@ def draw_indicators(n: int, n_classes: int, draws: int, *, seed: int, rule: Shar
     Raises:
         ValueError: when there are too few samples for disjoint draws.
     """
-    count = indicator_count(n, n_classes, rule)
+    count = indicator_count(n, n_classes, rule, least)
     if count < 1 or draws * count > n:
         raise ValueError(f"{draws} disjoint draws of {count} indicator samples do not fit {n} samples")
-    order = np.random.default_rng([seed, 0]).permutation(n)
+    order = chance.generator(seed, "indicators").permutation(n)
     return np.sort(order[: draws * count].reshape(draws, count), axis=1)
 
 

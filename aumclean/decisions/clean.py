@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from aumclean import csv
 from aumclean.dataset.manifest import hugging_face_features
 from aumclean.errors import DataError
-from aumclean.verdict.judge import reason
 
 Policy = Literal["drop", "relabel", "weight"]
 
@@ -126,7 +125,7 @@ def _change(row: Row, by_sample: dict[int, Row], policy: Policy) -> Row | None:
     if decided == "keep" or not row["flagged"]:
         return None
     unsure = "; the reviewer was unsure" if decision else ""
-    change |= {"reviewer": None, "time": None, "reason": reason(row) + unsure}
+    change |= {"reviewer": None, "time": None, "reason": row.get("reason", "flagged") + unsure}
     if policy == "weight":
         return {**change, "action": "weight", "new_label": row["label"], "weight": min(1.0, 2 * row["label_score"])}
     if policy == "relabel" and row["suggested_label"] is not None:

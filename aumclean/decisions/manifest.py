@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean.errors import DataError
-from aumclean.verdict.judge import Verdict, reason
+from aumclean.verdict.judge import Verdict
 
 STREAMED_ROWS = 1024
 
@@ -20,11 +20,9 @@ def removed(verdict: Verdict, kept: np.ndarray) -> pa.Table:
     report = verdict.report
     goes = np.ones(len(report), bool)
     goes[kept] = False
-    shown = ["sample_id", "path", "label", "suggested_label", "label_score"]
+    shown = ["sample_id", "path", "label", "suggested_label", "label_score", "reason"]
     wanted = pc.and_(pc.fill_null(report["flagged"], False), pa.array(goes[report["sample_id"].to_numpy()]))
-    flagged = report.select([*shown, "aum", "threshold"]).filter(wanted)
-    reasons = (reason(row) for batch in flagged.to_batches(max_chunksize=STREAMED_ROWS) for row in batch.to_pylist())
-    return flagged.select(shown).append_column("reason", pa.array(reasons, pa.string(), size=len(flagged)))
+    return report.select(shown).filter(wanted)
 
 
 @dataclass(frozen=True)

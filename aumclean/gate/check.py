@@ -142,7 +142,7 @@ def check(
     """
     masks = _masks(subject, config, baseline, accepted)
     checks, breaking, bad_files_fail = _checks(subject, config, masks, baseline)
-    if not checks:
+    if {one.name for one in checks} <= {"max-unjudged"}:  # that one is always there
         raise ConfigError("nothing to check: give a budget such as --max-flagged 2%, or --baseline FILE")
     findings = _findings(subject, config, masks, breaking, baseline is not None, bad_files_fail)
     return Outcome(
@@ -241,6 +241,9 @@ def _checks(
         add("max-new", count <= allowed, _counted(count, "new suspect"), f"at most {allowed}", masks.new)
     elif config.max_new is not None:
         raise ConfigError("--max-new: counts what is not in a baseline; give --baseline FILE")
+    if count := int((~judged).sum()):
+        within = config.max_unjudged.allows(count, len(judged))
+        add("max-unjudged", within, _share(count, len(judged)), f"at most {config.max_unjudged}")
     return checks, breaking, bad_files_fail
 
 

@@ -19,13 +19,15 @@ TOP_ROWS = 10
 
 def render(verdict: "Verdict") -> str:
     """A report that fits a pull-request comment; its first line is a marker by which a bot finds it again."""
+    from aumclean.verdict.estimate import said
+
     summary = verdict.summary
     rate = summary.noise_rate
     facts = [
         ("samples", f"{summary.samples:,}"),
         ("unreadable", f"{summary.unreadable:,}"),
         ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%})"),
-        ("estimated noise rate", f"{rate.estimate:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"),
+        ("estimated noise rate", said(rate.estimate, rate.low, rate.high)),
         *((f"estimated {name} of the flags", f"{one.estimate:.0%}") for name, one in summary.flags.items()),
         ("same image, different labels", f"{summary.conflicts:,}"),
         ("flagged set", f"`{summary.flagged_digest}`"),

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aumclean import chance
 from aumclean.margins.log import read_curves
 from aumclean.run import Run
 from aumclean.verdict.judge import Verdict, judge
@@ -80,7 +81,7 @@ def spot_check(run: Run, size: int) -> Queue:
     """
     verdict = judge(run)
     report = verdict.report
-    rng = np.random.default_rng(np.random.SeedSequence([run.read().config.seed, size]))
+    rng = chance.generator(run.read().config.seed, "spot check", size)
     flagged, unflagged = (
         np.sort(np.flatnonzero(pc.fill_null(pc.equal(report["flagged"], value), False).to_numpy()))
         for value in (True, False)

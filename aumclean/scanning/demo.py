@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from sklearn.datasets import load_digits
 
-from aumclean import atomic
+from aumclean import atomic, chance
 from aumclean.dataset.label_noise import uniform_noise
 from aumclean.errors import DataError
 
@@ -39,7 +39,7 @@ def make_digits(folder: Path, *, seed: int = 0) -> tuple[Path, Path]:
     pictures = (digits.images * (255 / 16)).astype(np.uint8)
     if folder.exists() and any(folder.iterdir()) and not _made_by_demo(images, truth, pictures):
         raise DataError(f"{folder}: exists and was not made by the demo; choose another --out")
-    noisy = uniform_noise(digits.target, 10, NOISE_RATE, np.random.default_rng(seed))
+    noisy = uniform_noise(digits.target, 10, NOISE_RATE, chance.generator(seed, "corruption"))
     names = [f"{label}/{number:04d}.png" for number, label in enumerate(noisy)]
     with atomic.replacing(truth) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from aumclean import chance
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
@@ -101,7 +102,7 @@ class _Draw:
         epochs = train(
             with_indicators(self.dataset, self.indicators),
             plan.recipe,
-            seed=int(np.random.SeedSequence([seed, 1 + self.number]).generate_state(1)[0]),
+            seed=chance.number(seed, "training", self.number),
             accelerator=plan.accelerator,
             together=plan.together,
             checkpoint=self.run.checkpoint(self.number),

@@ -3,30 +3,30 @@
 models/model.json                     architecture, class names, image size, normalisation
 models/draw=K.safetensors             weights, averaged over the last steps of training
 models/draw=K.margins.parquet         what it says of every sample, see `aumclean.margins.final`
-models/draw=K.held_out.parquet        margins of the draw's indicator samples among the real classes, see
-                                      `aumclean.verdict.held_out`
+held_out/part-K.parquet               how likely it finds each class of the draw's indicator samples, whose labels it
+                                      was not taught, see `aumclean.margins.held_out`
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import safetensors
 import torch
 from pydantic import Field
-from torch import nn
 
-from aumclean import atomic
+from aumclean import atomic, chance
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import ConfigError, RunError
 from aumclean.margins.final import Final, final_margins, write_final
+from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write_held_out
 from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.run import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
 from aumclean.training.network import About, Network, with_weights, write_weights
-from aumclean.training.predict import predict, predictions
-from aumclean.verdict.held_out import MOST_HELD_OUT, held_out, write_held_out
+from aumclean.training.predict import predictions
 
 
 class _ModelJson(About):
@@ -58,7 +58,7 @@ def keep_network(
         dataset: with the labels the samples have, not those of the indicator class.
         indicators: int64, sample ids of the draw's indicator samples.
         recipe: how it was trained.
-        seed: of the wrong labels that are tried.
+        seed: of which indicator samples are kept where they are very many.
         device: where to compute.
         track: shows the progress.
     """
@@ -69,32 +69,31 @@ def keep_network(
     )  # fmt: skip
     model = build_model(recipe.arch, about.outputs, about.image_size)
     model.load_state_dict(weights)
-    rng = np.random.default_rng([seed, draw])
-    if len(indicators) > MOST_HELD_OUT:
-        indicators = np.sort(rng.choice(indicators, MOST_HELD_OUT, replace=False))
-    logits = predict(model, dataset.images[indicators], mean, std, mirror=recipe.flip, device=device)
-    write_held_out(run.held_out(draw), indicators, held_out(logits[:, :n_classes], dataset.labels[indicators], rng))
-    write_final(run.final_margins(draw), _final_margins(model, dataset, recipe, mean, std, device, track))
+    if len(indicators) > (most := most_held_out(n_classes, run.read().draws)):
+        chosen = chance.generator(seed, "held-out", draw).choice(indicators, most, replace=False)
+        indicators = np.sort(chosen)
+    batches = predictions(model, dataset.images, mean, std, mirror=recipe.flip, device=device, bf16=recipe.bf16)
+    final, logits = _final_margins(track(batches, "judging", 0, len(dataset)), dataset, indicators)
+    fold = np.full(len(indicators), draw, np.int32)
+    write_held_out(run.held_out_part(draw), HeldOut(indicators, fold, log_softmax(logits)))
+    write_final(run.final_margins(draw), final)
     atomic.write_json(run.model_json, about.model_dump(mode="json"))
     write_weights(run.model(draw), weights)  # last: it says that the draw is done
 
 
-def _final_margins(
-    model: nn.Module,
-    dataset: Dataset,
-    recipe: Recipe,
-    mean: list[float],
-    std: list[float],
-    device: torch.device,
-    track: Track,
-) -> Final:
-    """Final margins of every sample, batch by batch: logits are never all in memory."""
-    n_classes, done, parts = len(dataset.class_names), 0, []
-    batches = predictions(model, dataset.images, mean, std, mirror=recipe.flip, device=device, bf16=recipe.bf16)
-    for logits in track(batches, "judging", 0, len(dataset)):
-        parts.append(final_margins(logits[:, :n_classes], dataset.labels[done : done + len(logits)]))
-        done += len(logits)
-    return Final(*map(np.concatenate, zip(*parts, strict=True)))
+def _final_margins(batches: Iterable[np.ndarray], dataset: Dataset, held_out: np.ndarray) -> tuple[Final, np.ndarray]:
+    """Final margins of every sample, and logits (float32 [m, classes]) of those held out (int64, ascending).
+
+    Batch by batch: logits are never all in memory. Both come of one pass, and so of one precision.
+    """
+    n_classes, done, parts, kept = len(dataset.class_names), 0, [], []
+    for outputs in batches:
+        logits, stop = outputs[:, :n_classes], done + len(outputs)
+        parts.append(final_margins(logits, dataset.labels[done:stop]))
+        inside = held_out[np.searchsorted(held_out, done) : np.searchsorted(held_out, stop)]
+        kept.append(logits[inside - done])
+        done = stop
+    return Final(*map(np.concatenate, zip(*parts, strict=True))), np.concatenate(kept)
 
 
 def read_networks(run: Run) -> list[Network]:

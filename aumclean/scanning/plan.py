@@ -20,6 +20,7 @@ from aumclean.training.device import describe, largest_image, make_accelerator, 
 from aumclean.training.loop import train
 from aumclean.training.models import check_model, choose_arch
 from aumclean.training.side_by_side import side_by_side
+from aumclean.verdict.judge import require_targets
 from aumclean.verdict.warnings import label_warnings
 
 
@@ -29,7 +30,8 @@ class Plan:
 
     With `until_memorised`, each draw is closed when its indicator samples begin to be memorised, after the recipe's
     epochs at the latest. `own_draws` are those that this process trains, `jobs` at a time; `together` says whether all
-    processes share the samples of every draw, else each has draws of its own.
+    processes share the samples of every draw, else each has draws of its own. `least_held_out` is the share of the
+    samples that are indicator samples of a draw at least.
     """
 
     draws: int
@@ -38,6 +40,7 @@ class Plan:
     image_size: int
     accelerator: Accelerator
     until_memorised: bool
+    least_held_out: float
     together: bool
     own_draws: tuple[int, ...]
     jobs: int
@@ -58,7 +61,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     size = config.image_size or image_size(samples, largest_image(accelerator.device))
     arch = choose_arch(config.arch, config.by_preset("small_arch"), size)
     draws_chance = check_model(arch, len(samples.class_names) + 1, size)
-    epochs = config.most_epochs
+    epochs = config.epochs_for(len(samples))
     rule = config.by_preset("rule")
     draws = config.by_preset("draws")
     if draws > len(samples.class_names) + (0 if rule == "asapp" else 1):
@@ -84,7 +87,10 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         first_epoch=min(config.by_preset("first_epoch"), config.recorded_epochs - 1),
         rule=rule,
         threshold=config.judged_by,
+        target_precision=config.target_precision,
+        target_recall=config.target_recall,
     )
+    require_targets(settings.threshold, settings.target_precision, settings.target_recall)
     together = _together(len(samples) * size * size * 3, config, accelerator)
     own_draws = _own_draws(config, accelerator, together)
     return Plan(
@@ -94,6 +100,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         image_size=size,
         accelerator=accelerator,
         until_memorised=config.epochs == AUTO,
+        least_held_out=config.least_held_out,
         together=together,
         own_draws=own_draws,
         jobs=1 if together or draws_chance else _jobs(config, accelerator.device, len(own_draws)),
@@ -150,6 +157,8 @@ def estimate(samples: Samples, plan: Plan) -> dict[str, Any]:
     side_by_side([timed] * plan.jobs, plan.jobs, plan.accelerator.device)
     rate = trial_size * plan.jobs / max(seconds)
     passes = recipe.epochs * plan.draws
+    published = plan.settings.threshold == "indicator"
+    found = label_warnings(samples.labels, samples.class_names, published=published)
     return {
         "images": len(samples),
         "classes": len(samples.class_names),
@@ -163,5 +172,5 @@ def estimate(samples: Samples, plan: Plan) -> dict[str, Any]:
         "training_seconds": round(len(samples) * recipe.epochs * len(plan.own_draws) / rate, 1),
         "cache_bytes": len(samples) * size * size * 3,
         "margin_log_bytes": len(samples) * passes * 6,
-        "warnings": [warning.message for warning in label_warnings(samples.labels, samples.class_names)],
+        "warnings": [warning.message for warning in found],
     }

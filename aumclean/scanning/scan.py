@@ -256,7 +256,7 @@ def _indicators(opened: Opened, seed: int, plan: Plan) -> np.ndarray:
     """Sample ids of the indicator samples, [draws, count]; what is too little to scan is refused here."""
     n, n_classes = len(opened), len(opened.samples.class_names)
     try:
-        return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=plan.settings.rule)
+        return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=plan.settings.rule, least=plan.least_held_out)
     except ValueError:
         raise DataError(
             f"{opened.samples.source}: {n} readable images in {n_classes} classes are too few for {plan.draws} draws "
@@ -283,7 +283,12 @@ def _train_and_judge(run: Run, opened: Opened, indicators: np.ndarray, plan: Pla
 
 def _foreseen(run: Run, dataset: Dataset) -> list[str]:
     """The warnings that need no verdict."""
-    found = [*label_warnings(dataset.labels, dataset.class_names), *recorded_warnings(run.read(), len(dataset))]
+    record = run.read()
+    published = record.judge.threshold == "indicator"
+    found = [
+        *label_warnings(dataset.labels, dataset.class_names, published=published),
+        *recorded_warnings(record, len(dataset)),
+    ]
     return [warning.message for warning in found]
 
 

@@ -9,23 +9,36 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean import __version__, atomic, csv, parquet
 from aumclean.dataset.open import Opened, content_hashes, open_samples
 from aumclean.dataset.samples import Samples
 from aumclean.margins import margins
+from aumclean.margins.held_out import log_softmax
 from aumclean.progress import Track, untracked
+from aumclean.records import read_record
 from aumclean.run import Run, new_run
 from aumclean.run_record import ScoresRecord
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, make_accelerator
-from aumclean.verdict.calibration import Calibration, calibrate
 from aumclean.verdict.combine import label_score
-from aumclean.verdict.held_out import read_held_out
+from aumclean.verdict.cut import Cut, find_cut
+from aumclean.verdict.estimate import Estimate
+from aumclean.verdict.evidence import NETWORK, noise_of, read_evidence
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
-from aumclean.verdict.noise import random_share
-from aumclean.verdict.summary import SCHEMA_VERSION, FalseAlarms, NetworkCalibration, ScoreSummary
+from aumclean.verdict.label_noise import LabelNoise
+from aumclean.verdict.posterior import Posterior, posterior_of
+from aumclean.verdict.summary import (
+    SCHEMA_VERSION,
+    CutAt,
+    Estimated,
+    EstimatedOrUnknown,
+    FalseAlarms,
+    ScoreSummary,
+    Summary,
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +61,10 @@ def score(
 ) -> Scores:
     """Judge the samples that the run does not know yet, and write a directory like a run's with the result.
 
-    An image is new when the run has none of the same content with the same label; there may be no such image. How far
-    its margin lies above the threshold of a draw, in units of the draw's deviation, is averaged over the draws; at or
-    below zero it is flagged (`aumclean.verdict.calibration`). Images of a class that the run does not have are not
-    judged.
+    An image is new when the run has none of the same content with the same label; there may be no such image. That its
+    label is wrong is as probable as the scan's own likelihood makes it (`aumclean.verdict.label_noise`): no network was
+    taught it. It is flagged above the cut of the scan. Images of a class that the run does not have are not judged,
+    nor are any by networks that are not trained enough.
 
     Args:
         run: a finished scan.
@@ -66,8 +79,8 @@ def score(
         DataError: when images are new and none of them can be read.
     """
     run.require_finished()
-    networks, record = read_networks(run), run.read()
-    about, held = networks[0].about, [read_held_out(run.held_out(draw)) for draw in range(len(networks))]
+    networks = read_networks(run)
+    about = networks[0].about
     accelerator = make_accelerator(device)
     scanned = pq.read_table(run.samples, columns=["path", "label", "content_hash"])
     content = content_hashes(samples)
@@ -77,61 +90,74 @@ def score(
     added = samples.take(np.flatnonzero(is_new))
     new = open_samples(added, about.image_size, cached=False, one_class=True, track=track)
 
-    seed, noise_rate = record.config.seed, random_share(held)
-    calibrations = [
-        calibrate(of_draw, noise_rate, np.random.default_rng([seed, draw])) for draw, of_draw in enumerate(held)
-    ]
+    judge = _judge_of(run, scanned, tuple(about.class_names))
     logits = np.stack([network.logits(new.images, accelerator.device) for network in networks])
-    report = _report(new, logits, calibrations, about.class_names)
+    report, found = _report(new, logits, judge)
     others = scanned if is_new.all() else _rest(samples, content, ~is_new)
     report = _with_copies(report, others)
-    summary = _summary(report, calibrations, int((~is_new).sum()), len(new.unreadable))
+    summary = _summary(report, found, judge.cut, int((~is_new).sum()), len(new.unreadable))
     made = new_run(out, f"{samples.name}-scores", overwrite=overwrite)
     with made.lock():
         _write(made, run, new, report, summary)
     return Scores(made, report, summary)
 
 
-def _report(new: Opened, logits: np.ndarray, calibrations: list[Calibration], class_names: tuple[str, ...]) -> pa.Table:
-    """One row per readable new image.
+@dataclass(frozen=True)
+class _Judge:
+    """What new images are judged by: the scan's likelihood and cut, and whether its networks know anything."""
+
+    noise: LabelNoise
+    cut: Cut
+    trained: bool
+    class_names: tuple[str, ...]
+
+
+def _judge_of(run: Run, scanned: pa.Table, class_names: tuple[str, ...]) -> _Judge:
+    labels = pc.index_in(scanned["label"], pa.array(class_names)).to_numpy()
+    summary = read_record(run.summary, Summary)
+    evidence = read_evidence(run, labels, len(class_names), run.read().draws)
+    given, trained = summary.cut, summary.noise_rate.estimate is not None
+    cut = find_cut(np.empty(0)) if given is None else Cut(given.probability, given.log_odds, given.why)
+    return _Judge(noise_of(evidence, labels, len(class_names)), cut, trained, class_names)
+
+
+def _report(new: Opened, logits: np.ndarray, judge: _Judge) -> tuple[pa.Table, Posterior]:
+    """One row per readable new image, and what is known of them, in their own order.
 
     Args:
         new: the images.
         logits: float32 [draws, n, classes].
-        calibrations: one per draw.
-        class_names: of the run.
+        judge: of the run.
     """
     names = new.samples.label_names()
-    position = {name: index for index, name in enumerate(class_names)}
+    position = {name: index for index, name in enumerate(judge.class_names)}
     labels = np.array([position.get(name, -1) for name in names.to_pylist()], np.int64)
-    unjudged = labels < 0
-    label = np.maximum(labels, 0)
-    margin, _ = zip(*(margins(draw, label) for draw in logits), strict=True)
-    thresholds, scales = (np.array([getattr(c, name) for c in calibrations]) for name in ("threshold", "scale"))
-    distances = (np.stack(margin) - thresholds[:, None]) / scales[:, None]
-    distance = distances.mean(0)
-    probability = np.exp(logits - logits.max(2, keepdims=True))
-    probability = (probability / probability.sum(2, keepdims=True)).mean(0)
-    others = probability.copy()
-    others[np.arange(len(label))[~unjudged], label[~unjudged]] = -1
-    suggested = others.argmax(1)
-    n = len(label)
+    unjudged = (labels < 0) | (not judge.trained)
+    label, n = np.maximum(labels, 0), len(labels)
+    said = log_softmax(logits)
+    log_odds = np.where(unjudged, np.nan, judge.noise.log_odds(said.mean(0)[None], label))
+    distance = judge.cut.log_odds - log_odds
+    suggested, confidence = judge.noise.suggested(said.mean(0)[None], label)
+    found = posterior_of(log_odds, NETWORK, judge.noise)
     columns: dict[str, Any] = {
         "sample_id": pa.array(np.arange(n, dtype=np.int32)),
         "path": new.samples.paths,
         "label": names,
-        "suggested_label": pa.array(class_names).take(pa.array(suggested)),
-        "suggested_confidence": pa.array(probability[np.arange(n), suggested].astype(np.float64)),
-        "flagged": pa.array(distance <= 0, mask=unjudged),
+        "suggested_label": pa.array(judge.class_names).take(pa.array(suggested)),
+        "suggested_confidence": pa.array(confidence),
+        "flagged": pa.array(distance < 0, mask=unjudged),
         "label_score": pa.array(label_score(distance), mask=unjudged),
+        "wrong_probability": pa.array(found.wrong_probability, mask=unjudged),
     }
-    for draw, values in enumerate(margin):
-        columns[f"margin_draw_{draw}"] = pa.array(values.astype(np.float64), mask=unjudged)
-        columns[f"flagged_draw_{draw}"] = pa.array(distances[draw] <= 0, mask=unjudged)
+    for draw, of_draw in enumerate(said):
+        margin, _ = margins(logits[draw], label)
+        vote = judge.noise.log_odds(of_draw[None], label) > judge.cut.log_odds
+        columns[f"margin_draw_{draw}"] = pa.array(margin.astype(np.float64), mask=labels < 0)
+        columns[f"flagged_draw_{draw}"] = pa.array(vote, mask=unjudged)
     columns["content_hash"] = new.files["content_hash"].combine_chunks()
     order = np.lexsort((np.arange(n), distance, unjudged))
     ranked = pa.table(columns).take(pa.array(order))
-    return ranked.add_column(0, "rank", pa.array(np.arange(1, n + 1, dtype=np.int32)))
+    return ranked.add_column(0, "rank", pa.array(np.arange(1, n + 1, dtype=np.int32))), found
 
 
 def _rest(samples: Samples, content: list[str | None], chosen: np.ndarray) -> pa.Table:
@@ -170,27 +196,27 @@ def _with_copies(report: pa.Table, others: pa.Table) -> pa.Table:
     return report.replace_schema_metadata(about)
 
 
-def _summary(report: pa.Table, calibrations: list[Calibration], known: int, unreadable: int) -> ScoreSummary:
-    judged = len(report) - report["flagged"].null_count
-    flagged = sum(value is True for value in report["flagged"].to_pylist())
-    at_most, estimate, detected = (
-        float(np.mean([getattr(calibration, name) for calibration in calibrations]))
-        for name in ("false_alarms_at_most", "false_alarms", "detected")
-    )
+def _summary(report: pa.Table, found: Posterior, cut: Cut, known: int, unreadable: int) -> ScoreSummary:
+    judged, is_flagged = ~np.isnan(found.log_odds), found.log_odds > cut.log_odds
+    count, flagged = int(judged.sum()), int(is_flagged.sum())
+    precision = found.share(is_flagged)
+    flags = {"recall": found.recall(is_flagged), "precision": precision} if flagged else {}
+    rate = found.share(judged)._asdict() if count else dict.fromkeys(Estimate._fields)
     return ScoreSummary(
         samples=len(report),
         known=known,
         unreadable=unreadable,
-        judged=judged,
-        not_judged=len(report) - judged,
+        judged=count,
+        not_judged=len(report) - count,
         flagged=flagged,
-        flagged_share=flagged / max(judged, 1),
+        flagged_share=flagged / max(count, 1),
         conflicts=sum(report["conflict"].to_pylist()),
-        detected=detected,
+        noise_rate=EstimatedOrUnknown(**rate),
+        flags={name: Estimated(**one._asdict()) for name, one in flags.items()},  # type: ignore[misc]
+        cut=CutAt(**asdict(cut)),
         false_alarms=FalseAlarms(
-            rate=estimate, rate_at_most=at_most, expected=estimate * judged, expected_at_most=at_most * judged
+            expected=(1 - precision.estimate) * flagged, expected_at_most=(1 - precision.low) * flagged
         ),
-        draws=[NetworkCalibration(**asdict(calibration)) for calibration in calibrations],
     )
 
 

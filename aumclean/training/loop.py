@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from aumclean import atomic
+from aumclean import atomic, chance
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
 from aumclean.margins import margins
@@ -113,8 +113,8 @@ def train(
         TrainingError: when logits are not finite.
     """
     ranks, rank = (accelerator.num_processes, accelerator.process_index) if together else (1, 0)
-    device, (n, size, *_) = accelerator.device, dataset.images.shape
-    bare = model_of(recipe, len(dataset.class_names), size, seed=_derive(seed)).to(memory_format=torch.channels_last)
+    device, (n, size, *_), weights = accelerator.device, dataset.images.shape, chance.number(seed, "weights")
+    bare = model_of(recipe, len(dataset.class_names), size, seed=weights).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(recipe, bare)
     model = accelerator.prepare_model(bare, evaluation_mode=not together)  # which leaves out what sends gradients
     optimizer = accelerator.prepare_optimizer(optimizer)
@@ -132,8 +132,8 @@ def train(
     while number < recipe.epochs:
         started = time.perf_counter()
         with SEEDING:
-            torch.manual_seed(_derive(seed, number))  # for dropout and its like
-        generator = torch.Generator().manual_seed(_derive(seed, number))
+            torch.manual_seed(chance.number(seed, "layers", number))  # for dropout and its like
+        generator = torch.Generator().manual_seed(chance.number(seed, "order", number))
         shares = torch.randperm(n, generator=generator).tensor_split(steps)
         batches = [share[rank::ranks] for share in shares]
         shift, mirrored = (numbers.to(device) for numbers in augment.draw(n, padding, generator))
@@ -225,10 +225,6 @@ def _require_each_once(order: torch.Tensor, n: int, accelerator: Accelerator | N
     if accelerator is not None:
         count = accelerator.reduce(count.to(accelerator.device), "sum")
     assert bool((count == 1).all()), "every sample of the epoch exactly once: no padding, no tail left out"
-
-
-def _derive(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _resident(images: torch.Tensor, device: torch.device) -> torch.Tensor:

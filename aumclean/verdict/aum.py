@@ -16,8 +16,8 @@ class Areas:
 
     Attributes:
         aum: float64 [draws, n], mean margin over the epochs before the closing ones.
-        closing: float32 [draws, n], mean margin over the closing epochs, lowered where errors have a direction; AUM
-            where there are none.
+        lowered: float32 [draws, n], the same, each margin lowered where errors have a direction.
+        closing: float32 [draws, n], such a mean over the closing epochs; `lowered` where there are none.
         is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
         suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
         suggested_share: float64 [n], in how many of the epochs that judge the sample it was, 0..1.
@@ -26,6 +26,7 @@ class Areas:
     """
 
     aum: np.ndarray
+    lowered: np.ndarray
     closing: np.ndarray
     is_indicator: np.ndarray
     suggested: np.ndarray
@@ -53,11 +54,11 @@ def areas(
         n_classes: number of classes without the indicator class.
         epochs: of every draw, which epochs to average into AUM.
         stops: of every draw, where the closing epochs that come after these end.
-        directed: by how much the margins of closing epochs over each runner-up are lowered.
+        directed: by how much margins over each runner-up are lowered.
     """
     n = len(labels)
     draws, memorised = len(epochs), np.zeros(len(epochs))
-    aum, closing = np.empty((draws, n)), np.empty((draws, n), np.float32)
+    aum, (lowered, closing) = np.empty((draws, n)), np.empty((2, draws, n), np.float32)
     is_indicator = np.empty((draws, n), bool)
     suggested = np.empty(n, np.int32)
     share = np.empty(n)
@@ -69,8 +70,9 @@ def areas(
             margin, runner_up, indicator = read_block(folder, draw, all_epochs, block.start, block.stop)
             memorised[draw] += (margin[before - 1, indicator] > 0).sum()
             aum[draw, block] = margin[:before].mean(0, dtype=np.float64)
-            lowered = margin[before:] - directed.of(runner_up[before:], labels[block])
-            closing[draw, block] = lowered.mean(0) if len(lowered) else aum[draw, block]
+            margin -= directed.of(runner_up, labels[block])
+            lowered[draw, block] = margin[:before].mean(0)
+            closing[draw, block] = margin[before:].mean(0) if len(margin) > before else lowered[draw, block]
             is_indicator[draw, block] = indicator
             runner_up = runner_up[:before]
             votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))
@@ -78,7 +80,7 @@ def areas(
         judged_epochs = np.array([len(some) for some in epochs]) @ ~is_indicator[:, block]
         share[block] = count / np.maximum(judged_epochs, 1)
     memorised /= np.maximum(is_indicator.sum(1), 1)
-    return Areas(aum, closing, is_indicator, suggested, share, min(map(len, epochs)), memorised.tolist())
+    return Areas(aum, lowered, closing, is_indicator, suggested, share, min(map(len, epochs)), memorised.tolist())
 
 
 def _blocks(n: int) -> Iterator[slice]:

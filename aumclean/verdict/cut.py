@@ -1,100 +1,54 @@
-"""How many samples to flag, and how good the flags can be expected to be, from held-out margins."""
+"""Where flags begin: a least probability that the label is wrong, by what a miss costs against a false alarm."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-
-from aumclean.verdict.combine import Combined, repeat_deviation
-from aumclean.verdict.held_out import HeldOut
-from aumclean.verdict.noise import Estimate, below, random_share, resampled_means
-from aumclean.verdict.order import Order, mean_and_deviation
-
-CUTS = 300  # candidates of each kind
+import scipy.special
 
 
-def combine_final(
-    order: Order,
-    final: np.ndarray,
-    is_indicator: np.ndarray,
-    judged: np.ndarray,
-    held: Sequence[HeldOut],
-    rate: float,
-) -> Combined:
-    """Flag as many samples as labels are estimated to be wrong, or more, the most suspect first.
+@dataclass(frozen=True)
+class Cut:
+    """Flagged is what is likelier to be wrong than this.
 
-    Two numbers of suspects are known, and the greater one is taken, since both tend to be low. The number of wrong
-    labels is known up to the chance of which samples are indicator samples. How many final margins lie below the
-    held-out one with the best F1 does not depend on it where right and wrong labels lie apart, but labels that were
-    taught lie higher than held-out ones.
+    Attributes:
+        probability: 0..1.
+        log_odds: of it.
+        why: the rule, in words.
+    """
+
+    probability: float
+    log_odds: float
+    why: str
+
+
+def find_cut(log_odds: np.ndarray, target_precision: float | None = None, target_recall: float | None = None) -> Cut:
+    """One half, where a miss costs as much as a false alarm, or the cut that is expected to reach a target.
 
     Args:
-        order: who is most suspect.
-        final: float32 [draws, n], see `aumclean.margins.final`, what held-out margins can be compared with.
-        is_indicator: bool [draws, n]; these do not count towards mean and deviation.
-        judged: bool [n]; the others are never flagged.
-        held: held-out margins of every draw.
-        rate: share of the labels that is wrong, 0..1.
+        log_odds: float64 [n], finite, that each label is wrong.
+        target_precision: flag as many as let this share of the flags be wrong labels, 0..1.
+        target_recall: flag as few as hold this share of the wrong labels, 0..1.
     """
-    judges = ~is_indicator
-    mean, scale = mean_and_deviation(final, judges)
-    by_margin = (np.array([[best_f1_cut(draw, rate)] for draw in held]) - mean) / scale
-    below = ((final - mean) / scale).mean(0) <= by_margin.mean()
-    share = max(rate, float(below[judged].mean())) if judged.any() else rate
-    cut = _cut_of_count(order.distance[judged], share)
-    flagged = (order.distance <= cut) & judged
-    return Combined(flagged, order.distance - cut, repeat_deviation(order.draws, judges))
+    if target_precision is None and target_recall is None:
+        return Cut(0.5, 0.0, "more probably wrong than right")
+    descending = np.sort(log_odds)[::-1]
+    found = scipy.special.expit(descending).cumsum()
+    if target_precision is not None:
+        enough = found >= target_precision * np.arange(1, len(found) + 1)
+        count, why = int(enough.sum()), f"target precision {target_precision:g}"  # the mean falls, so they come first
+    else:
+        assert target_recall is not None
+        count = int(np.searchsorted(found, target_recall * found[-1])) + 1 if len(found) else 0
+        why = f"target recall {target_recall:g}"
+    above, below = ([np.inf, *descending, -np.inf][at] for at in (count, count + 1))
+    cut = float(above) if above == below and target_precision is not None else _between(above, below)
+    return Cut(float(scipy.special.expit(cut)), cut, why)
 
 
-def _cut_of_count(score: np.ndarray, share: float) -> float:
-    """The cut with that share of the scores below it, halfway to the next one."""
-    ascending, count = np.sort(score), round(share * len(score))
-    if count == 0:
-        return float(np.nextafter(ascending.min(initial=0.0), -np.inf))
-    return float(ascending[count - 1 : count + 1].mean())
-
-
-def best_f1_cut(held: HeldOut, rate: float) -> float:
-    """The held-out margin at which flagging what lies at or below it has the best expected F1; -inf when none does.
-
-    Args:
-        held: of one draw.
-        rate: share of the given labels that is wrong, 0..1.
-    """
-    levels = np.linspace(0, 1, CUTS)
-    cuts = np.unique(np.concatenate([np.quantile(held.given, levels), np.quantile(held.wrong, levels)]))
-    given, wrong = (
-        np.searchsorted(np.sort(margins, axis=None), cuts, "right") / margins.size
-        for margins in (held.given, held.wrong)
-    )
-    f1 = 2 * rate * wrong / np.maximum(given + rate, 1e-12)
-    return float(cuts[f1 == f1.max()].mean()) if rate else float("-inf")
-
-
-def at_cut(held: Sequence[HeldOut], flagged: float, rate: Estimate, rng: np.random.Generator) -> dict[str, Estimate]:
-    """Estimate how good the flags are when the given share of labels is flagged, most suspect first.
-
-    Wrong labels drawn at random: below the held-out margin that cuts off that share of given labels lie so many of the
-    wrong ones that were tried. Those that are easily taken for right, which `random_share` does not count, are found
-    at least as often as by chance and at most as often as random ones; the estimate is the middle. The precision
-    follows from the recall and the noise rate. A network is surer of labels it was taught, and two know more than one,
-    so both are estimates of what a single draw would do on labels it has not seen.
-
-    Args:
-        held: held-out margins of every draw.
-        flagged: share of the labels that is flagged, above 0.
-        rate: share of the labels that is wrong, see `noise_rate`; the interval of the precision holds its doubt too.
-        rng: of the bootstrap.
-
-    Returns:
-        `recall` and `precision`.
-    """
-    shares = [resampled_means(below(np.quantile(draw.given, [flagged]), draw.wrong), rng)[:, 0] for draw in held]
-    found = Estimate.of(np.mean(shares, axis=0))
-    random = min(1.0, random_share(held) / rate.estimate) if rate.estimate else 1.0
-    at_least = min(flagged, found.low)
-    middle = (flagged + found.estimate) / 2
-    recall = Estimate(
-        random * found.estimate + (1 - random) * middle, random * found.low + (1 - random) * at_least, found.high
-    )
-    precision = (min(1.0, share * part / flagged) for share, part in zip(rate, recall, strict=True))
-    return {"recall": recall, "precision": Estimate(*precision)}
+def _between(above: float, below: float) -> float:
+    """Halfway, so that a repetition of the computation does not turn on rounding; finite where one end is."""
+    if np.isinf(above) and np.isinf(below):
+        return 0.0
+    if np.isinf(above):
+        return float(below)
+    return float(np.nextafter(above, -np.inf)) if np.isinf(below) or above == below else float((above + below) / 2)

@@ -2,35 +2,37 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import scipy.special
 
+from aumclean import chance
 from aumclean.errors import ConfigError, RunError
 from aumclean.margins.closing import closing_epochs
 from aumclean.margins.log import ROW_GROUP
 from aumclean.run import Run
 from aumclean.run_record import RunRecord, Settings
 from aumclean.verdict import noise, warnings
-from aumclean.verdict.aum import Areas, areas
-from aumclean.verdict.combine import Combined, combine_draws, label_score
-from aumclean.verdict.cut import at_cut, combine_final
+from aumclean.verdict.aum import Areas
+from aumclean.verdict.combine import Combined, combine_draws, label_score, repeat_deviation
+from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.duplicates import duplicates
-from aumclean.verdict.held_out import HeldOut, read_held_out
+from aumclean.verdict.estimate import Estimate
+from aumclean.verdict.evidence import NETWORK, read_evidence, weigh
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
-from aumclean.verdict.order import order_of
+from aumclean.verdict.posterior import Posterior
 from aumclean.verdict.summary import SCHEMA_VERSION, Summary
 from aumclean.verdict.threshold import below_threshold, bootstrap_quantiles, indicator_threshold, interval
-from aumclean.verdict.transitions import NO_DIRECTION, Transitions, find_transitions, read_corrected, read_predictions
 
 INDICATOR_SETTINGS = {"percentile", "combine"}
+TARGETS = {"target_precision", "target_recall"}
 
 FOR_THE_ANNOTATOR = ("decision", "new_label", "reviewer", "note")
 
@@ -47,7 +49,10 @@ def settings_of(run: Run, **changed: Any) -> Settings:
     given = {name: value for name, value in changed.items() if value is not None}
     if given.keys() & INDICATOR_SETTINGS:
         given.setdefault("threshold", "indicator")
+    if given.keys() & TARGETS:
+        given = {**dict.fromkeys(TARGETS), "threshold": "estimate", **given}
     settings = Settings(**{**asdict(record.judge), **given})
+    require_targets(settings.threshold, settings.target_precision, settings.target_recall)
     if not 0 < settings.percentile < 100:
         raise ConfigError(f"--percentile: {settings.percentile:g} is not between 0 and 100")
     epochs = min(_before_closing(record))
@@ -56,6 +61,21 @@ def settings_of(run: Run, **changed: Any) -> Settings:
             f"--first-epoch: {settings.first_epoch} is not among the epochs that AUM is read from, 0 to {epochs - 1}"
         )
     return settings
+
+
+def require_targets(threshold: str, precision: float | None, recall: float | None) -> None:
+    """Refuse targets that contradict each other, or the rule.
+
+    Raises:
+        ConfigError: with the option to leave out.
+    """
+    if precision is not None and recall is not None:
+        raise ConfigError("--target-recall: a cut can reach one target; leave out --target-precision, or this")
+    for name, target in (("precision", precision), ("recall", recall)):
+        if target is not None and threshold == "indicator":
+            raise ConfigError(f"--target-{name}: moves the cut of --threshold estimate; the published one has none")
+        if target is not None and not 0 < target < 1:
+            raise ConfigError(f"--target-{name}: {target:g} is not between 0 and 1")
 
 
 def _before_closing(record: RunRecord) -> list[int]:
@@ -83,14 +103,13 @@ class _Judged:
     area: Areas
     thresholds: np.ndarray  # [draws]
     combined: Combined
-    judged: np.ndarray  # False: its class is too small, or every draw had it as an indicator sample
+    judged: np.ndarray  # False: too little is known of it
     conflict: np.ndarray
     first_of_content: np.ndarray
     bands: pa.Table | None  # margins on low-pass and high-pass images, where somebody asked for them
     confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
-    held: list[HeldOut]
-    noise_rate: noise.Estimate
-    memorised: bool  # the networks know the labels by heart, so that AUM ranks
+    posterior: Posterior
+    cut: Cut
 
     @property
     def suspect(self) -> np.ndarray:
@@ -119,32 +138,24 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
     epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
-    by_final = settings.threshold == "estimate"
-    finals = [run.final_margins(draw) for draw in range(record.draws)]
-    predicted, directed = _predicted(finals, labels, len(class_names)) if by_final else (None, NO_DIRECTION)
-    area = areas(run.margins, labels, len(class_names), epochs, record.epochs_done, directed)
+    evidence = read_evidence(run, labels, len(class_names), record.draws)
+    area, posterior = weigh(evidence, run, labels, len(class_names), epochs, record.epochs_done)
+    del evidence  # of millions of samples as large as what is made of it
     thresholds = np.array(
         [
             indicator_threshold(aum[indicator], settings.percentile, settings.rule)
             for aum, indicator in zip(area.aum, area.is_indicator, strict=True)
         ]
     )
-    agreed = None if predicted is None else noise.agreed_rate(predicted, labels, area.is_indicator)
-    del predicted  # of millions of samples as large as what is made of it
-    held, rng = [read_held_out(run.held_out(draw)) for draw in range(record.draws)], _generator(record)
-    judged = (np.bincount(labels, minlength=len(class_names)) >= warnings.FEW_SAMPLES)[labels]
-    if by_final:
-        final, corrected = read_corrected(finals, labels, directed)
-        order = order_of(corrected, area.closing, area.aum, area.is_indicator, float(np.mean(area.memorised)))
-        memorised = order.memorised
-        if memorised:
-            agreed = None  # networks that know the labels by heart agree on the wrong ones too
-        rate = noise.noise_rate(held, rng, agreed, directed=len(directed.pair) > 0)
-        combined = combine_final(order, final, area.is_indicator, judged, held, rate.estimate)
-        del final, corrected, order
+    of_class, judges = np.bincount(labels, minlength=len(class_names))[labels], ~area.is_indicator
+    if settings.threshold == "estimate":
+        judged = (of_class > 1) & ~np.isnan(posterior.log_odds) & posterior.trained
+        cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
+        distance = cut.log_odds - posterior.log_odds
+        changes = repeat_deviation(np.nan_to_num(posterior.draws), judges)
+        combined = Combined(distance < 0, distance, changes)
     else:
-        memorised, rate = False, noise.noise_rate(held, rng)
-        judged &= ~area.is_indicator.all(0)
+        judged, cut = (of_class >= warnings.FEW_SAMPLES) & judges.any(0), find_cut(posterior.log_odds)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)
     first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
     found = _Judged(
@@ -159,22 +170,15 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         first_of_content=first,
         bands=pq.read_table(run.frequency) if run.frequency.is_file() else None,
         confirmed=_read_confirmed(run),
-        held=held,
-        noise_rate=rate,
-        memorised=memorised,
+        posterior=posterior,
+        cut=cut,
     )
     report = _report(found, settings)
     return Verdict(report, _summary(found, settings, record, report), settings, run)
 
 
-def _predicted(finals: list[Path], labels: np.ndarray, n_classes: int) -> tuple[np.ndarray, Transitions]:
-    """What the networks take each sample for, int32 [draws, n], and which errors have a direction."""
-    predicted, sureness = read_predictions(finals, labels)
-    return predicted, find_transitions(predicted, sureness, labels, n_classes)
-
-
 def _generator(record: RunRecord) -> np.random.Generator:
-    return np.random.default_rng(record.config.seed)
+    return chance.generator(record.config.seed, "bootstrap")
 
 
 def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
@@ -226,10 +230,13 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
     columns |= {
         "n_epochs": pa.array(np.full(n, area.epochs, np.int32)),
         "n_draws": ranked(judging_draws.astype(np.int32)),
+        **_probabilities(judged, ranked),
         "content_hash": texts["content_hash"],
         "duplicate_of": _paths_of(judged.run, judged.first_of_content[order], order),
         "conflict": ranked(judged.conflict),
+        "reason": _reasons(judged, settings)[order],
     }
+    columns["reason"] = pa.array(columns["reason"], pa.string())
     if judged.bands is not None:
         assert (judged.bands["sample_id"].to_numpy() == np.arange(n)).all(), "row i is sample i"
         of = [name for name in judged.bands.column_names if name != "sample_id"]
@@ -237,6 +244,39 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
     columns |= _for_the_annotator(judged.confirmed, order)
     about = {"aumclean": json.dumps({"schema_version": SCHEMA_VERSION})}
     return pa.table(columns).replace_schema_metadata(about)
+
+
+def _probabilities(judged: _Judged, ranked: Callable[..., pa.Array]) -> dict[str, pa.Array]:
+    """That the label is wrong: by all evidence, and by the networks that were not taught it; null where unknown."""
+    known = {"wrong_probability": judged.posterior.log_odds, "wrong_by_network": judged.posterior.by[NETWORK]}
+    unknown = not judged.posterior.trained
+    return {
+        name: ranked(scipy.special.expit(log_odds), mask=np.isnan(log_odds) | unknown)
+        for name, log_odds in known.items()
+    }
+
+
+def _reasons(judged: _Judged, settings: Settings) -> np.ndarray:
+    """Why each flagged sample is, with the rule that decided and the numbers: object [n], str or None."""
+    reasons, flagged = np.full(len(judged.labels), None, object), np.flatnonzero(judged.flagged)
+    if settings.threshold == "estimate":
+        cut = f"flagged above {judged.cut.probability:.2f} ({judged.cut.why})"
+        odds = judged.posterior.log_odds[flagged]
+        reasons[flagged] = [f"label wrong with probability {p:.3f}; {cut}" for p in scipy.special.expit(odds).tolist()]
+        return reasons
+    area, draws = judged.area, {"all": "every draw", "any": "a draw", "mean": "the mean of the draws"}
+    count = np.maximum((~area.is_indicator).sum(0), 1)
+    aum, threshold = (
+        (np.where(area.is_indicator, 0, values).sum(0) / count)[flagged]
+        for values in (area.aum, judged.thresholds[:, None])
+    )
+    rule = f"the indicator samples' {settings.percentile:g}th percentile, in {draws[settings.combine]}"
+    low = "below" if settings.rule == "asapp" else "at or below"
+    reasons[flagged] = [
+        f"AUM {one:.3f}, {low} the threshold {other:.3f}: {rule}"
+        for one, other in zip(aum.tolist(), threshold.tolist(), strict=True)
+    ]
+    return reasons
 
 
 def _in_order(texts: pa.ChunkedArray, order: np.ndarray) -> pa.ChunkedArray:
@@ -286,10 +326,10 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
         )
     share = float(flagged.sum() / max(judged.judged.sum(), 1))
     said = [
-        *warnings.label_warnings(labels, names),
+        *warnings.label_warnings(labels, names, published=settings.threshold == "indicator"),
         *warnings.indicator_warnings(int(area.is_indicator[0].sum())),
         *warnings.flag_warnings(share),
-        *warnings.memorised_warnings(judged.memorised),
+        *warnings.trained_warnings(judged.posterior.trained),
         *recorded_warnings(record, len(labels)),
     ]
     found = {
@@ -302,8 +342,9 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
         "flagged_share": share,
         "silenced": int((judged.suspect & ~flagged).sum()),
         "conflicts": int(judged.conflict.sum()),
-        "noise_rate": judged.noise_rate._asdict(),
-        "flags": {name: value._asdict() for name, value in _flags(judged, rng).items()},
+        "noise_rate": _noise_rate(judged),
+        "flags": {name: value._asdict() for name, value in _flags(judged).items()},
+        "cut": asdict(judged.cut) if settings.threshold == "estimate" else None,
         "thresholds": thresholds,
         "repeat_deviation": judged.combined.repeat_deviation,
         "histograms": [
@@ -319,18 +360,19 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
     return Summary.model_validate(found)
 
 
-def _flags(judged: _Judged, rng: np.random.Generator) -> dict[str, noise.Estimate]:
-    """Estimated precision and recall of the flags; none when nothing is flagged."""
-    share = float(judged.suspect.sum() / max(judged.judged.sum(), 1))
-    return at_cut(judged.held, share, judged.noise_rate, rng) if share else {}
+def _noise_rate(judged: _Judged) -> dict[str, float | None]:
+    """The share of the labels that is wrong, with its interval; nulls where the networks know nothing."""
+    posterior = judged.posterior
+    if not posterior.trained:
+        return dict.fromkeys(Estimate._fields)
+    return dict(posterior.share(~np.isnan(posterior.log_odds))._asdict())
 
 
-def reason(row: Mapping[str, Any]) -> str:
-    """Why a sample, a row of the report, is flagged."""
-    return (
-        f"label score {row['label_score']:.3f}; AUM {row['aum']:.3f}, the indicator samples' threshold is "
-        f"{row['threshold']:.3f}"
-    )
+def _flags(judged: _Judged) -> dict[str, Estimate]:
+    """Expected precision and recall of the flags; none when nothing is flagged, or nothing known."""
+    if not judged.suspect.any() or not judged.posterior.trained:
+        return {}
+    return {"recall": judged.posterior.recall(judged.suspect), "precision": judged.posterior.share(judged.suspect)}
 
 
 def _digest(flagged: pa.Table) -> str:

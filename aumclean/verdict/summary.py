@@ -19,6 +19,22 @@ class Estimated(Record):
     high: Share = Field(description="Upper end.")
 
 
+class EstimatedOrUnknown(Record):
+    """An estimated share with its 95 % interval; nulls where the networks are not trained enough to say."""
+
+    estimate: Share | None = Field(description="The estimate; null when the networks are not trained enough to say.")
+    low: Share | None = Field(description="Lower end of its 95 % interval, or null.")
+    high: Share | None = Field(description="Upper end, or null.")
+
+
+class CutAt(Record):
+    """Where flags begin."""
+
+    probability: Share = Field(description="Flagged is what is more probably wrong than this.")
+    log_odds: float = Field(description="Natural logarithm of its odds.")
+    why: str = Field(description="The rule, in words.")
+
+
 class DrawThreshold(Record):
     """The threshold of one draw."""
 
@@ -87,7 +103,8 @@ class Summary(Record):
     classes: Count = Field(description="Classes.")
     judged: Count = Field(description="Samples that were judged.")
     not_judged: Count = Field(
-        description="Samples that were not: their class is too small, or every draw had them as indicator samples."
+        description="Samples that were not: the only one of its class, or the networks are not trained enough; by the "
+        "published threshold, of a class below 20 samples, or an indicator sample of every draw."
     )
     flagged: Count = Field(description="Flagged samples.")
     flagged_share: Share = Field(description="Their share of the judged ones.")
@@ -96,11 +113,16 @@ class Summary(Record):
         description="How many more would be flagged if reviewers had not confirmed their labels in the ledger.",
     )
     conflicts: Count = Field(description="Samples whose image occurs with another label.")
-    noise_rate: Estimated = Field(description="Estimated share of mislabeled samples.")
+    noise_rate: EstimatedOrUnknown = Field(
+        description="Share of the labels that is wrong: the mean of wrong_probability."
+    )
     flags: dict[Literal["precision", "recall"], Estimated] = Field(
         default_factory=dict,
         description="How good the flags are expected to be: `precision`, the share of the flagged samples that is "
         "mislabeled, and `recall`, the share of the mislabeled samples that is flagged; empty when nothing is flagged.",
+    )
+    cut: CutAt | None = Field(
+        default=None, description="Where flags begin; null where the indicator samples' threshold decides."
     )
     thresholds: list[DrawThreshold] = Field(min_length=1, description="The threshold of each draw.")
     repeat_deviation: float = Field(
@@ -123,22 +145,8 @@ class Summary(Record):
 class FalseAlarms(Record):
     """Right labels that are flagged among new images."""
 
-    rate: Share = Field(description="Their share of the right labels, estimated.")
-    rate_at_most: Share = Field(description="The same if every held-out label of the scan were right.")
-    expected: Annotated[float, Field(ge=0)] = Field(description="How many among the judged images.")
+    expected: Annotated[float, Field(ge=0)] = Field(description="How many among the flagged images.")
     expected_at_most: Annotated[float, Field(ge=0)] = Field(description="How many at most.")
-
-
-class NetworkCalibration(Record):
-    """How new images are judged by one draw's network."""
-
-    threshold: float = Field(description="A margin at or below it is suspect.")
-    scale: float = Field(gt=0, description="Standard deviation of the held-out margins of given labels.")
-    detected: Share = Field(description="Share of wrong labels at or below the threshold.")
-    false_alarms: Share = Field(description="Share of right labels there, estimated.")
-    false_alarms_at_most: Share = Field(description="Share of given labels there.")
-    detected_interval: tuple[Share, Share] = Field(description="95 % bootstrap interval of detected.")
-    false_alarms_interval: tuple[Share, Share] = Field(description="95 % bootstrap interval of false_alarms_at_most.")
 
 
 class ScoreSummary(Record):
@@ -149,13 +157,19 @@ class ScoreSummary(Record):
     known: Count = Field(description="Images of DATA that the run knows and that were passed over.")
     unreadable: Count = Field(description="New files that could not be read.")
     judged: Count = Field(description="Images that were judged.")
-    not_judged: Count = Field(description="Images that were not: the run does not have their class.")
+    not_judged: Count = Field(
+        description="Images that were not: of a class that the run does not have, or by networks not trained enough."
+    )
     flagged: Count = Field(description="Flagged images.")
     flagged_share: Share = Field(description="Their share of the judged ones.")
     conflicts: Count = Field(description="Images that occur with another label.")
-    detected: Share = Field(description="Share of wrong labels that are flagged, mean over the draws.")
+    noise_rate: EstimatedOrUnknown = Field(description="Share of the judged labels that is wrong.")
+    flags: dict[Literal["precision", "recall"], Estimated] = Field(
+        default_factory=dict,
+        description="How good the flags are expected to be, as in a run; empty when none are.",
+    )
+    cut: CutAt = Field(description="Where flags begin: that of the scan.")
     false_alarms: FalseAlarms = Field(description="Right labels that are flagged.")
-    draws: list[NetworkCalibration] = Field(description="Calibration of each draw's network.")
     repeat_deviation: Literal[0] = Field(
         default=0, description="0: networks that are not trained again give the same scores again."
     )

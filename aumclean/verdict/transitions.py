@@ -14,7 +14,6 @@ import numpy as np
 import scipy.special
 
 from aumclean.margins.final import Final, read_final
-from aumclean.verdict.held_out import rank_among_predicted
 
 SURE = 0.3  # share of the samples that are taken for a class, the surest ones
 SYMMETRIC = 0.01  # p-value from which on contradicting labels are taken to go both ways
@@ -80,6 +79,16 @@ def find_transitions(predicted: np.ndarray, sureness: np.ndarray, labels: np.nda
     return transitions(pair, count / len(predicted), n_classes)
 
 
+def rank_among_predicted(predicted: np.ndarray, sureness: np.ndarray) -> np.ndarray:
+    """Where each sample stands among those taken for the same class, the surest first: float64 [n], within 0..1."""
+    order = np.lexsort((-sureness, predicted))
+    of_class = np.bincount(predicted)
+    first = np.repeat(of_class.cumsum() - of_class, of_class)
+    rank = np.empty(len(predicted))
+    rank[order] = (np.arange(len(predicted)) - first + 0.5) / of_class[predicted[order]]
+    return rank
+
+
 def taken_for(final: Final, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The class each sample is taken for, int [n], and minus the odds that it is another one, float32 [n]."""
     margin = final.margins[:, 0]
@@ -122,18 +131,17 @@ def transitions(pair: np.ndarray, count: np.ndarray, n_classes: int) -> Transiti
     return Transitions(n_classes, pair[directed], np.log1p(excess[directed] / base).astype(np.float32))
 
 
-def read_corrected(files: Sequence[Path], labels: np.ndarray, directed: Transitions) -> tuple[np.ndarray, np.ndarray]:
-    """Final margins, and with each rival's logit raised by how likely its class is to be given the label.
+def read_corrected(files: Sequence[Path], labels: np.ndarray, directed: Transitions) -> np.ndarray:
+    """Final margins, with each rival's logit raised by how likely its class is to be given the label.
 
     A margin is the log odds of two classes as labels; corrected it is that of the label being right against its being
-    an error, and a sample is as suspect as the likeliest error makes it. Where no error has a direction both are equal.
+    an error, and a sample is as suspect as the likeliest error makes it.
 
     Returns:
-        float32 [draws, n] each.
+        float32 [draws, n].
     """
-    final, corrected = np.empty((2, len(files), len(labels)), np.float32)
+    corrected = np.empty((len(files), len(labels)), np.float32)
     for draw, file in enumerate(files):
         for block, found in read_final(file, len(labels)):
-            final[draw, block] = found.margins[:, 0]
             corrected[draw, block] = (found.margins - directed.of(found.rivals, labels[block, None])).min(1)
-    return final, corrected
+    return corrected

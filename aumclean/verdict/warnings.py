@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FEW_INDICATORS = 100  # below it the 99th percentile rests on the one or two largest
-FEW_SAMPLES = 20  # a class below it is not judged
+FEW_SAMPLES = 20  # a class below it is judged with a mark, by the published threshold not at all
 OVER_FLAGGED = 0.5
 
 
@@ -17,8 +17,8 @@ class Caution:
     message: str
 
 
-def label_warnings(labels: np.ndarray, class_names: tuple[str, ...]) -> list[Caution]:
-    """What is allowed in labels (int [n]) but seldom meant, or too little to judge."""
+def label_warnings(labels: np.ndarray, class_names: tuple[str, ...], *, published: bool = False) -> list[Caution]:
+    """What is allowed in labels (int [n]) but seldom meant, or too little to judge, by the published rule or ours."""
     found = []
     alike: dict[str, list[str]] = {}
     for name in class_names:
@@ -34,7 +34,8 @@ def label_warnings(labels: np.ndarray, class_names: tuple[str, ...]) -> list[Cau
     if single:
         found.append(Caution("single-sample-class", f"not judged, one sample only: {_listed(single)}"))
     if few:
-        found.append(Caution("small-class", f"not judged, fewer than {FEW_SAMPLES} samples: {_listed(few)}"))
+        what = "not judged" if published else "judged with what little is known"
+        found.append(Caution("small-class", f"{what}, fewer than {FEW_SAMPLES} samples: {_listed(few)}"))
     if len(class_names) == 2:
         found.append(Caution("two-classes", "with two classes a third of the data are indicator samples of each draw"))
     return found
@@ -66,15 +67,15 @@ def flag_warnings(flagged_share: float) -> list[Caution]:
     ]
 
 
-def memorised_warnings(memorised: bool) -> list[Caution]:
-    """What to say of networks that know the labels by heart in the end."""
-    if not memorised:
+def trained_warnings(trained: bool) -> list[Caution]:
+    """What to say of networks that predict labels they were not taught no better than chance."""
+    if trained:
         return []
     return [
         Caution(
-            "memorised",
-            "the networks ended up knowing their labels by heart: the order is by AUM, which remembers the epochs "
-            "before, and the noise rate tends to be too high; fewer --epochs take less time and tell more",
+            "not-trained",
+            "the networks are not trained enough to say anything of the labels: they predict those they were not "
+            "taught no better than chance; more --epochs or more images may help",
         )
     ]
 

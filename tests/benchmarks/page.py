@@ -20,12 +20,13 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from sklearn.datasets import load_sample_images
 
+from aumclean.margins.final import final_margins, write_final
+from aumclean.margins.held_out import HeldOut, log_softmax, write_held_out
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.recipe import Recipe
 from aumclean.reports import html
 from aumclean.run import Run
 from aumclean.run_record import Data, Options, RunRecord, Settings
-from aumclean.verdict.held_out import HeldOut, write_held_out
 from aumclean.verdict.judge import judge
 
 CLASSES = 10
@@ -85,11 +86,13 @@ def make_run(folder: Path, count: int, suspects: int, side: int) -> Run:
                 indicator,
             )
             write_epoch(run.margins, draw, epoch, recorded, {})
-        run.held_out(draw).parent.mkdir(exist_ok=True)
-        given = rng.normal(np.where(wrong[indicator], -4, 4), 0.8)
-        wrong_margins = rng.normal(-4, 0.8, (size, CLASSES - 1)).astype(np.float32)
-        held = HeldOut(given.astype(np.float32), wrong_margins, labels[indicator], np.abs(given).astype(np.float32))
-        write_held_out(run.held_out(draw), np.flatnonzero(indicator), held)
+        logits = rng.normal(0, 0.8, (count, CLASSES)).astype(np.float32)
+        logits[np.arange(count), np.where(wrong, other, labels)] += 6
+        write_final(run.final_margins(draw), final_margins(logits, labels))
+        fold = np.full(size, draw, np.int32)
+        write_held_out(
+            run.held_out_part(draw), HeldOut(np.flatnonzero(indicator), fold, log_softmax(logits[indicator]))
+        )
     root = str((folder / "images").absolute())
     run.write(
         RunRecord(

@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from aumclean import __version__
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.margins.final import RIVALS, Final, write_final
+from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write_held_out
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.recipe import Recipe
 from aumclean.reports.write import write_reports
 from aumclean.run import Run
 from aumclean.run_record import Data, Options, RunRecord, Settings
-from aumclean.verdict.held_out import MOST_HELD_OUT, HeldOut, write_held_out
 from aumclean.verdict.judge import judge
 
 CLASSES = 100
@@ -88,7 +88,7 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
         is_indicator[indicators] = True
         like_wrong = is_wrong | is_indicator
         level = rng.normal(np.where(like_wrong, -2, 4), 1.5).astype(np.float32)
-        write_network(run, draw, level, indicators, is_wrong[indicators], rng)
+        write_network(run, draw, draws, level, labels, indicators, is_wrong, rng)
         for epoch in range(epochs):
             rise = np.where(like_wrong, 0, 0.1 * epoch).astype(np.float32)
             margin = level + rise + rng.normal(0, 0.7, n).astype(np.float32)
@@ -111,15 +111,21 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
 
 
 def write_network(
-    run: Run, draw: int, level: np.ndarray, indicators: np.ndarray, is_wrong: np.ndarray, rng: np.random.Generator
+    run: Run,
+    draw: int,
+    draws: int,
+    level: np.ndarray,
+    labels: np.ndarray,
+    indicators: np.ndarray,
+    is_wrong: np.ndarray,
+    rng: np.random.Generator,
 ) -> None:
-    """Margins of the indicator samples for labels their network was not taught: their own, and 20 others."""
-    given = rng.normal(np.where(is_wrong, -4, 3), 2).astype(np.float32)
-    wrong = rng.normal(-4, 2, (len(indicators), 20)).astype(np.float32)
-    kept = slice(MOST_HELD_OUT)
-    held = HeldOut(given[kept], wrong[kept], np.zeros(len(given[kept]), np.int32), np.abs(given[kept]))
-    run.held_out(draw).parent.mkdir(exist_ok=True)
-    write_held_out(run.held_out(draw), indicators[kept], held)
+    """What a network says of indicator samples, whose labels it was not taught, and of all samples."""
+    kept = indicators[: most_held_out(CLASSES, draws)]
+    logits = rng.normal(0, 1, (len(kept), CLASSES)).astype(np.float32)
+    true = np.where(is_wrong[kept], (labels[kept] + 1) % CLASSES, labels[kept])
+    logits[np.arange(len(kept)), true] += 6
+    write_held_out(run.held_out_part(draw), HeldOut(kept, np.full(len(kept), draw, np.int32), log_softmax(logits)))
     rivals = np.broadcast_to(np.arange(1, 1 + RIVALS, dtype=np.int16), (len(level), RIVALS))
     over = level[:, None] + np.arange(RIVALS, dtype=np.float32)
     write_final(run.final_margins(draw), Final(rivals, over))

@@ -31,6 +31,7 @@ def report():
             "aum": [-3.0, -2.0, -1.5, 2.0, 2.5, -9.0],
             "threshold": [-1.0] * 6,
             "label_score": pa.array([0.0, 0.2, 0.45, 0.7, 0.8, None]),
+            "reason": pa.array(["too low"] * 3 + [None] * 3),
         }
     )
 
@@ -79,8 +80,8 @@ def test_every_change_says_what_and_why_and_who_whole():
     assert csv.to_csv(changes) == (
         '"sample_id","content_hash","path","action","old_label","new_label","old_weight","weight","reason","reviewer",'
         '"time","run","original"\n'
-        '1,"h1","1.png","remove","dog",,,,"label score 0.450; AUM -1.500, the indicator samples\' threshold is '
-        '-1.000; the reviewer was unsure",,,"run-1","{""file"": ""b"", ""y"": ""dog""}"\n'
+        '1,"h1","1.png","remove","dog",,,,"too low; the reviewer was unsure",'
+        ',,"run-1","{""file"": ""b"", ""y"": ""dog""}"\n'
         '3,"h3","3.png","remove","dog",,,,"decided by a reviewer","ann","t","run-1",'
         '"{""file"": ""d"", ""y"": ""dog""}"\n'
     )

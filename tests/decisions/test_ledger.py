@@ -63,7 +63,7 @@ def test_confirmed_labels_are_not_flagged_but_counted(own_run, finished, tmp_pat
     assert verdict.summary.silenced == 1
     assert verdict.summary.flagged == finished.verdict.summary.flagged - 1
     assert verdict.summary.flagged_digest != finished.verdict.summary.flagged_digest
-    changed = {"flagged", "decision", "reviewer", "note"}
+    changed = {"flagged", "reason", "decision", "reviewer", "note"}
     assert verdict.report.drop_columns(changed).equals(finished.verdict.report.drop_columns(changed))
 
 

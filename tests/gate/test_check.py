@@ -19,7 +19,7 @@ ROWS = [
 
 
 def outcome(subject, **budgets):
-    return check(subject, GateConfig(**budgets))
+    return check(subject, GateConfig(**{"max_unjudged": "100%"} | budgets))
 
 
 def failing(found):
@@ -45,6 +45,7 @@ def test_class_budgets_name_the_classes_they_fail_in(subject):
     assert [(c.name, c.passed, c.measured) for c in found.checks] == [
         ("max-class-flagged cat", False, "2 of 3 (66.7%)"),
         ("max-class-flagged emu", True, "0 of 0 (0.0%)"),
+        ("max-unjudged", True, "1 of 7 (14.3%)"),
     ]
     assert failing(found) == ["cat/a.png", "cat/b.png"]
 
@@ -65,6 +66,7 @@ def test_conflicts_and_unreadable_files_have_budgets_of_their_own(subject):
     assert [(c.name, c.passed, c.measured) for c in found.checks] == [
         ("max-conflicts", False, "2"),
         ("max-unreadable", False, "1 of 9 (11.1%)"),
+        ("max-unjudged", True, "1 of 8 (12.5%)"),
     ]
     assert failing(found) == ["dog/c.png", "cat/c.png", "cat/x.png"]
     assert found.findings[2].message == "cat/x.png cannot be read: truncated"
@@ -77,6 +79,21 @@ def test_no_score_below_the_minimum(subject):
     assert failing(outcome(subject(ROWS), min_score=0.75))[-1] == "dog/e.png"
 
 
+@pytest.mark.parametrize(
+    ("unjudged", "limit", "passes"),
+    [(1, None, True), (2, None, False), (2, "2", True), (20, "100%", True), (20, None, False)],
+)
+def test_what_was_not_judged_counts_too(subject, unjudged, limit, passes):
+    rows = [(f"u{k}", "cat", None, 0.0) for k in range(unjudged)]
+    rows += [(f"j{k}", "cat", False, 0.9) for k in range(20 - unjudged)]
+    found = check(subject(rows), GateConfig(max_flagged="50%", **({"max_unjudged": limit} if limit else {})))
+    assert found.passed is passes
+    assert (found.checks[-1].name, found.checks[-1].measured) == (
+        "max-unjudged",
+        f"{unjudged} of 20 ({unjudged / 20:.1%})",
+    )
+
+
 def test_without_a_budget_there_is_nothing_to_check(subject):
     with pytest.raises(ConfigError, match="give a budget"):
         outcome(subject(ROWS))
@@ -85,7 +102,7 @@ def test_without_a_budget_there_is_nothing_to_check(subject):
 
 
 def against(before, after, **options):
-    return check(after, GateConfig(**options), baseline_of(before, suspects(before)))
+    return check(after, GateConfig(max_unjudged="100%", **options), baseline_of(before, suspects(before)))
 
 
 def test_what_the_baseline_accepts_is_not_new(subject):
@@ -109,7 +126,7 @@ def test_reviewed_samples_are_not_suspect(subject):
     given = subject(ROWS)
     names = given.keys
     kept = {name for name in names if name.endswith("cat")}
-    found = check(given, GateConfig(max_flagged="1", min_score=0.15), accepted=kept)
+    found = check(given, GateConfig(max_flagged="1", min_score=0.15, max_unjudged="100%"), accepted=kept)
     assert found.passed
     assert "2 flagged samples that reviewers decided to keep not counted" in found.notes
 

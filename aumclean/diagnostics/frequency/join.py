@@ -121,7 +121,7 @@ def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device:
             bf16=has_fast_bf16(device), high_offset=mean, track=shown,
         )  # fmt: skip
         judged = np.ones(n, bool)
-        judged[pq.read_table(run.held_out(draw), columns=["sample_id"])["sample_id"].to_numpy()] = False
+        judged[pq.read_table(run.held_out_part(draw), columns=["sample_id"])["sample_id"].to_numpy()] = False
         for band, values in enumerate(logits.values()):
             margin, _ = margins(values[:, : len(dataset.class_names)], dataset.labels)
             total[band] += np.where(judged, margin, 0)

@@ -205,12 +205,12 @@ def trust(verdict: Verdict) -> list[str]:
         for about in summary.thresholds
     ).replace("-", "\N{MINUS SIGN}")
     indicators = f"{summary.thresholds[0].indicator_samples:,} indicator samples"
-    if settings.threshold == "estimate":
+    if settings.threshold == "estimate" and summary.cut is not None:
         said = [
-            "Images are ranked by what the networks say of their labels at the end of training. As many are suspect as "
-            "labels are estimated to be wrong; the estimate rests on labels that the networks contradict while they "
-            f"agree with each other, and on {indicators} per draw, whose own labels that draw's network was never "
-            "taught. The pictures below show the area under the margin, with the threshold "
+            "Images are ranked by how probable it is that their label is wrong, and suspect above "
+            f"{summary.cut.probability:.2f} ({summary.cut.why}). The probability rests on {indicators} per "
+            "draw, whose own labels that draw's network was never taught: there it is fitted, and what margins mean is "
+            "learned. The pictures below show the area under the margin, with the threshold "
             f"of the published method: {thresholds}."
         ]
     else:
@@ -228,9 +228,9 @@ def trust(verdict: Verdict) -> list[str]:
     if summary.flagged:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
-        "The noise rate is estimated from labels that the networks contradict, alike or where they are surest. Its "
-        "interval holds the error of sampling and how far these counts differ: images that the networks have not "
-        "learned can count as noise too, and labels that are wrong on doubtful images only are hardly seen."
+        "Noise rate, precision and recall are sums of these probabilities. Their intervals hold the error of sampling "
+        "and of the fit; images that the networks have not learned can count as noise too, and labels that are wrong "
+        "on doubtful images only are hardly seen."
     )
     said.append(
         "A suspect is a question, not a proof: rare views and unusual pictures behave like wrong labels. Look before "

@@ -1,0 +1,206 @@
+"""Which labels can be right, by what was not taught them: one likelihood of the given labels, and its posterior.
+
+What a witness says of a held-out sample is turned into how likely each class is the true one,
+
+    q(k | x) = softmax_k(sum_w a_w L_w(k) + b_k),
+
+from its log-probabilities L_w; the given label is drawn from row k of N = (1 - e_k) I + e_k R_k: right but with
+probability e_k, else another class by R_k. So l is wrong with probability 1 - q(l) N[l, l] / sum_k q(k) N[k, l].
+
+a, b, e and R are those that make the given labels likeliest, and, by the same q, what *peers* take the samples for:
+networks that were trained alike, on other indicator samples. Without peers a doubt that all images of a class share
+could be the network's as well as the labels': a network that was taught that every fifth truck is a car says so, and is
+right of the labels. That two networks agree on trucks tells one from the other (Jiang et al. 2022 measure error by
+disagreement).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+STARTS = (0.8, 4.0)  # of the scale: there may be an optimum with sharp classes and noise, and one with neither
+ROUNDS = 250  # of the EM algorithm at most; it ends when a round adds less than a millionth per sample
+PEERS = 0.5  # what the word of the peers counts beside that of the label
+RATE = 0.05  # where e begins
+CLASSES_ALIKE = 20.0  # samples' worth of belief that classes have the same rate
+ERRORS_ALIKE = 60.0  # samples' worth of belief, per class, in the errors that are expected
+SHARP, SHARPNESS = np.log(4), 2.0  # mean and precision of the prior of log a: true classes are sharper than labels
+SHIFT = 4.0  # precision of the prior of b around 0
+MOST_FITTED = 5000  # samples that the likelihood is fitted on; the posterior is of all
+TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """The fitted likelihood.
+
+    Attributes:
+        scale: float64 [witnesses], a.
+        shift: float64 [classes], b.
+        transition: float64 [classes, classes], N: of each true class (row) how likely it is to get each label.
+        gain: by how much the labels are likelier than by the frequencies of the classes alone, natural logarithm.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    transition: np.ndarray
+    gain: float
+
+    def log_odds(self, log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """That each label is wrong rather than right: float64 [n].
+
+        Args:
+            log_probs: float [witnesses, n, classes].
+            labels: int [n].
+        """
+        joint = self._classes(log_probs) * self.transition[:, labels].T
+        row = np.arange(len(labels))
+        right = joint[row, labels]
+        joint[row, labels] = 0
+        return np.asarray(np.log(joint.sum(1) + TINY) - np.log(right + TINY))
+
+    def information(self, log_probs: np.ndarray, labels: np.ndarray) -> float:
+        """How much of what knowing the wrong ones would tell of the rate the labels tell: 0..1; arguments as above."""
+        q = self._classes(log_probs)
+        of_label, right = (q * self.transition[:, labels].T).sum(1), q[np.arange(len(labels)), labels]
+        rate = float((1 - np.diag(self.transition)) @ q.mean(0))
+        wrong = (of_label - (1 - rate) * right) / rate  # likelihood of the label if it is wrong
+        slope = (wrong - right) / (of_label + TINY)
+        return float(min(1.0, (slope**2).mean() * rate * (1 - rate)))
+
+    def suggested(self, log_probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest class other than the label, int [n], and how likely it is, float64 [n]; arguments as above."""
+        joint = self._classes(log_probs) * self.transition[:, labels].T
+        joint /= joint.sum(1, keepdims=True)
+        joint[np.arange(len(labels)), labels] = -1
+        return joint.argmax(1), joint.max(1)
+
+    def _classes(self, log_probs: np.ndarray) -> np.ndarray:
+        return softmax(np.tensordot(self.scale, log_probs.astype(np.float64), 1) + self.shift)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    raised = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.asarray(raised / raised.sum(-1, keepdims=True))
+
+
+def alike(n_classes: int) -> np.ndarray:
+    """Errors that fall on any other class alike, float64 [classes, classes]; rows sum to 1."""
+    errors = np.full((n_classes, n_classes), 1 / (n_classes - 1))
+    np.fill_diagonal(errors, 0)
+    return errors
+
+
+def fit(
+    log_probs: np.ndarray,
+    labels: np.ndarray,
+    peers: Sequence[np.ndarray] = (),
+    expected: np.ndarray | None = None,
+    *,
+    starts: Sequence[float] = STARTS,
+    weight: float = PEERS,
+) -> LabelNoise:
+    """The likeliest of several local optima.
+
+    Args:
+        log_probs: float [witnesses, m, classes], of held-out samples.
+        labels: int [m], given.
+        peers: int [m] each, the classes that others take the samples for.
+        expected: float [classes, classes], R where nothing else is known; by default errors fall on any class alike.
+        starts: of a.
+        weight: of the peers.
+    """
+    chosen = slice(None, None, -(-len(labels) // MOST_FITTED))
+    log_probs, labels = log_probs[:, chosen].astype(np.float64), labels[chosen]
+    classes = np.arange(log_probs.shape[2])
+    said = np.zeros(log_probs.shape[1:])
+    for peer in peers:
+        said += weight / len(peers) * (peer[chosen, None] == classes)
+    data = _Data(log_probs, labels, (labels[:, None] == classes).astype(np.float64), said)
+    expected = alike(len(classes)) if expected is None else expected
+    return max((_climb(data, expected, start) for start in starts), key=lambda found: found[0])[1]
+
+
+@dataclass(frozen=True)
+class _Data:
+    log_probs: np.ndarray  # float64 [witnesses, m, classes]
+    labels: np.ndarray  # int [m]
+    is_label: np.ndarray  # float64 [m, classes]: 1 where the label is that class
+    said: np.ndarray  # float64 [m, classes]: their weight times the share of peers that say so
+
+
+@dataclass
+class _Guess:
+    """Parameters on their way up."""
+
+    log_a: np.ndarray
+    b: np.ndarray
+    rates: np.ndarray  # e
+    errors: np.ndarray  # R
+    overall: float  # the rate that classes are believed to share
+
+    @property
+    def transition(self) -> np.ndarray:
+        made = np.asarray(self.errors * self.rates[:, None])
+        np.fill_diagonal(made, 1 - self.rates)
+        return made
+
+    def classes(self, data: _Data) -> np.ndarray:
+        return softmax(np.tensordot(np.exp(self.log_a), data.log_probs, 1) + self.b)
+
+    def prior(self, expected: np.ndarray) -> float:
+        sharp = SHARPNESS * ((self.log_a + np.log(len(self.log_a)) - SHARP) ** 2).sum()
+        likely = expected > 0
+        errors = ERRORS_ALIKE * (expected[likely] * np.log(self.errors[likely] / expected[likely] + TINY)).sum()
+        alike_rates = self.overall * np.log(self.rates / self.overall + TINY)
+        alike_rates += (1 - self.overall) * np.log((1 - self.rates) / (1 - self.overall) + TINY)
+        return float(errors + CLASSES_ALIKE * alike_rates.sum() - (sharp + SHIFT * (self.b**2).sum()) / 2)
+
+
+def _climb(data: _Data, expected: np.ndarray, scale: float) -> tuple[float, LabelNoise]:
+    """Expectation maximisation from one start: the objective reached, and the parameters."""
+    witnesses, m, c = data.log_probs.shape
+    guess = _Guess(np.full(witnesses, np.log(scale / witnesses)), np.zeros(c), np.full(c, RATE), expected, RATE)
+    reached, last = -np.inf, -np.inf
+    for _ in range(ROUNDS):
+        q, transition = guess.classes(data), guess.transition
+        joint = q * transition[:, data.labels].T
+        of_label = joint.sum(1) + TINY
+        likelihood = float(np.log(of_label).sum())
+        reached = likelihood + float((data.said * np.log(q + TINY)).sum()) + guess.prior(expected)
+        if reached - last < 1e-6 * m:
+            break
+        last = reached
+        true = joint / of_label[:, None]
+        _learn_noise(guess, true, data.is_label, expected)
+        _sharpen(guess, data, q, true)
+    frequency = np.bincount(data.labels, minlength=c) / m
+    gain = likelihood - float(np.log(frequency[data.labels]).sum())
+    return reached, LabelNoise(np.exp(guess.log_a), guess.b, transition, gain)
+
+
+def _learn_noise(guess: _Guess, true: np.ndarray, is_label: np.ndarray, expected: np.ndarray) -> None:
+    """Rates and errors by the expected counts of true class and label, and the prior; float64 [m, classes] each."""
+    count = true.T @ is_label
+    of_class = count.sum(1)
+    np.fill_diagonal(count, 0)
+    wrong = count.sum(1)
+    guess.overall = float((wrong.sum() + 0.5) / (of_class.sum() + 1))
+    guess.rates = (wrong + CLASSES_ALIKE * guess.overall) / (of_class + CLASSES_ALIKE)
+    guess.errors = (count + ERRORS_ALIKE * expected) / (wrong + ERRORS_ALIKE)[:, None]
+
+
+def _sharpen(guess: _Guess, data: _Data, q: np.ndarray, true: np.ndarray) -> None:
+    """A step of Newton's method, with the diagonal of the Hessian, for a and b; q and true are [m, classes]."""
+    target = true + data.said
+    weight = target.sum(1, keepdims=True)
+    missing = target - weight * q
+    a = np.exp(guess.log_a)
+    mean = (q * data.log_probs).sum(2, keepdims=True)
+    variance = (weight[:, 0] * (q * (data.log_probs - mean) ** 2).sum(2)).sum(1)
+    slope = a * (missing * data.log_probs).sum((1, 2)) - SHARPNESS * (guess.log_a + np.log(len(a)) - SHARP)
+    guess.log_a = guess.log_a + (slope / (a**2 * variance + np.abs(slope) / 2 + SHARPNESS)).clip(-0.5, 0.5)
+    slope = missing.sum(0) - SHIFT * guess.b
+    guess.b = guess.b + (slope / ((weight * q * (1 - q)).sum(0) + SHIFT)).clip(-0.5, 0.5)

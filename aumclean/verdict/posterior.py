@@ -1,0 +1,214 @@
+"""One probability per sample that its label is wrong, by all the evidence there is; rates and intervals are its sums.
+
+Evidence is of two kinds. *Held-out*: what a witness says that was not taught the label, which `label_noise` turns into
+a posterior. *Taught*: margins of networks that were taught it, which tell much, but not on a scale that can be trusted.
+The two meet in the held-out samples of one draw that other draws were taught: there a logistic regression learns what
+margins mean, with the held-out posterior as its target. It carries the posterior to all samples. A sample that has both
+has the mean of the two log odds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+import scipy.stats
+
+from aumclean.verdict import label_noise
+from aumclean.verdict.estimate import Estimate, estimate
+from aumclean.verdict.label_noise import LabelNoise, fit
+
+EXPECTED_WEIGHTS = (1.0, 1.0, 0.5)  # of final, closing and mean margins in deviations, where nothing else is known
+BELIEF = 1.0  # precision of the prior of the weights around these: that of about four doubtful samples
+LARGEST = 30.0  # log odds; beyond it probabilities are 0 or 1 in any case
+BY_CHANCE = 0.01  # how probable it may be that a witness without knowledge predicts the labels as well
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What something says of samples whose labels it was not taught.
+
+    Attributes:
+        name: of the source, such as `network`.
+        sample: int64 [m], sample ids, each once.
+        log_probs: float32 [m, classes].
+        peers: int [m] each: what others of its kind take the samples for, taught or not.
+    """
+
+    name: str
+    sample: np.ndarray
+    log_probs: np.ndarray
+    peers: Sequence[np.ndarray] = ()
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of every label.
+
+    Attributes:
+        log_odds: float64 [n], that the label is wrong rather than right; NaN where nothing is known.
+        by: per witness the same by it alone, NaN where it says nothing.
+        noise: per witness the likelihood that was fitted.
+        draws: float64 [draws, n], by the taught margins of each draw; NaN where it was not taught, or without margins.
+        trained: whether the witnesses predict labels better than chance; else nothing is known.
+        slopes: float64 [n, terms], of the log odds in the regression's weights.
+        covariance: float64 [terms, terms], of these weights.
+        doubt: standard deviation of the overall rate that the choice of the scale's evidence leaves.
+    """
+
+    log_odds: np.ndarray
+    by: dict[str, np.ndarray]
+    noise: dict[str, LabelNoise]
+    draws: np.ndarray
+    trained: bool
+    slopes: np.ndarray
+    covariance: np.ndarray
+    doubt: float
+
+    @property
+    def wrong_probability(self) -> np.ndarray:
+        """Float64 [n], NaN where nothing is known."""
+        return np.asarray(scipy.special.expit(self.log_odds))
+
+    def share(self, chosen: np.ndarray) -> Estimate:
+        """The share of the chosen samples (bool [n]) whose labels are wrong; of none, that it is unknown."""
+        p = self.wrong_probability[chosen]
+        if not len(p):
+            return Estimate(0.0, 0.0, 1.0)
+        spread = p * (1 - p)
+        slope = spread @ self.slopes[chosen] / len(p)
+        doubtful = spread.mean() / max(1e-12, np.nanmean(self._spread))
+        variance = spread.sum() / len(p) ** 2 + slope @ self.covariance @ slope + (self.doubt * min(1, doubtful)) ** 2
+        return estimate(float(p.mean()), float(variance), len(p))
+
+    def recall(self, flagged: np.ndarray) -> Estimate:
+        """The share of the wrong labels that are flagged (bool [n]): from what is expected among either kind."""
+        known = ~np.isnan(self.log_odds)
+        inside, outside = self.share(flagged & known), self.share(~flagged & known)
+        many, few = (flagged & known).sum(), (~flagged & known).sum()
+
+        def of(found: float, missed: float) -> float:
+            return float(found * many / max(found * many + missed * few, 1e-12))
+
+        return Estimate(
+            of(inside.estimate, outside.estimate), of(inside.low, outside.high), of(inside.high, outside.low)
+        )
+
+    @property
+    def _spread(self) -> np.ndarray:
+        p = self.wrong_probability
+        return np.asarray(p * (1 - p))
+
+
+def posterior_of(log_odds: np.ndarray, name: str, noise: LabelNoise) -> Posterior:
+    """What is known where held-out evidence of one witness, float64 [n] with NaN where there is none, is all."""
+    n = len(log_odds)
+    return Posterior(
+        log_odds, {name: log_odds}, {name: noise}, np.empty((0, n)), True, np.zeros((n, 1)), np.zeros((1, 1)), 0.0
+    )
+
+
+def posterior(
+    labels: np.ndarray,
+    n_classes: int,
+    witnesses: Sequence[Witness],
+    margins: np.ndarray | None = None,
+    taught: np.ndarray | None = None,
+    expected: np.ndarray | None = None,
+) -> Posterior:
+    """Weigh all evidence.
+
+    Args:
+        labels: int [n], given.
+        n_classes: number of classes.
+        witnesses: what was not taught the labels, at least one.
+        margins: float [terms, draws, n], of networks that were taught them: final, closing and mean margins.
+        taught: bool [draws, n], which draw was taught which label.
+        expected: float [classes, classes], which errors to expect, see `label_noise.fit`.
+    """
+    n = len(labels)
+    noise = {one.name: fit(one.log_probs[None], labels[one.sample], one.peers, expected) for one in witnesses}
+    by = {one.name: np.full(n, np.nan) for one in witnesses}
+    for one in witnesses:
+        by[one.name][one.sample] = noise[one.name].log_odds(one.log_probs[None], labels[one.sample])
+    held_out = _together(labels, witnesses, by, expected).clip(-LARGEST, LARGEST)
+    trained = any(one.gain * 2 > scipy.stats.chi2.isf(BY_CHANCE, n_classes) for one in noise.values())
+    draws = np.empty((0, n)) if taught is None else np.full(taught.shape, np.nan)
+    slopes, covariance, log_odds = np.zeros((n, 1)), np.zeros((1, 1)), held_out
+    if margins is not None and taught is not None:
+        terms = -_standardised(margins, taught)
+        slopes = _means(terms, taught)
+        is_taught = taught.any(0)
+        both = is_taught & ~np.isnan(held_out)
+        weights, covariance = _regression(slopes[both], scipy.special.expit(held_out[both]))
+        draws = np.where(taught, np.einsum("t,tdn->dn", weights[1:], terms) + weights[0], np.nan)
+        by_margins = np.where(is_taught, slopes @ weights, np.nan)
+        log_odds = np.where(both, (by_margins + held_out) / 2, np.where(is_taught, by_margins, held_out))
+    one, share_of = witnesses[0], labels[witnesses[0].sample]
+    covariance = covariance / max(0.01, noise[one.name].information(one.log_probs[None], share_of))
+    doubt = _doubt(one, share_of, noise[one.name], expected)
+    return Posterior(log_odds, by, noise, draws, trained, slopes, covariance, doubt)
+
+
+def _together(
+    labels: np.ndarray, witnesses: Sequence[Witness], by: dict[str, np.ndarray], expected: np.ndarray | None
+) -> np.ndarray:
+    """Held-out log odds by all witnesses: by one likelihood where all speak, elsewhere the mean of those that do."""
+    told = np.stack(list(by.values()))
+    spoken = ~np.isnan(told)
+    mean = np.asarray(np.where(spoken, told, 0).sum(0) / np.maximum(spoken.sum(0), 1))
+    mean[~spoken.any(0)] = np.nan
+    everyone = np.flatnonzero(spoken.all(0))
+    if len(witnesses) > 1 and len(everyone):
+        rows = [np.argsort(one.sample)[np.searchsorted(np.sort(one.sample), everyone)] for one in witnesses]
+        log_probs = np.stack([one.log_probs[row] for one, row in zip(witnesses, rows, strict=True)])
+        peers = [peer[row] for one, row in zip(witnesses, rows, strict=True) for peer in one.peers]
+        joint = fit(log_probs, labels[everyone], peers, expected)
+        mean[everyone] = joint.log_odds(log_probs, labels[everyone])
+    return mean
+
+
+def _standardised(margins: np.ndarray, taught: np.ndarray) -> np.ndarray:
+    """Less the mean of a draw's taught samples, in their deviations: float32 [terms, draws, n]."""
+    found = np.empty(margins.shape, np.float32)
+    for term, of_draws in enumerate(margins):
+        for draw, (margin, own) in enumerate(zip(of_draws, taught, strict=True)):
+            known = margin[own].astype(np.float64)
+            found[term, draw] = (margin - known.mean()) / (known.std() or 1.0)
+    return found
+
+
+def _means(terms: np.ndarray, taught: np.ndarray) -> np.ndarray:
+    """One, and every term's mean over the draws that were taught a sample: float64 [n, 1 + terms]."""
+    means = np.where(taught, terms, 0).sum(1) / np.maximum(taught.sum(0), 1)
+    return np.column_stack([np.ones(means.shape[1]), *means])
+
+
+def _regression(terms: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression on probabilities (float [m]), no weight but the first below zero: weights and covariance."""
+    expected = np.array([0.0, *EXPECTED_WEIGHTS])
+    belief = np.array([1e-3, *np.full(len(EXPECTED_WEIGHTS), BELIEF)])
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        log_odds, off = terms @ weights, weights - expected
+        value = (np.logaddexp(0, log_odds) - target * log_odds).sum() + belief @ off**2 / 2
+        return float(value), terms.T @ (scipy.special.expit(log_odds) - target) + belief * off
+
+    start = expected - np.array([3.0, 0, 0, 0])
+    bounds = [(None, None)] + [(0, None)] * len(EXPECTED_WEIGHTS)
+    weights = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    p = scipy.special.expit(terms @ weights)
+    return weights, np.linalg.inv((terms * (p * (1 - p))[:, None]).T @ terms + np.diag(belief))
+
+
+def _doubt(one: Witness, labels: np.ndarray, found: LabelNoise, expected: np.ndarray | None) -> float:
+    """By how much the rate depends on what the peers count: half the way from nothing to twice as much."""
+    if not one.peers:
+        return 0.0
+    rates = []
+    for weight in (0.0, 2 * label_noise.PEERS):
+        starts = (float(found.scale[0]),)
+        other = fit(one.log_probs[None], labels, one.peers, expected, starts=starts, weight=weight)
+        rates.append(scipy.special.expit(other.log_odds(one.log_probs[None], labels)).mean())
+    return float(abs(rates[1] - rates[0]) / 2)
