@@ -2,27 +2,21 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
-from aumclean import atomic, config
+from aumclean import config
 from aumclean.bar import progress_bar
 from aumclean.config import PATH_KEYS, ScanConfig
-from aumclean.dataset.in_memory import InMemory, in_memory
-from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Samples
-from aumclean.decisions.recorded import require_none
+from aumclean.data import samples_of
+from aumclean.decisions.clean import Policy
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
-from aumclean.progress import Track
 from aumclean.reports import FOLDERS, Format
 from aumclean.run import Run as RunDirectory
-from aumclean.run import new_run
 from aumclean.verdict.threshold import indicator_threshold
 
 if TYPE_CHECKING:
@@ -66,7 +60,7 @@ def scan(data: Any, **options: Any) -> "Run":
     from aumclean.scanning import scan as scanning  # torch, which a wrong option need not wait for
 
     reading, out = settled.reading(), settled.out
-    with progress_bar() as track, _opened(data, reading, out, settled.overwrite, track) as (samples, made):
+    with progress_bar() as track, samples_of(data, reading, out, settled.overwrite, track) as (samples, made):
         if made is not None:
             settled = settled.model_copy(update={"out": made, "overwrite": False})
         finished = scanning.scan(samples, settled, track=track)
@@ -107,7 +101,7 @@ def score(
     scanned.require_finished()
     from aumclean.scanning import score as scoring
 
-    with progress_bar() as track, _opened(data, reading, target, overwrite, track, scores=True) as (samples, made):
+    with progress_bar() as track, samples_of(data, reading, target, overwrite, track, scores=True) as (samples, made):
         if made is not None:
             target, overwrite = made, False
         scores = scoring.score(scanned, samples, out=target, overwrite=overwrite, device=device)
@@ -250,7 +244,7 @@ class Run:
     def clean(
         self,
         out: str | os.PathLike[str] | None = None,
-        policy: Literal["drop", "relabel", "weight"] = "drop",
+        policy: Policy = "drop",
         decisions: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None" = None,
         copy_to: str | os.PathLike[str] | None = None,
     ) -> Path:
@@ -274,14 +268,11 @@ class Run:
             OutputError: when a file cannot be written.
         """
         from aumclean.decisions import recorded
-        from aumclean.decisions.clean import clean
-        from aumclean.decisions.cleaned import copy_cleaned, default_targets, write_cleaned
+        from aumclean.decisions.cleaned import clean_run
 
-        directory, target = RunDirectory(self.path), None if out is None else Path(out).expanduser()
-        if policy not in {"drop", "relabel", "weight"}:
-            raise ConfigError(f"policy: '{policy}' is none of drop, relabel, weight")
-        if target is not None and target.suffix.lower() not in {".csv", ".parquet"}:
-            raise ConfigError(f"out: {target} must end in .csv or .parquet")
+        directory = RunDirectory(self.path)
+        if policy not in get_args(Policy):
+            raise ConfigError(f"policy: '{policy}' is none of {', '.join(get_args(Policy))}")
         files = [decisions] if isinstance(decisions, str | os.PathLike) else decisions
         found = recorded.of_files(map(Path, files), directory) if files else recorded.of_run(directory)
         if found.problems:
@@ -289,14 +280,8 @@ class Run:
                 f"{len(found.problems)} decisions cannot be used, so nothing was written; the first: "
                 f"{found.problems[0]}"
             )
-        cleaning = clean(self._verdict.report, found.decided, policy, self.path.resolve().name)
-        targets = default_targets(directory) if target is None else (target,)
-        changes = directory.changes if target is None else target.with_name(f"{target.stem}.changes.csv")
-        with directory.lock():
-            if copy_to is not None:
-                copy_cleaned(directory, cleaning, Path(copy_to).expanduser())
-            write_cleaned(directory, cleaning, targets, changes)
-        return targets[0]
+        target, folder = (None if path is None else Path(path).expanduser() for path in (out, copy_to))
+        return clean_run(directory, self._verdict.report, found.decided, policy, target, folder).manifests[0]
 
     def __repr__(self) -> str:
         try:
@@ -370,57 +355,3 @@ def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> d
         name: Path(value).expanduser() if name in PATH_KEYS and value is not None else value
         for name, value in options.items()
     }
-
-
-@contextmanager
-def _opened(
-    data: Any, reading: dict[str, Any], out: Path | None, overwrite: bool, track: Track, *, scores: bool = False
-) -> Iterator[tuple[Samples, Path | None]]:
-    """The samples of data; and the directory that holds them already when they were objects in memory.
-
-    Such a directory goes again when no run was begun in it.
-    """
-    if isinstance(data, str | os.PathLike):
-        samples = read_samples(Path(data), **reading, one_class=scores)
-        for note in samples.notes:
-            logger.info("%s", note)
-        yield samples, None
-        return
-    objects = _objects(data, **reading)
-    name = f"{objects.name}-scores" if scores else objects.name
-    directory = RunDirectory(out) if overwrite and out is not None else new_run(out, name, overwrite=False)
-    try:
-        with atomic.replacing(directory.data) as temporary:
-            objects.write(temporary, track)
-            if overwrite and out is not None:  # only now, so that data that cannot be stored replace nothing
-                require_none(directory)
-                new_run(out, name, overwrite=True)
-        samples = read_samples(directory.data, limit=reading.get("limit"), one_class=scores)
-        yield replace(samples, name=objects.name), directory.path
-    except BaseException:
-        if not directory.run_json.is_file() and not directory.scores_json.is_file():
-            directory.data.unlink(missing_ok=True)
-            with suppress(OSError):  # a file of somebody's, or a lock, may be there
-                directory.path.rmdir()
-        raise
-
-
-def _objects(
-    data: Any,
-    *,
-    path_column: str | None = None,
-    label_column: str | None = None,
-    limit: int | None = None,
-    **of_files: Any,
-) -> InMemory:
-    """Data that are objects in memory.
-
-    Raises:
-        ConfigError: for options that only files have.
-    """
-    for name, value in of_files.items():
-        if value is not None:
-            raise ConfigError(f"{name}: is for data in files, not for a {type(data).__name__}")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("data: several processes cannot share an object in memory; store it and pass its path")
-    return in_memory(data, image_column=path_column, label_column=label_column, limit=limit)

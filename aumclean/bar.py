@@ -5,9 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aumclean.progress import T, Track, untracked
+from aumclean.errors import harmless, printable
+from aumclean.progress import Seen, T, Track, untracked
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 BETWEEN = 0.2  # seconds, so that a notebook is not flooded
 
@@ -18,12 +22,39 @@ def progress_bar() -> Iterator[Track]:
     if (display := _display_of_notebook()) is not None:
         yield _in_notebook(display)
     elif sys.stderr is not None and sys.stderr.isatty():
-        from aumclean.cli.console import bars, console
+        from rich.console import Console
 
-        with bars(console()) as track:
+        with bars(Console(stderr=True)) as track:
             yield track
     else:
         yield untracked
+
+
+@contextmanager
+def bars(screen: "Console") -> Iterator[Track]:
+    """Draws bars, one for all streams of the same total; they go when all is done."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),  # it may name data
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True) as shown:
+        seen, tasks = Seen(), dict[int, Any]()
+
+        def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+            rate, description = seen.begin(done, total), harmless(printable(description))
+            if total not in tasks:
+                tasks[total] = shown.add_task(description, total=total, completed=seen.count[total], rate="")
+            shown.update(tasks[total], description=description, completed=seen.count[total])
+            for item in seen.counted(stream, total):
+                yield item
+                shown.update(tasks[total], completed=seen.count[total], rate=f"{rate():,.0f} images/s")
+
+        yield bar
 
 
 def _display_of_notebook() -> Callable[..., Any] | None:
@@ -37,8 +68,6 @@ def _display_of_notebook() -> Callable[..., Any] | None:
 
 def _in_notebook(display: Callable[..., Any]) -> Track:
     """A bar of plain HTML, so that no widgets need to be installed."""
-    from aumclean.cli.console import Seen
-
     seen = Seen()
     shown = display({"text/plain": ""}, raw=True, display_id=True)
 

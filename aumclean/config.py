@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.margins.closing import closing_epochs
-from aumclean.recipe import MOST_EPOCHS
+from aumclean.recipe import MOST_EPOCHS, closing_epochs
 from aumclean.records import MOST, problem
 
 Preset = Literal["fast", "paper", "asapp", "thorough"]

@@ -12,6 +12,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+COMMAND = re.compile(r"^((?:\s|\x1b\[[\d;]*m)*)::", re.MULTILINE)
+
 
 class AumcleanError(Exception):
     """Root of every error raised on purpose; the message names the file or option and the remedy."""
@@ -48,3 +50,12 @@ def printable(text: str) -> str:
     if not text.isprintable():
         text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return re.sub(r"##(\w*\[)", r"## \1", text)
+
+
+def harmless(lines: str) -> str:
+    """Text as it may stand in a build log: no line of it begins as a command does (`::error::`).
+
+    Names come from strangers, and GitHub's runner obeys a line that begins with two colons, blanks before them or not.
+    So this comes after lines were broken, which may put any word of a name first.
+    """
+    return COMMAND.sub(r"\1: :", lines)

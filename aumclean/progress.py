@@ -1,6 +1,8 @@
 """How far a long step is: the one type of whatever shows it."""
 
-from collections.abc import Iterable, Iterator, Sized
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Protocol, TypeVar
 
 T = TypeVar("T", bound=Sized)
@@ -43,3 +45,26 @@ def part_of(track: Track, what: str, before: int, whole: int) -> Track:
         return track(stream, ", ".join(filter(None, (what, description))), before + done, whole)
 
     return tracked
+
+
+class Seen:
+    """How many samples of each total are done; several streams of the same total may run at once, in threads."""
+
+    def __init__(self) -> None:
+        self.count: dict[int, int] = {}
+        self.lock = threading.Lock()
+
+    def begin(self, done: int, total: int) -> Callable[[], float]:
+        """Before a stream, when `done` are done at least; gives what says how many a second all streams do from now."""
+        with self.lock:
+            before = self.count.get(total, 0)
+            self.count[total] = done if before >= total else max(before, done)
+            started, before = time.perf_counter(), self.count[total]
+        return lambda: (self.count[total] - before) / max(time.perf_counter() - started, 1e-9)
+
+    def counted(self, stream: Iterable[T], total: int) -> Iterator[T]:
+        """Pass a stream on, and count it."""
+        for item in stream:
+            yield item
+            with self.lock:
+                self.count[total] += len(item)

@@ -7,11 +7,14 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from aumclean.margins.closing import closing_epochs
-
 Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
 Pixels = Literal["standard", "unit", "image"]
 MOST_EPOCHS = 100_000
+
+
+def closing_epochs(epochs: int, share: float) -> int:
+    """How many epochs come last, with a falling rate and no AUM read of them: a share, 0..1, in whole epochs."""
+    return int(share * epochs + 1e-9)
 
 
 @dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))

@@ -52,29 +52,21 @@ def command(
     Example: `aumclean clean runs/photos-1 --policy relabel -o clean.csv`
     """
     from aumclean.decisions import recorded
-    from aumclean.decisions.clean import clean
-    from aumclean.decisions.cleaned import copy_cleaned, default_targets, write_cleaned
-    from aumclean.errors import ConfigError
+    from aumclean.decisions.cleaned import clean_run
     from aumclean.run import Run
     from aumclean.verdict.judge import judge
 
     opened = Run(run)
     opened.require_finished()
-    if out is not None and out.suffix.lower() not in {".csv", ".parquet"}:
-        raise ConfigError(f"--out: {out} must end in .csv or .parquet")
     found = recorded.of_files(decisions, opened) if decisions else recorded.of_run(opened)
     list_problems(found.problems, partial=partial, undone="nothing was written")
-    cleaning = clean(judge(opened).report, found.decided, policy, opened.path.resolve().name)
-    targets = default_targets(opened) if out is None else (out,)
-    changes = opened.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
-    with opened.lock():
-        if copy_to is not None:
-            say(f"{copy_to}: {counted(copy_cleaned(opened, cleaning, copy_to), 'image')}")
-        write_cleaned(opened, cleaning, targets, changes)
-    show_changes(cleaning, changes)
+    done = clean_run(opened, judge(opened).report, found.decided, policy, out, copy_to)
+    if copy_to is not None:
+        say(f"{copy_to}: {counted(done.copied, 'image')}")
+    show_changes(done.cleaning, done.changes)
     _confirm(ledger, opened, found.decided)
-    _say_how_to_scan(opened, targets[0])
-    give(targets[0])
+    _say_how_to_scan(opened, done.manifests[0])
+    give(done.manifests[0])
 
 
 def _confirm(ledger: Path | None, run: "Run", decided: "pa.Table") -> None:

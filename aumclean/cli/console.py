@@ -2,12 +2,9 @@
 
 import logging
 import os
-import re
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -15,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aumclean.errors import printable
-from aumclean.progress import T, Track, untracked
+from aumclean.bar import bars
+from aumclean.errors import harmless, printable
+from aumclean.progress import Seen, T, Track, untracked
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from aumclean.dataset.samples import Samples
-
-COMMAND = re.compile(r"^((?:\s|\x1b\[[\d;]*m)*)::", re.MULTILINE)
 
 wanted = SimpleNamespace(traceback=False)
 """What --debug asked for, which outlives the command that failed."""
@@ -36,15 +32,6 @@ def console() -> "Console":
 
     in_ci = bool(os.environ.get("CI")) and "TTY_COMPATIBLE" not in os.environ
     return Console(stderr=True, highlight=False, force_terminal=False if in_ci else None, soft_wrap=False)
-
-
-def harmless(lines: str) -> str:
-    """Text as it may stand in a build log: no line of it begins as a command does (`::error::`).
-
-    Names come from strangers, and GitHub's runner obeys a line that begins with two colons, blanks before them or not.
-    So this comes after lines were broken, which may put any word of a name first.
-    """
-    return COMMAND.sub(r"\1: :", lines)
 
 
 def write(lines: str) -> None:
@@ -165,56 +152,6 @@ def progress() -> Iterator[Track]:
         return
     with bars(screen) as track:
         yield track
-
-
-@contextmanager
-def bars(screen: "Console") -> Iterator[Track]:
-    """Draws bars, one for all streams of the same total; they go when all is done."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),  # it may name data
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=screen, transient=True) as shown:
-        seen, tasks = Seen(), dict[int, Any]()
-
-        def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
-            rate, description = seen.begin(done, total), harmless(printable(description))
-            if total not in tasks:
-                tasks[total] = shown.add_task(description, total=total, completed=seen.count[total], rate="")
-            shown.update(tasks[total], description=description, completed=seen.count[total])
-            for item in seen.counted(stream, total):
-                yield item
-                shown.update(tasks[total], completed=seen.count[total], rate=f"{rate():,.0f} images/s")
-
-        yield bar
-
-
-class Seen:
-    """How many samples of each total are done; several streams of the same total may run at once, in threads."""
-
-    def __init__(self) -> None:
-        self.count: dict[int, int] = {}
-        self.lock = threading.Lock()
-
-    def begin(self, done: int, total: int) -> Callable[[], float]:
-        """Before a stream, when `done` are done at least; gives what says how many a second all streams do from now."""
-        with self.lock:
-            before = self.count.get(total, 0)
-            self.count[total] = done if before >= total else max(before, done)
-            started, before = time.perf_counter(), self.count[total]
-        return lambda: (self.count[total] - before) / max(time.perf_counter() - started, 1e-9)
-
-    def counted(self, stream: Iterable[T], total: int) -> Iterator[T]:
-        """Pass a stream on, and count it."""
-        for item in stream:
-            yield item
-            with self.lock:
-                self.count[total] += len(item)
 
 
 def _lines(seen: Seen, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:

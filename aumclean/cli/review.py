@@ -14,7 +14,7 @@ from aumclean.cli.options import FinishedRun, with_options
 from aumclean.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from aumclean.review.desk import Desk
+    from aumclean.review.session import ReviewSession
 
 
 @with_options
@@ -61,37 +61,37 @@ def command(
     if take_in or give_out is not None:
         return
 
-    from aumclean.review.desk import Desk
     from aumclean.review.queue import spot_check as drawn
     from aumclean.review.queue import suspects
+    from aumclean.review.session import ReviewSession
 
     queue = drawn(opened, spot_check) if spot_check else suspects(opened, everything=everything)
     if not len(queue):
         say("nothing is flagged: nothing to review (--all goes through all images)")
         return
-    _serve(Desk(opened, queue, name), port, browser)
+    _serve(ReviewSession(opened, queue, name), port, browser)
 
 
-def _serve(desk: "Desk", port: int, browser: bool) -> None:
+def _serve(session: "ReviewSession", port: int, browser: bool) -> None:
     import webbrowser
 
     from aumclean.review.server import Server
 
-    server = Server(desk, port)
-    say(f"{counted(len(desk.queue), 'image')} to review, as {desk.reviewer}; Ctrl-C ends")
+    server = Server(session, port)
+    say(f"{counted(len(session.queue), 'image')} to review, as {session.reviewer}; Ctrl-C ends")
     give(server.url)
     sys.stdout.flush()
     if browser and sys.stderr.isatty():
         webbrowser.open(server.url)
     with suppress(KeyboardInterrupt):  # the usual way to end
         server.run()
-    said = desk.progress(0)
-    say(f"{said['decided']:,} of {len(desk.queue):,} decided; they are in {desk.run.decisions}")
-    if desk.queue.blind:
-        for line in _result(desk.spot_check()):
+    said = session.progress(0)
+    say(f"{said['decided']:,} of {len(session.queue):,} decided; they are in {session.run.decisions}")
+    if session.queue.blind:
+        for line in _result(session.spot_check()):
             say(line)
     else:
-        say(f"carry them out with: aumclean clean {desk.run.path}")
+        say(f"carry them out with: aumclean clean {session.run.path}")
 
 
 def _result(result: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +15,47 @@ from aumclean import atomic, csv, parquet
 from aumclean.dataset.decode import format_of
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import manifest
-from aumclean.decisions.clean import Cleaning, cleaned_batches, cleaned_table
-from aumclean.errors import DataError
+from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
+from aumclean.errors import ConfigError, DataError
 from aumclean.run import Run
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was written: the cleaned manifest (in each of its forms), the list of changes, copies of images."""
+
+    cleaning: Cleaning
+    manifests: tuple[Path, ...]
+    changes: Path
+    copied: int
+
+
+def clean_run(
+    run: Run, report: pa.Table, decided: pa.Table, policy: Policy, out: Path | None, copy_to: Path | None
+) -> Cleaned:
+    """Clean the data of a run, and write the manifest and every change with its reason.
+
+    Args:
+        run: whose data.
+        report: one row per sample.
+        decided: one row per decided sample.
+        policy: what becomes of flagged samples that nobody decided.
+        out: manifest to write; those of the run directory by default.
+        copy_to: a new folder for copies of the images that stay, one folder per class.
+
+    Raises:
+        ConfigError: for a manifest that is neither .csv nor .parquet.
+        DataError: when the data have changed since, or the copies cannot be made.
+    """
+    if out is not None and out.suffix.lower() not in {".csv", ".parquet"}:
+        raise ConfigError(f"--out: {out} must end in .csv or .parquet")
+    cleaning = clean(report, decided, policy, run.path.resolve().name)
+    manifests = default_targets(run) if out is None else (out,)
+    changes = run.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
+    with run.lock():
+        copied = 0 if copy_to is None else copy_cleaned(run, cleaning, copy_to)
+        write_cleaned(run, cleaning, manifests, changes)
+    return Cleaned(cleaning, manifests, changes, copied)
 
 
 def default_targets(run: Run) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""The desk as a web server for one person on this machine: loopback only, a secret in every address."""
+"""A review session as a web server for one person on this machine: loopback only, a secret in every address."""
 
 import json
 import secrets
@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aumclean.errors import ConfigError
-from aumclean.review.desk import Desk, Refused
+from aumclean.review.session import Refused, ReviewSession
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 65536
@@ -76,38 +76,38 @@ class Guard:
         return None if secrets.compare_digest(token.encode(), self.token.encode()) else 404
 
 
-def make_app(desk: Desk, port: int, token: str) -> ASGIApp:
+def make_app(session: ReviewSession, port: int, token: str) -> ASGIApp:
     """The web application; every address begins with the token."""
 
     def page(request: Request) -> Response:
         name, media_type = PAGE[request.url.path.rpartition("/")[2]]
         return Response((files("aumclean.review") / name).read_bytes(), media_type=media_type, headers=HEADERS)
 
-    def session(request: Request) -> Response:
-        return _answer(desk.session)
+    def about(request: Request) -> Response:
+        return _answer(session.about)
 
     def item(request: Request) -> Response:
-        return _answer(desk.item, int(request.path_params["position"]))
+        return _answer(session.item, int(request.path_params["position"]))
 
     def image(request: Request) -> Response:
-        return _picture(lambda: desk.image(request.path_params["sample_id"]))
+        return _picture(lambda: session.image(request.path_params["sample_id"]))
 
     def small(request: Request) -> Response:
-        return _picture(lambda: (desk.small_image(request.path_params["sample_id"]), "image/jpeg"))
+        return _picture(lambda: (session.small_image(request.path_params["sample_id"]), "image/jpeg"))
 
     def table(request: Request) -> Response:
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="decisions.csv"'}
-        return Response(desk.decisions_csv(), media_type="text/csv", headers=headers)
+        return Response(session.decisions_csv(), media_type="text/csv", headers=headers)
 
     async def decide(request: Request) -> Response:
-        return await run_in_threadpool(_answer, desk.decide, await _body(request))
+        return await run_in_threadpool(_answer, session.decide, await _body(request))
 
     async def undo(request: Request) -> Response:
-        return await run_in_threadpool(_answer, desk.undo, await _body(request))
+        return await run_in_threadpool(_answer, session.undo, await _body(request))
 
     routes = [
         *(Route(f"/{name}", page) for name in PAGE),
-        Route("/api/session", session),
+        Route("/api/session", about),
         Route("/api/item/{position:int}", item),
         Route("/image/{sample_id:int}", image),
         Route("/small/{sample_id:int}", small),
@@ -154,11 +154,11 @@ def _picture(ask: Callable[[], tuple[bytes, str]]) -> Response:
 class Server:
     """A server that has its port already, so that its address can be told before it runs."""
 
-    def __init__(self, desk: Desk, port: int) -> None:
+    def __init__(self, session: ReviewSession, port: int) -> None:
         """Take the port.
 
         Args:
-            desk: what to serve.
+            session: what to serve.
             port: which; 0 for any that is free.
 
         Raises:
@@ -172,16 +172,16 @@ class Server:
         except (OSError, OverflowError) as error:
             self.socket.close()
             raise ConfigError(f"--port: {port} cannot be used ({getattr(error, 'strerror', None) or error})") from None
-        self.desk = desk
+        self.session = session
         self.port = self.socket.getsockname()[1]
         self.token = secrets.token_urlsafe(24)
         self.url = f"http://{HOST}:{self.port}/{self.token}/"
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
-        threading.Thread(target=self.desk.look_for_alike, daemon=True).start()
+        threading.Thread(target=self.session.look_for_alike, daemon=True).start()
         config = uvicorn.Config(
-            make_app(self.desk, self.port, self.token),
+            make_app(self.session, self.port, self.token),
             log_level="warning",
             access_log=False,
             lifespan="off",

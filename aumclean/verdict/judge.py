@@ -14,8 +14,8 @@ import scipy.special
 
 from aumclean import chance
 from aumclean.errors import ConfigError, RunError
-from aumclean.margins.closing import closing_epochs
 from aumclean.margins.log import ROW_GROUP
+from aumclean.recipe import closing_epochs
 from aumclean.run import Run
 from aumclean.run_record import RunRecord, Settings
 from aumclean.verdict import noise, warnings

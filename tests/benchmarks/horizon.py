@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from aumclean.config import PRESETS
-from aumclean.margins.closing import closing_epochs
+from aumclean.recipe import closing_epochs
 
 RATE = 0.2  # of wrong labels
 

@@ -1,4 +1,4 @@
-"""A desk of its own for each test, and the server as users start it."""
+"""A session of its own for each test, and the server as users start it."""
 
 import http.client
 import json
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aumclean.review.desk import Desk
 from aumclean.review.queue import suspects
+from aumclean.review.session import ReviewSession
 
 
 @pytest.fixture
-def desk(own_run):
-    """Ann's desk at the suspects of the planted run."""
-    return Desk(own_run, suspects(own_run), "ann")
+def session(own_run):
+    """Ann's session at the suspects of the planted run."""
+    return ReviewSession(own_run, suspects(own_run), "ann")
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import pytest
 
 from aumclean.decisions.journal import Journal
 from aumclean.errors import ConfigError
-from aumclean.review.desk import Desk
 from aumclean.review.queue import suspects
 from aumclean.review.server import Server, _answer
+from aumclean.review.session import ReviewSession
 from aumclean.run import Run
 
 
@@ -86,7 +86,7 @@ def test_hostile_names_stay_text(own_run):
     record = own_run.read()
     names = [hostile if name == "blue" else name for name in record.data.class_names]
     own_run.write(record.model_copy(update={"data": record.data.model_copy(update={"class_names": names})}))
-    answer = _answer(Desk(own_run, suspects(own_run), "ann").session)
+    answer = _answer(ReviewSession(own_run, suspects(own_run), "ann").session)
     assert (answer.status_code, answer.media_type) == (200, "application/json")
     assert hostile in json.loads(answer.body)["classes"]
     assert answer.body.isascii()

@@ -8,8 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aumclean.margins.closing import closing_epochs
-from aumclean.recipe import Recipe
+from aumclean.recipe import Recipe, closing_epochs
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import Shift, model_of

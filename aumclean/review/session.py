@@ -1,4 +1,4 @@
-"""The desk without the web: which sample is shown with what, and every decision on disk before it is confirmed."""
+"""A review session without the web: what is shown with each sample; decisions are on disk before they are confirmed."""
 
 import io
 import threading
@@ -34,7 +34,7 @@ class Refused(Exception):
     """What the page asked for cannot be done; the message says why."""
 
 
-class Desk:
+class ReviewSession:
     """One reviewer at one queue; safe to use from several threads."""
 
     def __init__(self, run: Run, queue: Queue, reviewer: str) -> None:
@@ -56,7 +56,7 @@ class Desk:
 
     # What the page is told
 
-    def session(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What stays the same while the page is open, and where to begin."""
         return {
             "run": self.run.path.resolve().name,
