@@ -20,7 +20,7 @@ from aumclean.run import Run
 from aumclean.run_record import RunRecord, Settings
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas
-from aumclean.verdict.combine import Combined, combine_draws, label_score, repeat_deviation
+from aumclean.verdict.combine import Combined, combine_draws, label_score
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.estimate import Estimate
@@ -152,8 +152,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         judged = (of_class > 1) & ~np.isnan(posterior.log_odds) & posterior.trained
         cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
         distance = cut.log_odds - posterior.log_odds
-        changes = repeat_deviation(np.nan_to_num(posterior.draws), judges)
-        combined = Combined(distance < 0, distance, changes)
+        combined = Combined(distance < 0, distance, posterior.repeat_deviation)
     else:
         judged, cut = (of_class >= warnings.FEW_SAMPLES) & judges.any(0), find_cut(posterior.log_odds)
         combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)

@@ -21,7 +21,7 @@ import numpy as np
 
 STARTS = (0.8, 4.0)  # of the scale: there may be an optimum with sharp classes and noise, and one with neither
 ROUNDS = 250  # of the EM algorithm at most; it ends when a round adds less than a millionth per sample
-PEERS = 0.5  # what the word of the peers counts beside that of the label
+PEERS = 1.0  # what the word of the peers counts beside that of the label
 RATE = 0.05  # where e begins
 CLASSES_ALIKE = 20.0  # samples' worth of belief that classes have the same rate
 ERRORS_ALIKE = 60.0  # samples' worth of belief, per class, in the errors that are expected

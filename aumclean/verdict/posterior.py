@@ -16,6 +16,7 @@ import scipy.special
 import scipy.stats
 
 from aumclean.verdict import label_noise
+from aumclean.verdict.combine import repeat_deviation
 from aumclean.verdict.estimate import Estimate, estimate
 from aumclean.verdict.label_noise import LabelNoise, fit
 
@@ -70,6 +71,22 @@ class Posterior:
     def wrong_probability(self) -> np.ndarray:
         """Float64 [n], NaN where nothing is known."""
         return np.asarray(scipy.special.expit(self.log_odds))
+
+    @property
+    def repeat_deviation(self) -> float:
+        """Standard deviation of the difference of a sample's log odds in two scans of the same data.
+
+        Trainings differ as the draws of this one do; and other samples are held out, whose log odds then are, or are no
+        longer, the mean of two.
+        """
+        taught, held = ~np.isnan(self.draws), np.stack(list(self.by.values())).clip(-LARGEST, LARGEST)
+        both = taught.any(0) & ~np.isnan(held).any(0)
+        if not both.any():
+            return 0.0
+        by_margins = np.nanmean(self.draws[:, both], axis=0)
+        half = (held[:, both].mean(0) - by_margins) / 2
+        trained = repeat_deviation(np.nan_to_num(self.draws), taught)
+        return float(np.sqrt(trained**2 + 2 * both.mean() * (half**2).mean()))
 
     def share(self, chosen: np.ndarray) -> Estimate:
         """The share of the chosen samples (bool [n]) whose labels are wrong; of none, that it is unknown."""

@@ -30,6 +30,7 @@ from aumclean import chance
 from aumclean.config import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.label_noise import flip_noise, instance_noise, pair_noise, uniform_noise
+from aumclean.verdict.summary import Summary
 
 BINS = 10
 RANDOM, DIRECTED = {"none", "count", "uniform"}, {"flip", "pairs", "instance"}
@@ -96,18 +97,16 @@ def load(row: Row, folder: Path) -> Dataset:
 
 
 def _of_file(file: Path, n: int, seed: int) -> Dataset:
-    from aumclean.dataset.cache import decoded
+    from aumclean.dataset.open import open_samples
     from aumclean.dataset.read import read_samples
 
     samples = read_samples(file)
     names = np.array(samples.class_names)
     real = np.flatnonzero(~np.isin(names[samples.labels], ["Not sure", "Other", "Skip"]))
     chosen = np.sort(chance.generator(seed, "part").choice(real, min(n, len(real)), replace=False))
-    samples = samples.take(chosen)
-    with tempfile.TemporaryDirectory() as cache:
-        images = decoded(samples, 32, workers=1, cache_dir=Path(cache), limit_gib=5).images
-        present, labels = np.unique(names[samples.labels], return_inverse=True)
-        return Dataset(np.array(images), labels.astype(np.int64), tuple(present))
+    images = open_samples(samples.take(chosen), 32, cached=False).images
+    present, labels = np.unique(names[samples.labels[chosen]], return_inverse=True)
+    return Dataset(np.array(images), labels.astype(np.int64), tuple(map(str, present)))
 
 
 def made_wrong(row: Row, dataset: Dataset, folder: Path) -> np.ndarray:
@@ -204,20 +203,20 @@ def measure(row: Row, data: Path) -> dict[str, Any]:
     return {**compared(known, np.array(report["flagged"].to_pylist(), bool), wrong, verdict.summary), "cpu": seconds}
 
 
-def compared(p: np.ndarray, flagged: np.ndarray, wrong: np.ndarray, summary: dict[str, Any]) -> dict[str, Any]:
+def compared(p: np.ndarray, flagged: np.ndarray, wrong: np.ndarray, summary: Summary) -> dict[str, Any]:
     """Everything that is stated, and what is true; p is NaN where nothing is known."""
     p, count = np.nan_to_num(p), int(wrong.sum())
-    rate, bins = summary["noise_rate"], np.minimum((p * BINS).astype(int), BINS - 1)
+    rate, bins = summary.noise_rate, np.minimum((p * BINS).astype(int), BINS - 1)
     gaps = [abs(p[bins == k].sum() - wrong[bins == k].sum()) for k in range(BINS)]
     first = np.argsort(-p, kind="stable")[:count]
-    stated = {name: one["estimate"] for name, one in summary["flags"].items()}
+    stated = {name: one.estimate for name, one in summary.flags.items()}
     hits = int((flagged & wrong).sum())
     return {
         "truth": float(wrong.mean()),
-        "rate": rate["estimate"],
-        "low": rate["low"],
-        "high": rate["high"],
-        "inside": rate["low"] is not None and rate["low"] <= wrong.mean() <= rate["high"],
+        "rate": rate.estimate,
+        "low": rate.low,
+        "high": rate.high,
+        "inside": bool(rate.low is not None and rate.low <= wrong.mean() <= rate.high),
         "ece": float(sum(gaps) / len(p)),
         "brier": float(((p - wrong) ** 2).mean()),
         "auroc": float(roc_auc_score(wrong, p)) if count else None,

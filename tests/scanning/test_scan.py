@@ -72,8 +72,8 @@ def test_the_report_is_as_the_design_says(finished):
     report = finished.verdict.report
     assert " ".join(report.column_names) == (
         "rank sample_id path label suggested_label suggested_confidence flagged aum threshold label_score aum_draw_0 "
-        "aum_draw_1 flagged_draw_0 flagged_draw_1 n_epochs n_draws content_hash duplicate_of conflict decision "
-        "new_label reviewer note"
+        "aum_draw_1 flagged_draw_0 flagged_draw_1 n_epochs n_draws wrong_probability wrong_by_network content_hash "
+        "duplicate_of conflict reason decision new_label reviewer note"
     )
     assert report["rank"].to_pylist() == list(range(1, 361))
     assert sorted(report["sample_id"].to_pylist()) == list(range(360))
