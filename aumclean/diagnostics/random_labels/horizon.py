@@ -14,7 +14,7 @@ import numpy as np
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
-from aumclean import atomic, chance
+from aumclean import atomic
 from aumclean.config import ScanConfig, checked
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
@@ -63,7 +63,7 @@ def plant(dataset: Dataset, share: float, seed: int) -> Planted:
         DataError: when the data are too few for either.
     """
     n_classes = len(dataset.class_names)
-    noisy = uniform_noise(dataset.labels, n_classes, share, chance.generator(seed, "corruption"))
+    noisy = uniform_noise(dataset.labels, n_classes, share, np.random.default_rng([seed, 7]))
     try:
         (indicators,) = draw_indicators(len(dataset), n_classes, 1, seed=seed)
     except ValueError:
