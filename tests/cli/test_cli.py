@@ -141,7 +141,7 @@ def test_dry_run_prints_a_plan_and_writes_nothing(aumclean, folder, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     done = aumclean("scan", folder, "--dry-run")
     plan = json.loads(done.out)
-    assert (plan["images"], plan["classes"], plan["epochs"], plan["draws"]) == (12, 3, 12, 2)
+    assert (plan["images"], plan["classes"], plan["epochs"], plan["draws"]) == (12, 3, 40, 2)
     assert plan["training_seconds"] > 0
     assert not (tmp_path / "runs").exists()
 
