@@ -1,7 +1,7 @@
 """Figures as data, drawn by Matplotlib: lines in panels; and pictures, which are pixels already."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,18 +35,20 @@ class Line:
     colour: int | None = None
 
     @staticmethod
-    def over_seeds(label: str, x: Sequence[float], runs: Sequence[Sequence[float | None]], **style: Any) -> "Line":
+    def over_seeds(
+        label: str, seeds: Sequence[Sequence[Mapping[str, Any]]], y: str, *, x: str = "epoch", **style: Any
+    ) -> "Line":
         """The mean over seeds, with a band from the least to the greatest when there are several.
 
         Args:
             label: in the legend.
-            x: positions.
-            runs: per seed a y for every x.
+            seeds: per seed the same rows in the same order.
+            y, x: their columns.
             style: further fields.
         """
-        values = np.array(runs, float)
+        values = np.array([[row[y] for row in rows] for rows in seeds], float)
         band = {"low": values.min(0).tolist(), "high": values.max(0).tolist()} if len(values) > 1 else {}
-        return Line(label, x, values.mean(0).tolist(), **band, **style)
+        return Line(label, [row[x] for row in seeds[0]], values.mean(0).tolist(), **band, **style)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,15 @@ class Options:
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ConfigError(f"--learning-rate: {self.learning_rate:g} is not above 0")
 
+    def read(self, data: Path, split: str | None) -> Samples:
+        """List the samples of a data source, which is read as DATA is.
+
+        Raises:
+            DataError: when that cannot be done.
+        """
+        names = ("path_column", "label_column", "root", "class_folder")
+        return read_samples(data, split=split, **{name: getattr(self, name) for name in names})
+
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
         """A preset's recipe with what was asked for in its place."""
         asked = {name: getattr(self, name) for name in ("arch", "epochs", "batch_size", "learning_rate")}
@@ -127,7 +136,7 @@ def open_study(options: Options, *, limit: int | None, test_limit: int | None, t
     if options.holdout is not None and not 0 < options.holdout < 1:
         raise ConfigError(f"--holdout: {options.holdout:g} is not between 0 and 1")
     accelerator = make_accelerator(options.device)
-    whole = _read(options, options.data, options.split)
+    whole = options.read(options.data, options.split)
     if options.holdout is not None:
         train, test = _held_out(whole, options.holdout, options.seeds[0])
     else:
@@ -174,24 +183,13 @@ def asking(kind: str, options: Options, study: Study, **settings: Any) -> Iterat
         yield store
 
 
-def _read(options: Options, data: Path, split: str | None) -> Samples:
-    return read_samples(
-        data,
-        path_column=options.path_column,
-        label_column=options.label_column,
-        root=options.root,
-        split=split,
-        class_folder=options.class_folder,
-    )
-
-
 def _test_part(options: Options, whole: Samples) -> Samples:
     remedy = "name one with --test PATH or --test-split NAME, or hold out a share with --holdout 0.2"
     if options.test is not None:
-        return _read(options, options.test, None)
+        return options.read(options.test, None)
     wanted = options.test_split or "test"
     try:
-        return _read(options, options.data, wanted)
+        return options.read(options.data, wanted)
     except DataError as error:
         if options.test_split is not None:
             raise
@@ -223,7 +221,7 @@ def open_images(
     Raises:
         DataError: when they have a class that the network lacks, or cannot be read.
     """
-    samples = _read(options, data, options.test_split or options.split)
+    samples = options.read(data, options.test_split or options.split)
     chosen = samples if limit is None else samples.evenly(limit)
     opened = open_samples(chosen, size, cache_dir=options.cache_dir, track=track)
     refusal = f"{data}: has the class '%s', which the network was not taught"

@@ -10,8 +10,8 @@ from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 
 
-def write(store: Store, report: Report) -> None:
-    """Write every file that follows from a report; the record last, with the state `done`."""
+def write(store: Store, report: Report) -> tuple[Report, Store]:
+    """Write every file that follows from a report, the record last, with the state `done`; give both back."""
     files = []
     for table in report.tables:
         arrow = pa.Table.from_pylist(table.plain())
@@ -39,3 +39,4 @@ def write(store: Store, report: Report) -> None:
         "tables": {table.name: table.plain() for table in report.tables},
     }
     store.write(record)
+    return report, store

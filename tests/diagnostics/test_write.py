@@ -21,7 +21,11 @@ def report():
         {"class": NASTY, "radius": 4, "accuracy": 0.5, "gap": float("nan"), "right": True},
         {"class": "=1+1", "radius": 8, "accuracy": np.float32(0.25), "gap": None, "right": False},
     ]
-    line = Line.over_seeds("$low$", [1, 2, 3], [[0.1, 0.2, None], [0.3, 0.4, 0.5]])
+    line = Line.over_seeds(
+        "$low$",
+        [[{"epoch": 1 + n, "y": y} for n, y in enumerate(ys)] for ys in ([0.1, 0.2, None], [0.3, 0.4, 0.5])],
+        "y",
+    )
     panels = [Panel("one", "epoch", "accuracy", [line], level=0.1), Panel("two", "x", "y", [line], None, "xy")]
     return Report(
         kind="frequency test",

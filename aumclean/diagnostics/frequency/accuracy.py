@@ -1,6 +1,6 @@
 """A network judged on original, low-pass and high-pass images, with stored or with the batch's own statistics."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -11,7 +11,9 @@ from torch import nn
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.frequency.bands import Disc, batches, low_pass
 from aumclean.progress import Track, untracked
+from aumclean.recipe import Recipe
 from aumclean.training import augment
+from aumclean.training.loop import Epoch, input_scale
 
 BnEval = Literal["running", "batch"]
 
@@ -115,3 +117,18 @@ def band_accuracies(
 ) -> dict[str, float]:
     """`accuracies` of `band_logits`; options as for that."""
     return accuracies(band_logits(model, dataset.images, discs, mean, std, **options), dataset.labels)  # type: ignore[arg-type]
+
+
+def measuring(
+    train: Dataset,
+    recipe: Recipe,
+    looked_at: Dataset,
+    discs: Sequence[Disc],
+    device: torch.device,
+    bn_eval: BnEval = "running",
+) -> Callable[[Epoch], dict[str, float]]:
+    """What measures, after every epoch of a training on `train`, the accuracy on each band of what is looked at."""
+    scale = input_scale(train, recipe)
+    return lambda epoch: band_accuracies(
+        epoch.model, looked_at, discs, *scale, device=device, bn_eval=bn_eval, bf16=recipe.bf16
+    )

@@ -9,16 +9,15 @@ import pyarrow as pa
 from aumclean import atomic, csv
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_accuracies, band_names
+from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_names, measuring
 from aumclean.diagnostics.frequency.bands import Edge
-from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.progress import Track, untracked
-from aumclean.training.loop import Epoch, input_scale
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart
 SHUFFLED_EPOCHS = 3  # times as many: the paper trains 300 epochs in place of 100
@@ -59,9 +58,7 @@ def curves(
     asked = asking(
         "frequency curves", options, study, radii=[disc.radius for disc in discs], edge=edge, recipe=asdict(natural)
     )
-    watched = (
-        np.arange(min(setting.watched, len(study.train))) * len(study.train) // min(setting.watched, len(study.train))
-    )
+    watched = evenly(setting.watched, len(study.train))
     runs: dict[str, list[list[Row]]] = {kind: [] for kind in recipes}
     with asked as store:
         for seed in options.seeds:
@@ -69,16 +66,7 @@ def curves(
                 data = study.train if kind == "natural" else shuffled(study.train, seed)
                 if kind == "shuffled":
                     _store_labels(store, data, study.train_paths, seed)
-                looked_at = data.take(watched)
-                mean, std = input_scale(data, recipe)
-
-                def measure(
-                    epoch: Epoch, looked_at: Dataset = looked_at, mean: list[float] = mean, std: list[float] = std
-                ) -> dict[str, float]:
-                    return band_accuracies(
-                        epoch.model, looked_at, discs, mean, std, device=study.accelerator.device, bf16=natural.bf16
-                    )
-
+                measure = measuring(data, recipe, data.take(watched), discs, study.accelerator.device)
                 done = trained(
                     store, f"{kind}-seed={seed}", data, recipe, seed=seed, accelerator=study.accelerator,
                     measure=measure, track=track,
@@ -86,8 +74,7 @@ def curves(
                 runs[kind].append(done.rows)
         report = _report(options, study.name, runs, [disc.radius for disc in discs], len(study.train.class_names))
         report.settings.update({**study.about(), "watched": len(watched), **asdict(natural)})
-        write(store, report)
-    return report, store
+        return write(store, report)
 
 
 def _store_labels(store: Store, data: Dataset, paths: pa.Array, seed: int) -> None:
@@ -96,37 +83,30 @@ def _store_labels(store: Store, data: Dataset, paths: pa.Array, seed: int) -> No
     atomic.write_text(store.table(f"shuffled-labels-seed={seed}"), csv.to_csv(csv.guarded(table)))
 
 
+def _row(kind: str, band: str, accuracy: list[float], chance: float) -> dict[str, Any]:
+    return {
+        "labels": kind,
+        "band": band,
+        "first_epoch": accuracy[0],
+        "picked_up_at_epoch": picked_up(accuracy, chance),
+        "highest": max(accuracy),
+        "last_epoch": accuracy[-1],
+    }
+
+
 def _report(
     options: Options, name: str, runs: dict[str, list[list[Row]]], radii: list[float], n_classes: int
 ) -> Report:
     bands, chance = band_names(radii), 1 / n_classes
     rows: list[dict[str, Any]] = []
-    for kind, seeds in runs.items():
-        per_seed = [
-            [
-                {
-                    "labels": kind,
-                    "band": band,
-                    "first_epoch": history[0][band],
-                    "picked_up_at_epoch": picked_up([row[band] for row in history], chance),
-                    "highest": max(row[band] for row in history),
-                    "last_epoch": history[-1][band],
-                }
-                for band in bands
-            ]
-            for history in seeds
-        ]
-        rows += over_seeds(per_seed, ["labels", "band"])
     panels = []
     for kind, seeds in runs.items():
-        epochs = [row["epoch"] for row in seeds[0]]
+        per_seed = [[_row(kind, band, [row[band] for row in history], chance) for band in bands] for history in seeds]
+        rows += over_seeds(per_seed, ["labels", "band"])
         for part in ("low", "high"):
-            lines = [Line.over_seeds("original", epochs, [[row[ORIGINAL] for row in one] for one in seeds])]
-            lines += [
-                Line.over_seeds(
-                    f"{part} {radius:g}", epochs, [[row[f"{part}-{radius:g}"] for row in one] for one in seeds]
-                )
-                for radius in reversed(radii)
+            lines = [
+                Line.over_seeds(band.replace("-", " "), seeds, band)
+                for band in (ORIGINAL, *(f"{part}-{radius:g}" for radius in reversed(radii)))
             ]
             panels.append(
                 Panel(f"{kind} labels, {part}-pass", "epoch", "accuracy on training images", lines, level=chance)
@@ -143,8 +123,7 @@ def _report(
         "These are statements about all labels together: no single image is judged.",
     ]
     unseen = [] if at["shuffled", ORIGINAL]["last_epoch"] >= FITTED else ["shuffled labels fitted to the end"]
-    if sentence := limits(options, unseen):
-        said.append(sentence)
+    said += limits(options, unseen)
     caption = "Accuracy on training images after every epoch: as they are, low-pass, high-pass; dotted: chance."
     return Report(
         kind="frequency curves",

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_accuracies, band_names
+from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_names, measuring
 from aumclean.diagnostics.frequency.bands import Disc, Edge
-from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
 from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Preset, Study, asking, open_study
@@ -19,7 +17,7 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, untracked
 from aumclean.recipe import Recipe
-from aumclean.training.loop import Epoch, input_scale
+from aumclean.training.loop import Epoch
 
 EPSILON = 8 / 255  # of the attack that is trained against, as Wang et al. 2020 do
 
@@ -98,8 +96,7 @@ def heuristics(
         "frequency heuristics", options, study, variants=chosen, radii=[disc.radius for disc in discs], edge=edge,
         recipe=asdict(plain),
     )  # fmt: skip
-    some = min(setting.watched, len(study.test))
-    looked_at = study.test.take(np.arange(some) * len(study.test) // some)
+    looked_at = study.test.take(evenly(setting.watched, len(study.test)))
     judged: dict[_Judged, list[list[Row]]] = {}
     with asked as store:
         for variant in chosen:
@@ -114,28 +111,18 @@ def heuristics(
                 for way in ways:
                     judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(done.rows)
         report = _report(options, study.name, judged, [disc.radius for disc in discs], len(study.train.class_names))
-        report.settings.update({**study.about(), "watched": some, **asdict(plain)})
-        write(store, report)
-    return report, store
+        report.settings.update({**study.about(), "watched": len(looked_at), **asdict(plain)})
+        return write(store, report)
 
 
 def _measuring(
     study: Study, recipe: Recipe, looked_at: Dataset, discs: Sequence[Disc], ways: tuple[BnEval, ...]
 ) -> Callable[[Epoch], dict[str, float]]:
     """What is measured after every epoch: the accuracy on each band, with each kind of statistics."""
-    mean, std = input_scale(study.train, recipe)
-
-    def measure(epoch: Epoch) -> dict[str, float]:
-        return {
-            f"{way}-{band}": value
-            for way in ways
-            for band, value in band_accuracies(
-                epoch.model, looked_at, discs, mean, std, device=study.accelerator.device, bn_eval=way,
-                bf16=recipe.bf16,
-            ).items()
-        }  # fmt: skip
-
-    return measure
+    each = {way: measuring(study.train, recipe, looked_at, discs, study.accelerator.device, way) for way in ways}
+    return lambda epoch: {
+        f"{way}-{band}": value for way, measure in each.items() for band, value in measure(epoch).items()
+    }
 
 
 @dataclass(frozen=True)
@@ -151,37 +138,32 @@ class _Judged:
         return f"{self.variant} ({self.way})" if self.both else self.variant
 
 
+def _row(way: _Judged, last: Row, bands: list[str]) -> dict[str, Any]:
+    """After the last epoch."""
+    original, *others = (last[f"{way.way}-{band}"] for band in bands)
+    train = last["accuracy"]
+    beside = dict(zip(bands[1:], others, strict=True))
+    return {"variant": way.name, "train": train, "test": original, "gap": train - original, **beside}
+
+
 def _report(
     options: Options, name: str, judged: dict[_Judged, list[list[Row]]], radii: list[float], n_classes: int
 ) -> Report:
     bands, chance = band_names(radii), 1 / n_classes
     rows: list[dict[str, Any]] = []
-    for way, seeds in judged.items():
-        per_seed = [
-            [
-                {
-                    "variant": way.name,
-                    "train": history[-1]["accuracy"],
-                    "test": history[-1][f"{way.way}-{ORIGINAL}"],
-                    "gap": history[-1]["accuracy"] - history[-1][f"{way.way}-{ORIGINAL}"],
-                    **{band: history[-1][f"{way.way}-{band}"] for band in bands if band != ORIGINAL},
-                }
-            ]
-            for history in seeds
-        ]
-        rows += over_seeds(per_seed, ["variant"])
     panels = []
     for way, seeds in judged.items():
-        epochs = [row["epoch"] for row in seeds[0]]
-        lines = [
-            Line.over_seeds("train", epochs, [[row["accuracy"] for row in one] for one in seeds], colour=5),
-            Line.over_seeds("test", epochs, [[row[f"{way.way}-{ORIGINAL}"] for row in one] for one in seeds], colour=0),
-        ]
-        for colour, radius in enumerate(radii, start=1):
+        rows += over_seeds([[_row(way, history[-1], bands)] for history in seeds], ["variant"])
+        test = f"{way.way}-{ORIGINAL}"
+        lines = [Line.over_seeds("train", seeds, "accuracy", colour=5), Line.over_seeds("test", seeds, test, colour=0)]
+        for number, radius in enumerate(radii, start=1):
             for part in ("low", "high"):
-                values = [[row[f"{way.way}-{part}-{radius:g}"] for row in one] for one in seeds]
-                label = f"{part} {radius:g}"
-                lines.append(Line.over_seeds(label, epochs, values, dashed=part == "high", colour=colour + colour // 5))
+                lines.append(
+                    Line.over_seeds(
+                        f"{part} {radius:g}", seeds, f"{way.way}-{part}-{radius:g}", dashed=part == "high",
+                        colour=number + number // 5,
+                    )
+                )  # fmt: skip
         panels.append(Panel(way.name, "epoch", "accuracy", lines, level=chance))
     return Report(
         kind="frequency heuristics",
@@ -217,6 +199,4 @@ def _said(options: Options, rows: list[dict[str, Any]], radii: list[float], chan
             f"Batch normalisation, radius {radii[0]:g}, high band: {running:.1%} with running statistics, {batch:.1%} "
             "with those of the batch. The paper's figure rests on the batch's."
         )
-    if sentence := limits(options, ["final gaps between training and test", "the smallest batches and all optimisers"]):
-        said.append(sentence)
-    return said
+    return said + limits(options, ["final gaps between training and test", "the smallest batches and all optimisers"])

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.study import Options, Preset
 from aumclean.recipe import Recipe
@@ -24,7 +26,9 @@ PAPER = Recipe(
     xavier=True,
     pixels="unit",
 )
-QUICK = replace(PAPER, arch="resnet8", learning_rate=2e-3, batch_size=25)  # small batches: more steps for the time
+QUICK = replace(
+    PAPER, arch="resnet8", epochs=8, learning_rate=2e-3, batch_size=25
+)  # small batches: more steps for the time
 
 RADII_AT_32 = (4, 8, 12, 16)
 
@@ -47,17 +51,14 @@ class Setting:
 
 SETTINGS: dict[Preset, dict[Command, Setting]] = {
     "quick": {
-        "test": Setting(replace(QUICK, epochs=8), 4000, 1000, 1000),
-        "curves": Setting(replace(QUICK, epochs=8), 1000, 500, 300),
-        "transfer": Setting(replace(QUICK, epochs=8), 1000, 500, 300),
-        "heuristics": Setting(replace(QUICK, epochs=8), 800, 300, 200),
-        "robustness": Setting(replace(QUICK, epochs=8), 1500, 100, 100),
+        "test": Setting(QUICK, 4000, 1000, 1000),
+        "curves": Setting(QUICK, 1000, 500, 300),
+        "transfer": Setting(QUICK, 1000, 500, 300),
+        "heuristics": Setting(QUICK, 800, 300, 200),
+        "robustness": Setting(QUICK, 1500, 100, 100),
     },
     "paper": {
-        "test": Setting(PAPER, None, None, 10_000),
-        "curves": Setting(PAPER, None, None, 10_000),
-        "transfer": Setting(PAPER, None, None, 10_000),
-        "heuristics": Setting(PAPER, None, None, 10_000),
+        **dict.fromkeys(("test", "curves", "transfer", "heuristics"), Setting(PAPER, None, None, 10_000)),
         "robustness": Setting(PAPER, None, None, 1000),
     },
 }
@@ -76,12 +77,18 @@ def discs_for(radii: tuple[float, ...] | None, edge: Edge, size: int) -> list[Di
     return discs
 
 
-def limits(options: Options, studied: list[str]) -> str:
-    """What the quick preset cannot show, in sentences; none for `paper`."""
+def limits(options: Options, studied: list[str]) -> list[str]:
+    """What the quick preset cannot show, as a paragraph; none for `paper`."""
     if options.preset == "paper":
-        return ""
+        return []
     unseen = f" It cannot show {' nor '.join(studied)}; --preset paper can, in hours." if studied else ""
-    return (
+    return [
         "The quick preset trains a small network briefly on a part of the data: orderings may show, figures are not "
         f"the paper's.{unseen}"
-    )
+    ]
+
+
+def evenly(most: int, of: int) -> np.ndarray:
+    """Evenly spaced positions, at most so many, int64."""
+    count = min(most, of)
+    return np.arange(count) * of // max(count, 1)

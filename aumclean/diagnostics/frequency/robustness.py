@@ -20,7 +20,7 @@ from aumclean.diagnostics.study import Options, Preset, Study, asking, open_stud
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track, part_of, untracked
 from aumclean.training import augment
 from aumclean.training.attack import fgsm, pgd
 from aumclean.training.network import Network, read_network
@@ -81,48 +81,26 @@ def robustness(
                 )  # fmt: skip
                 network = read_network(store.weights(training))
                 network.on(study.accelerator.device)
-                jobs = track(_images_of(study.test, rhos), f"attacking {training}", 0, len(rhos) * len(study.test))
-                rows += _attacked(network, name, study, jobs, epsilons, keep_gain, natural.bf16)
+                for number, rho in enumerate(rhos):
+                    done, whole = number * len(study.test), len(rhos) * len(study.test)
+                    attacking = part_of(track, f"attacking {training}", done, whole)
+                    row = {"model": name, "rho": rho}
+                    rows.append(row | _attacked(network, study, rho, keep_gain, epsilons, natural.bf16, attacking))
                 if seed == options.seeds[0]:
                     pictures += _pictures(network, name, rhos, keep_gain)
             per_seed.append(rows)
         report = _report(options, study.name, over_seeds(per_seed, ["model", "rho"]), epsilons, pictures, keep_gain)
         report.settings.update({**study.about(), **asdict(natural), "attack in training": EPSILON})
-        write(store, report)
-    return report, store
-
-
-class _Job:
-    """One smoothing, of as many images as there are, for the progress display."""
-
-    def __init__(self, rho: float, n: int) -> None:
-        self.rho, self.n = rho, n
-
-    def __len__(self) -> int:
-        return self.n
-
-
-def _images_of(test: Dataset, rhos: Sequence[float]) -> list[_Job]:
-    return [_Job(rho, len(test)) for rho in rhos]
+        return write(store, report)
 
 
 def _attacked(
-    network: Network,
-    name: str,
-    study: Study,
-    jobs: Any,
-    epsilons: Sequence[float],
-    keep_gain: bool,
-    bf16: bool,
-) -> list[dict[str, Any]]:
-    rows = []
-    for job in jobs:
-        model = smoothed(network.model, job.rho, keep_gain=keep_gain)
-        about, device = network.about, study.accelerator.device
-        found = under_attack(model, study.test, about.mean, about.std, epsilons, device=device, bf16=bf16)
-        rough = roughness(first_layer(model).weight)
-        rows.append({"model": name, "rho": job.rho, "clean": found.pop("clean"), "roughness": rough, **found})
-    return rows
+    network: Network, study: Study, rho: float, keep_gain: bool, epsilons: Sequence[float], bf16: bool, track: Track
+) -> dict[str, Any]:
+    model = smoothed(network.model, rho, keep_gain=keep_gain)
+    about, device = network.about, study.accelerator.device
+    found = under_attack(model, study.test, about.mean, about.std, epsilons, device=device, bf16=bf16, track=track)
+    return {"clean": found.pop("clean"), "roughness": roughness(first_layer(model).weight), **found}
 
 
 def under_attack(
@@ -134,6 +112,7 @@ def under_attack(
     *,
     device: torch.device,
     bf16: bool = False,
+    track: Track = untracked,
 ) -> dict[str, float]:
     """Accuracy as it is and under attack.
 
@@ -144,6 +123,7 @@ def under_attack(
         epsilons: in 0..1.
         device: where to compute.
         bf16: compute in bfloat16.
+        track: for a progress display.
 
     Returns:
         `clean`, and for each attack and epsilon `fgsm-0.03`, the accuracy at that epsilon, and `fgsm-0.03-search`, the
@@ -159,7 +139,7 @@ def under_attack(
         right.setdefault(key, []).append((logits.argmax(1) == labels).cpu().numpy())
 
     done = 0
-    for pixels in batches(test.images, device, BATCH):
+    for pixels in track(batches(test.images, device, BATCH), "", 0, len(test)):
         labels = torch.from_numpy(test.labels[done : done + len(pixels)]).to(device)
         done += len(pixels)
         record("clean", pixels, labels)
@@ -213,17 +193,16 @@ def _report(
         "FGSM and PGD with ten steps are the paper's attacks; stronger ones exist, so these are upper limits of "
         "robustness. 'search' counts an image only if no smaller epsilon fools the network either.",
     ]
-    if sentence := limits(options, ["a network near its final accuracy", "attacks of ten steps in training"]):
-        said.append(sentence)
+    said += limits(options, ["a network near its final accuracy", "attacks of ten steps in training"])
     panels = []
     for attack in ("fgsm", "pgd"):
-        lines = []
-        for colour, model in enumerate(("natural", "adversarial")):
-            for rho in (least, most):
-                row = of(model, rho)
-                values = [row["clean"], *(row[f"{attack}-{epsilon:g}"] for epsilon in epsilons)]
-                label = f"{model}, rho {rho:g}"
-                lines.append(Line(label, [0.0, *epsilons], values, dashed=rho != least, colour=colour))
+        columns = ("clean", *(f"{attack}-{epsilon:g}" for epsilon in epsilons))
+        lines = [
+            Line(f"{model}, rho {rho:g}", [0.0, *epsilons], [of(model, rho)[name] for name in columns],
+                 dashed=rho != least, colour=colour)
+            for colour, model in enumerate(("natural", "adversarial"))
+            for rho in (least, most)
+        ]  # fmt: skip
         panels.append(Panel(attack.upper(), "epsilon", "accuracy", lines))
     lines = [
         Line(f"{model}, {key}", rhos, [of(model, rho)[key] for rho in rhos], dashed=key != "clean", colour=colour)

@@ -122,8 +122,7 @@ def split(
         parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
         report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
         report.settings["device"] = describe(accelerator.device)
-        write(store, report)
-    return report, store
+        return write(store, report)
 
 
 def split_stream(

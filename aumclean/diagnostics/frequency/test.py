@@ -8,13 +8,21 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
+from scipy.special import softmax
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, enlarged, sheet
-from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, accuracies, band_logits, has_batch_norm
+from aumclean.diagnostics.frequency.accuracy import (
+    ORIGINAL,
+    BnEval,
+    accuracies,
+    band_logits,
+    band_names,
+    has_batch_norm,
+)
 from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
-from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, limits
+from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
 from aumclean.diagnostics.frequency.split import Looks
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
@@ -87,20 +95,10 @@ def test(
     else:
         return _of_data(options, radii, edge, batch_norm, track)
     discs = discs_for(radii, edge, judge.images.images.shape[1])
-    with asking(
-        "frequency test",
-        options,
-        _as_study(subject.stem, judge, digest),
-        radii=[disc.radius for disc in discs],
-        edge=edge,
-    ) as store:
-        report = _report(judge, discs, options, [])
-        write(store, report)
-    return report, store
-
-
-def _as_study(name: str, judge: _Judge, digest: str) -> Study:
-    return Study(name, judge.images, judge.images, judge.paths, judge.paths, digest, judge.accelerator, ())
+    images, paths = judge.images, judge.paths
+    study = Study(subject.stem, images, images, paths, paths, digest, judge.accelerator, ())
+    with asking("frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge) as store:
+        return write(store, _report(judge, discs, []))
 
 
 def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
@@ -115,8 +113,8 @@ def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
     else:
         scanned = open_scanned(run, track=track)
         images, paths, digest = scanned.dataset(), scanned.samples.paths, scanned.digest()
-        if options.test_limit is not None and options.test_limit < len(images):
-            keep = np.arange(options.test_limit) * len(images) // options.test_limit
+        if options.test_limit is not None:
+            keep = evenly(options.test_limit, len(images))
             images, paths = images.take(keep), paths.take(pa.array(keep))
     what = f"the networks of {options.data}"
     bf16 = takes_bf16(options.precision, accelerator.device)
@@ -127,14 +125,8 @@ def _of_file(options: Options, track: Track) -> tuple[_Judge, str]:
     network, accelerator = read_network(options.data), make_accelerator(options.device)
     if options.test is None:
         raise ConfigError(f"{options.data}: is a network; name the images to test it on with --test PATH")
-    images, paths, digest = open_images(
-        options,
-        options.test,
-        network.about.class_names,
-        network.about.image_size,
-        limit=options.test_limit,
-        track=track,
-    )
+    names, size = network.about.class_names, network.about.image_size
+    images, paths, digest = open_images(options, options.test, names, size, limit=options.test_limit, track=track)
     bf16 = takes_bf16(options.precision, accelerator.device)
     what = f"the network in {options.data}"
     return _Judge([network], images, paths, bf16, accelerator, False, what), digest
@@ -154,29 +146,20 @@ def _of_data(
         for seed in options.seeds:
             name = f"seed={seed}"
             trained(
-                store,
-                name,
-                study.train,
-                recipe,
-                seed=seed,
-                accelerator=study.accelerator,
-                keep_weights=True,
+                store, name, study.train, recipe, seed=seed, accelerator=study.accelerator, keep_weights=True,
                 track=track,
-            )
+            )  # fmt: skip
             networks.append(read_network(store.weights(name)))
         judge = _Judge(
             networks, study.test, study.test_paths, recipe.bf16, study.accelerator, False,
             f"{recipe.arch} trained on {len(study.train):,} images of {study.name}",
         )  # fmt: skip
         said = [] if len(networks) == 1 else [f"{len(networks)} networks judge together, by the mean of their logits."]
-        if sentence := limits(options, ["how a network trained to the end divides its test images"]):
-            said.append(sentence)
-        report = _report(judge, discs, options, said)
-        write(store, report)
-    return report, store
+        said += limits(options, ["how a network trained to the end divides its test images"])
+        return write(store, _report(judge, discs, said))
 
 
-def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[str]) -> Report:
+def _report(judge: _Judge, discs: Sequence[Disc], said: list[str]) -> Report:
     ways: list[BnEval] = ["running", "batch"] if has_batch_norm(judge.networks[0].model) else ["running"]
     labels = judge.images.labels
     by_way = {way: judge.logits(discs, way) for way in ways}
@@ -184,22 +167,21 @@ def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[s
     for way, logits in by_way.items():
         right = accuracies(logits, labels)
         for disc in discs:
-            low, high = f"low-{disc.radius:g}", f"high-{disc.radius:g}"
+            original, low, high = (right[band] for band in band_names([disc.radius]))
             needs = _needs_high(logits, labels, disc)
             rows.append(
                 {
                     "batch_norm": way if len(ways) > 1 else "none",
                     "radius": disc.at,
-                    "original": right[ORIGINAL],
-                    "low": right[low],
-                    "high": right[high],
+                    "original": original,
+                    "low": low,
+                    "high": high,
                     "needs_high": int(needs.sum()),
                     "needs_high_share": float(needs.mean()),
                 }
             )
     listed, pictures = _listed(judge, discs, by_way["running"])
     first = rows[0]
-    lead = f"{len(labels):,} images, judged by {judge.what}."
     sentences = [
         f"{first['original']:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
         "'needs_high' counts the images that are right as they are and on the high-pass image but wrong on the "
@@ -219,7 +201,7 @@ def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[s
     return Report(
         kind="frequency test",
         title="Right on which frequencies",
-        lead=lead,
+        lead=f"{len(labels):,} images, judged by {judge.what}.",
         said=[*sentences, *said],
         tables=[
             Table("accuracy", "Accuracy on each band", rows),
@@ -234,9 +216,7 @@ def _report(judge: _Judge, discs: Sequence[Disc], options: Options, said: list[s
 
 def _needs_high(logits: dict[str, np.ndarray], labels: np.ndarray, disc: Disc) -> np.ndarray:
     """bool [n]: right on the original and on the high-pass image, wrong on the low-pass image."""
-    original, low, high = (
-        logits[name].argmax(1) == labels for name in (ORIGINAL, f"low-{disc.radius:g}", f"high-{disc.radius:g}")
-    )
+    original, low, high = (logits[band].argmax(1) == labels for band in band_names([disc.radius]))
     return np.asarray(original & high & ~low)
 
 
@@ -247,11 +227,7 @@ def _listed(
     rows, shown = [], []
     for disc in discs:
         here = np.flatnonzero(_needs_high(logits, labels, disc))
-        sure = {}
-        for band in (ORIGINAL, f"low-{disc.radius:g}", f"high-{disc.radius:g}"):
-            exponent = np.exp(logits[band] - logits[band].max(1, keepdims=True))
-            sure[band] = exponent / exponent.sum(1, keepdims=True)
-        original, low, high = sure.values()
+        original, low, high = (softmax(logits[band], axis=1) for band in band_names([disc.radius]))
         order = here[np.argsort(-low[here].max(1), kind="stable")]
         for sample in order.tolist():
             rows.append(
@@ -276,9 +252,8 @@ def _picture(judge: _Judge, disc: Disc, chosen: np.ndarray) -> Picture:
     (pixels,) = batches(images, torch.device("cpu"), len(images))
     low = low_pass(pixels, mask)
     looks = Looks("offset")
-    rows = []
-    for original, lower, higher in zip(images, low.numpy(), (pixels - low).numpy(), strict=True):
-        rows.append([original, *looks.bytes_of(lower, higher)])
+    bands = zip(images, low.numpy(), (pixels - low).numpy(), strict=True)
+    rows = [[original, *looks.bytes_of(lower, higher)] for original, lower, higher in bands]
     return Picture(
         f"needs_high-{disc.radius:g}",
         f"Radius {disc.radius:g}: right with the high band, wrong with the low",

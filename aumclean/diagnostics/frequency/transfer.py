@@ -33,6 +33,15 @@ class _Case:
     scaling: Scaling
     batch_norm: bool
 
+    def row(self) -> dict[str, Any]:
+        """What tells it from the others, in a table."""
+        return {
+            "trained_on": self.band,
+            "radius": self.disc.at,
+            "scaling": self.scaling,
+            "batch_norm": self.batch_norm,
+        }
+
     def name(self, seed: int) -> str:
         network = "bn" if self.batch_norm else "plain"
         return f"{self.band}-{self.disc.radius:g}-{self.scaling}-{network}-seed={seed}"
@@ -83,8 +92,7 @@ def transfer(
         runs = {case: [_train(store, case, study, recipe, seed, track) for seed in options.seeds] for case in cases}
         report = _report(options, study.name, runs, len(study.train.class_names))
         report.settings.update({**study.about(), **asdict(recipe)})
-        write(store, report)
-    return report, store
+        return write(store, report)
 
 
 def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, track: Track) -> list[Row]:
@@ -110,21 +118,9 @@ def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, t
 def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_classes: int) -> Report:
     rows: list[dict[str, Any]] = []
     for case, seeds in runs.items():
-        per_seed = [
-            [
-                {
-                    "trained_on": case.band,
-                    "radius": case.disc.at,
-                    "scaling": case.scaling,
-                    "batch_norm": case.batch_norm,
-                    "train": history[-1]["accuracy"],
-                    "test_original": history[-1]["test_original"],
-                    "test_same": history[-1]["test_same"],
-                }
-            ]
-            for history in seeds
-        ]
-        rows += over_seeds(per_seed, ["trained_on", "radius", "scaling", "batch_norm"])
+        of, measured = case.row(), {"train": "accuracy", "test_original": "test_original", "test_same": "test_same"}
+        per_seed = [[{**of, **{name: rows[-1][column] for name, column in measured.items()}}] for rows in seeds]
+        rows += over_seeds(per_seed, list(of))
     chance = 1 / n_classes
     return Report(
         kind="frequency transfer",
@@ -137,27 +133,18 @@ def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_c
 
 
 def _said(options: Options, rows: list[dict[str, Any]], chance: float) -> list[str]:
-    def mean(**wanted: Any) -> float:
-        return float(
-            np.mean(
-                [
-                    row["test_original"]
-                    for row in rows
-                    if not row["batch_norm"] and all(row[key] == value for key, value in wanted.items())
-                ]
-            )
-        )
+    def mean(band: str) -> float:
+        plain = (row for row in rows if not row["batch_norm"])
+        return float(np.mean([row["test_original"] for row in plain if row["trained_on"] == band]))
 
     said = [
-        f"Over all radii and scalings, training on the low band gives {mean(trained_on='low'):.1%} on whole test "
-        f"images, on the high band {mean(trained_on='high'):.1%}; chance is {chance:.1%}.",
+        f"Over all radii and scalings, training on the low band gives {mean('low'):.1%} on whole test "
+        f"images, on the high band {mean('high'):.1%}; chance is {chance:.1%}.",
         "That high-pass training does not carry over to whole images is partly a matter of brightness and contrast, "
         "which a high-pass image lacks: 'test_same', on test images of the same band, says what can be learned of it.",
     ]
     fewer = len({row["radius"] for row in rows}) < len(RADII_AT_32)
-    if sentence := limits(options, ["the heights of the paper's Table 1", *(["its four radii"] if fewer else [])]):
-        said.append(sentence)
-    return said
+    return said + limits(options, ["the heights of the paper's Table 1", *(["its four radii"] if fewer else [])])
 
 
 def _against_radius(rows: list[dict[str, Any]], chance: float) -> Figure:
@@ -178,20 +165,16 @@ def _against_radius(rows: list[dict[str, Any]], chance: float) -> Figure:
 
 def _over_epochs(runs: dict[_Case, list[list[Row]]], chance: float) -> Figure:
     panels = []
-    groups = dict.fromkeys((case.band, case.scaling, case.batch_norm) for case in runs)
-    for band, scaling, normalised in groups:
-        lines = []
-        for number, (case, seeds) in enumerate(
-            (case, seeds)
-            for case, seeds in runs.items()
-            if (case.band, case.scaling, case.batch_norm) == (band, scaling, normalised)
-        ):
-            epochs = [row["epoch"] for row in seeds[0]]
-            for test in ("original", "same"):
-                values = [[row[f"test_{test}"] for row in one] for one in seeds]
-                label = f"{case.disc.radius:g}, on {test}"
-                lines.append(Line.over_seeds(label, epochs, values, dashed=test == "same", colour=number))
-        title = f"{band}, {scaling}{', batch norm' if normalised else ''}"
+    titles = {case: f"{case.band}, {case.scaling}{', batch norm' if case.batch_norm else ''}" for case in runs}
+    for title in dict.fromkeys(titles.values()):
+        own = [case for case in runs if titles[case] == title]
+        lines = [
+            Line.over_seeds(
+                f"{case.disc.radius:g}, on {test}", runs[case], f"test_{test}", dashed=test == "same", colour=number
+            )
+            for number, case in enumerate(own)
+            for test in ("original", "same")
+        ]
         panels.append(Panel(title, "epoch", "test accuracy", lines, level=chance))
     caption = (
         "Test accuracy over the epochs by radius; solid: on whole images, dashed: on the band that was trained on."

@@ -45,8 +45,7 @@ def expressivity(options: Options, depths: Sequence[int] = DEPTHS, *, track: Tra
             settings={**study.about(), "seeds": list(options.seeds)},
             facts={"tolerance": TOLERANCE, "networks": rows},
         )
-        write(store, report)
-    return report, store
+        return write(store, report)
 
 
 _SHOWN = {"samples", "depth", "width", "weights", "largest_error", "fitted", "seconds"}

@@ -5,11 +5,12 @@ from dataclasses import asdict
 
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
 from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
-from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
+from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
+from aumclean.diagnostics.trainings import Row
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
@@ -59,9 +60,7 @@ def fit(
             [fit_case(store, ground, case, recipe, seed=seed, level=level, track=track) for case in cases]
             for seed in options.seeds
         ]
-        report = _report(options, ground, fitted, level)
-        write(store, report)
-    return report, store
+        return write(store, _report(options, ground, fitted, level))
 
 
 def require_level(level: float) -> None:
@@ -76,8 +75,8 @@ def require_level(level: float) -> None:
 
 def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
     recipe = fitted[0][0].recipe
-    rows = [[{"corruption": str(each.case), **each.row()} for each in of_seed] for of_seed in fitted]
-    summary = over_seeds(rows, ["corruption"])
+    rows = [[each.row() for each in of_seed] for of_seed in fitted]
+    tables = tables_of("fit", "Steps until fitted", NOT_REACHED, fitted, rows)
     figure = Figure(
         "fit",
         "Loss and accuracy while training",
@@ -93,22 +92,12 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
         kind="random-labels fit",
         title=f"How fast {recipe.arch} fits {ground.study.name}, and noise in its place",
         lead=f"One training of {recipe.arch} per corruption of {len(ground.train):,} images, everything else the same.",
-        said=[*_said(summary, fitted, ground, level), *cannot(options, ground, CANNOT)],
-        tables=[
-            Table("fit", "Steps until fitted", summary, NOT_REACHED),
-            *([] if len(fitted) == 1 else [_runs(fitted)]),
-            epochs_table([[({"corruption": str(each.case)}, each) for each in of_seed] for of_seed in fitted]),
-        ],
+        said=[*_said(tables[0].rows, fitted, ground, level), *cannot(options, ground, CANNOT)],
+        tables=tables,
         figures=[figure],
-        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "loss to reach": level,
-                  "seeds": list(options.seeds), **asdict(recipe)},
+        settings=ground.settings(options, recipe, **{"loss to reach": level}),
         facts={"steps_per_epoch": fitted[0][0].steps_per_epoch, "chance": ground.chance},
-    )  # fmt: skip
-
-
-def _runs(fitted: list[list[Fitted]]) -> Table:
-    rows = [{"seed": each.seed, "corruption": str(each.case), **each.row()} for of_seed in fitted for each in of_seed]
-    return Table("runs", "Every training", rows, NOT_REACHED)
+    )
 
 
 def _curves(fitted: list[list[Fitted]], name: str) -> list[Line]:
@@ -118,31 +107,30 @@ def _curves(fitted: list[list[Fitted]], name: str) -> list[Line]:
             curve = each.smoothed(name)
             every = max(1, len(curve) // DRAWN_POINTS)
             steps = range(1, len(curve) + 1, every)
-            label = str(each.case) if number == 0 else ""
+            label = each.of["corruption"] if number == 0 else ""
             lines.append(Line(label, list(steps), curve[::every].tolist(), colour=colour % len(COLOURS)))
     return lines
 
 
-def _said(summary: list[dict[str, object]], fitted: list[list[Fitted]], ground: Ground, level: float) -> list[str]:
-    def steps(row: dict[str, object], name: str) -> str:
+def _said(summary: Sequence[Row], fitted: list[list[Fitted]], ground: Ground, level: float) -> list[str]:
+    def steps(row: Row, name: str) -> str:
         return f"{row['corruption']} {row[name]:,.0f}" if row[name] is not None else f"{row['corruption']} never"
 
-    ranked = sorted(summary, key=lambda row: row["steps_to_loss"] or float("inf"))  # type: ignore[arg-type,return-value]
+    ranked = sorted(summary, key=lambda row: row["steps_to_loss"] or float("inf"))
     said = [
         f"Steps to a training loss of {level:g}: {', '.join(steps(row, 'steps_to_loss') for row in ranked)}.",
         f"Steps to zero training error: {', '.join(steps(row, 'steps_to_fit') for row in ranked)}.",
     ]
-    censored = [each for of_seed in fitted for each in of_seed if each.steps_to_fit is None]
-    if censored:
-        names = ", ".join(dict.fromkeys(str(each.case) for each in censored))
+    if censored := [each for of_seed in fitted for each in of_seed if each.steps_to_fit is None]:
+        names = ", ".join(dict.fromkeys(each.of["corruption"] for each in censored))
         said.append(
             f"Not fitted within {censored[0].steps:,} steps: {names}. With a rate that falls every epoch that need not "
             "mean that the network cannot: more --epochs may do."
         )
-    for row in summary:
-        if row["corruption"] in OF_LABELS:
-            said.append(
-                f"{row['corruption']}: {row['realised_rate']:.1%} of the labels are wrong; test error "
-                f"{row['test_error']:.1%}, where chance is {1 - ground.chance:.1%}."
-            )
+    said += [
+        f"{row['corruption']}: {row['realised_rate']:.1%} of the labels are wrong; test error "
+        f"{row['test_error']:.1%}, where chance is {1 - ground.chance:.1%}."
+        for row in summary
+        if row["corruption"] in OF_LABELS
+    ]
     return said

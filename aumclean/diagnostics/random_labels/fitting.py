@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
@@ -19,7 +20,7 @@ from aumclean.diagnostics.random_labels.corruptions import (
     realised_rate,
 )
 from aumclean.diagnostics.random_labels.presets import Ground
-from aumclean.diagnostics.report import Table
+from aumclean.diagnostics.report import Table, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import Row, Training, trained
 from aumclean.errors import RunError
@@ -48,7 +49,8 @@ class Fitted:
     """A training on corrupted data.
 
     Attributes:
-        case, seed, recipe: of what.
+        of: what tells it from the others of the same seed, as columns of a table.
+        seed, recipe: of what.
         realised_rate: share of the training labels that are wrong.
         steps_per_epoch: batches.
         training: its rows have, beside the loop's own, `train_accuracy` and `train_loss` (evaluation mode, on the
@@ -56,7 +58,7 @@ class Fitted:
         level: the loss that counts as reached.
     """
 
-    case: Case
+    of: dict[str, Any]
     seed: int
     recipe: Recipe
     realised_rate: float
@@ -99,6 +101,7 @@ class Fitted:
         """The outcome as a row of a table."""
         last, best = self.training.last, self.best
         return {
+            **self.of,
             "steps_to_loss": self.steps_to_loss,
             "steps_to_fit": self.steps_to_fit,
             "test_error": 1 - last["test_accuracy"],
@@ -116,19 +119,30 @@ class Fitted:
 EPOCH = ("epoch", "loss", "accuracy", "train_loss", "train_accuracy", "test_accuracy", "learning_rate", "seconds")
 
 
-def epochs_table(fitted: Sequence[Sequence[tuple[dict[str, Any], Fitted]]]) -> Table:
-    """The curves of all trainings, a row per epoch, for programs.
+def tables_of(
+    name: str, title: str, note: str, fitted: Sequence[Sequence[Fitted]], per_seed: Sequence[Sequence[dict[str, Any]]]
+) -> list[Table]:
+    """The rows over all seeds; where there are several, those of every training; its epochs, for programs.
 
     Args:
-        fitted: per seed the trainings, each with what tells it from the others of that seed.
+        name, title, note: of the first table.
+        fitted: per seed the same trainings in the same order.
+        per_seed: likewise a row of each, which begins with what tells it from the others.
     """
-    rows = [
-        {"seed": each.seed, **of, "steps": row["epoch"] * each.steps_per_epoch, **{name: row[name] for name in EPOCH}}
+    summary = over_seeds(per_seed, list(fitted[0][0].of))
+    runs = [
+        {"seed": each.seed, **row}
+        for of_seed, rows in zip(fitted, per_seed, strict=True)
+        for each, row in zip(of_seed, rows, strict=True)
+    ]
+    epochs = [
+        {"seed": each.seed, **each.of, "steps": row["epoch"] * each.steps_per_epoch, **{key: row[key] for key in EPOCH}}
         for of_seed in fitted
-        for of, each in of_seed
+        for each in of_seed
         for row in each.training.rows
     ]
-    return Table("epochs", "Every epoch", rows, file_only=True)
+    several = [Table("runs", "Every training", runs, note)] if len(fitted) > 1 else []
+    return [Table(name, title, summary, note), *several, Table("epochs", "Every epoch", epochs, file_only=True)]
 
 
 def fit_case(
@@ -139,6 +153,7 @@ def fit_case(
     *,
     seed: int,
     level: float = LOSS,
+    of: dict[str, Any] | None = None,
     name: str = "",
     until_fitted: bool = True,
     track: Track = untracked,
@@ -154,6 +169,7 @@ def fit_case(
         recipe: how to train, the same for all cases that are compared.
         seed: of the corruption and of the training.
         level: of the training loss that counts as reached.
+        of: what tells this training from the others in tables; by default its corruption.
         name: of what else tells this training from others of the command.
         until_fitted: False: go on to the last epoch.
         track: for a progress display.
@@ -168,18 +184,12 @@ def fit_case(
     rate = realised_rate(dataset, ground.train)
     _keep_draw(store, full_name, case, dataset, seed, rate)
     training = trained(
-        store,
-        full_name,
-        dataset,
-        recipe,
-        seed=seed,
-        accelerator=ground.study.accelerator,
+        store, full_name, dataset, recipe, seed=seed, accelerator=ground.study.accelerator, track=track,
         measure=_measuring(ground, dataset, test, recipe),
         enough=lambda row: until_fitted and row["train_accuracy"] == 1 and row["loss"] <= level,
-        track=track,
-    )
+    )  # fmt: skip
     steps = len(training.rows[0]["step_loss"])
-    return Fitted(case, seed, recipe, rate, steps, training, level)
+    return Fitted(of or {"corruption": str(case)}, seed, recipe, rate, steps, training, level)
 
 
 def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) -> Callable[[Epoch], dict[str, Any]]:
@@ -188,15 +198,8 @@ def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) 
     scale = input_scale(dataset, recipe)
 
     def logits(epoch: Epoch, images: np.ndarray) -> np.ndarray:
-        return predict(
-            epoch.model,
-            images,
-            *scale,
-            mirror=False,
-            device=device,
-            bf16=recipe.bf16,
-            own_scale=recipe.pixels == "image",
-        )
+        own = recipe.pixels == "image"
+        return predict(epoch.model, images, *scale, mirror=False, device=device, bf16=recipe.bf16, own_scale=own)
 
     def measure(epoch: Epoch) -> dict[str, Any]:
         on_train = logits(epoch, dataset.images)
@@ -213,8 +216,7 @@ def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Mean over samples, of logits float32 [n, classes] and labels int64 [n]."""
-    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
-    return float((np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]).mean())
+    return float(-log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels].mean())
 
 
 def trailing_mean(values: np.ndarray, window: int) -> np.ndarray:

@@ -19,7 +19,6 @@ from aumclean.config import ScanConfig, checked
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.label_noise import uniform_noise
-from aumclean.dataset.read import read_samples
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.report import Report, Table, over_seeds
@@ -129,36 +128,16 @@ def horizon(
             for seed in options.seeds
             for draw in range(draws)
         ]
-        report = _report(options, study, recipe, plan, share, first, per_draw)
-        write(store, report)
-    return report, store
+        return write(store, _report(options, study, recipe, plan, share, first, per_draw))
 
 
 def _plan_of_scan(options: Options, flip: bool, first_epoch: int | None) -> Plan:
     """What `scan` would do with the same options."""
-    asked = {
-        name: getattr(options, name)
-        for name in ("image_size", "epochs", "learning_rate", "batch_size", "arch")
-        if getattr(options, name) is not None
-    }
-    config = checked(
-        ScanConfig,
-        preset="fast" if options.preset == "quick" else "paper",
-        device=options.device,
-        precision=options.precision,
-        flip=flip,
-        first_epoch=first_epoch,
-        **asked,
-    )
-    samples = read_samples(
-        options.data,
-        path_column=options.path_column,
-        label_column=options.label_column,
-        root=options.root,
-        split=options.split,
-        class_folder=options.class_folder,
-    )
-    return settle(samples, config)
+    names = ("image_size", "epochs", "learning_rate", "batch_size", "arch", "device", "precision")
+    asked = {name: value for name in names if (value := getattr(options, name)) is not None}
+    preset = "fast" if options.preset == "quick" else "paper"
+    config = checked(ScanConfig, preset=preset, flip=flip, first_epoch=first_epoch, **asked)
+    return settle(options.read(options.data, options.split), config)
 
 
 def _draw(
@@ -181,9 +160,8 @@ def _draw(
         }
 
     training = trained(
-        store, name, planted.dataset, recipe,
-        seed=seed, accelerator=study.accelerator, measure=measure, track=track,
-    )  # fmt: skip
+        store, name, planted.dataset, recipe, seed=seed, accelerator=study.accelerator, measure=measure, track=track
+    )
     return _with_found(store, name, training, planted, first_epoch)
 
 
@@ -198,16 +176,9 @@ def _with_found(
         margin = np.load(_margins(store, name, number), allow_pickle=False)[planted.judged]
         total = margin.astype(np.float64) if number <= first_epoch else total + margin
         suspects = total.argsort(kind="stable")[: is_planted.sum()]
-        measured = ("planted_margin", "planted_memorised", "other_margin", "other_fitted")
-        rows.append(
-            {
-                "epoch": row["epoch"],
-                "found": float(is_planted[suspects].mean()),
-                **{key: row[key] for key in measured},
-                "auroc": float(roc_auc_score(is_planted, -total)),
-                "seconds": row["seconds"],
-            }
-        )
+        found, auroc = float(is_planted[suspects].mean()), float(roc_auc_score(is_planted, -total))
+        measured = {key: row[key] for key in ("planted_margin", "planted_memorised", "other_margin", "other_fitted")}
+        rows.append({"epoch": row["epoch"], "found": found, **measured, "auroc": auroc, "seconds": row["seconds"]})
     return rows
 
 
@@ -232,22 +203,22 @@ def _report(
         {"draw": number, "horizon": found, "reached": found is not None, **_at(rows, found)}
         for number, (rows, found) in enumerate(zip(per_draw, horizons, strict=True))
     ]
+
+    def lines(*columns: str) -> list[Line]:
+        names = ("AUROC" if column == "auroc" else column.partition("_")[0] for column in columns)
+        return [Line.over_seeds(name, per_draw, column) for name, column in zip(names, columns, strict=True)]
+
     figure = Figure(
         "horizon",
         "When planted labels are memorised, and what a scan stopped there would find",
         "Median margin of planted and of other samples in each epoch, the share of planted ones that are learned, and "
         "the share found among the lowest AUM when averaging stops after that epoch.",
         [
-            Panel("median margin", "epochs", "margin",
-                  [_line(per_draw, "planted", "planted_margin"), _line(per_draw, "other", "other_margin")], None,
-                  level=0.0),
-            Panel("learned in training", "epochs", "share",
-                  [_line(per_draw, "planted", "planted_memorised"), _line(per_draw, "other", "other_fitted")],
-                  level=0.5),
-            Panel("found by AUM up to here", "epochs", "share of planted, AUROC",
-                  [_line(per_draw, "found", "found"), _line(per_draw, "AUROC", "auroc")]),
+            Panel("median margin", "epochs", "margin", lines("planted_margin", "other_margin"), None, level=0.0),
+            Panel("learned in training", "epochs", "share", lines("planted_memorised", "other_fitted"), level=0.5),
+            Panel("found by AUM up to here", "epochs", "share of planted, AUROC", lines("found", "auroc")),
         ],
-    )  # fmt: skip
+    )
     return Report(
         kind=KIND,
         title=f"Memorisation horizon of {recipe.arch} on {study.name}",
@@ -308,12 +279,6 @@ def _at(rows: list[dict[str, Any]], horizon: float | None) -> dict[str, Any]:
         "found_at_end": rows[-1]["found"],
         "memorised_at_end": rows[-1]["planted_memorised"],
     }
-
-
-def _line(per_draw: list[list[dict[str, Any]]], label: str, column: str) -> Line:
-    return Line.over_seeds(
-        label, [row["epoch"] for row in per_draw[0]], [[row[column] for row in rows] for rows in per_draw]
-    )
 
 
 def _said(

@@ -59,9 +59,7 @@ def kernel(
             ]
             for seed in options.seeds
         ]  # fmt: skip
-        report = _report(options, study, fits, filters)
-        write(store, report)
-    return report, store
+        return write(store, _report(options, study, fits, filters))
 
 
 def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters: int) -> Report:

@@ -5,8 +5,8 @@ at a rate of 0.1 (Inception) or 0.01 (the others) that falls by a factor of 0.95
 decay, no dropout. Not in the paper: batches of 128, Nesterov's form of the momentum, the initialisation.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.study import Options, Preset, Study, open_study
@@ -53,6 +53,11 @@ class Ground:
     study: Study
     train: Dataset
     test: Dataset
+
+    def settings(self, options: Options, recipe: Recipe, **more: Any) -> dict[str, Any]:
+        """What the page shows of them."""
+        cropped = {"cropped to": self.train.images.shape[1]}
+        return {**self.study.about(), **cropped, **more, "seeds": list(options.seeds), **asdict(recipe)}
 
     @property
     def chance(self) -> float:

@@ -54,25 +54,13 @@ def rademacher(
         raise ConfigError(f"--fractions: {bad[0]:g} is not above 0 and at most 1")
     ground = open_ground(without_test(options), "rademacher", track=track)
     networks = recipes(options, ground, "rademacher", rate_decay)
+    seeds = [seed * draws + draw for seed in options.seeds for draw in range(draws)]
     with asking(
         "random-labels rademacher", options, ground.study,
         draws=draws, fractions=list(fractions), recipes=[asdict(recipe) for recipe in networks],
     ) as store:  # fmt: skip
-        rows = [
-            _row(
-                store,
-                ground,
-                recipe,
-                fraction,
-                [seed * draws + draw for seed in options.seeds for draw in range(draws)],
-                track,
-            )
-            for recipe in networks
-            for fraction in fractions
-        ]
-        report = _report(options, ground, rows, networks)
-        write(store, report)
-    return report, store
+        rows = [_row(store, ground, recipe, fraction, seeds, track) for recipe in networks for fraction in fractions]
+        return write(store, _report(options, ground, rows, networks))
 
 
 def with_signs(dataset: Dataset) -> Dataset:
@@ -105,28 +93,20 @@ def _row(
 
 
 def _report(options: Options, ground: Ground, rows: list[dict[str, Any]], networks: Sequence[Recipe]) -> Report:
-    lines = []
-    for recipe in networks:
-        own = [row for row in rows if row["arch"] == recipe.arch]
-        lines.append(
-            Line(recipe.arch, [row["images"] for row in own], [row["complexity"] for row in own],
-                 [row["complexity_low"] for row in own], [row["complexity_high"] for row in own])
-        )  # fmt: skip
+    def line(arch: str) -> Line:
+        images, mean, low, high = (
+            [row[name] for row in rows if row["arch"] == arch]
+            for name in ("images", "complexity", "complexity_low", "complexity_high")
+        )
+        return Line(arch, images, mean, low, high)
+
+    lines = [line(recipe.arch) for recipe in networks]
     figure = Figure(
         "rademacher",
         "Complexity against the number of images",
         "Mean over draws of the mean of sign times output of the trained network; the band is from the least to the "
         "greatest draw. 1 is the most possible.",
-        [
-            Panel(
-                "empirical Rademacher complexity",
-                "images",
-                "estimate (from below)",
-                lines,
-                level=1.0,
-                y_range=(0, 1.05),
-            )
-        ],
+        [Panel("empirical Rademacher complexity", "images", "estimate (from below)", lines, (0, 1.05), level=1.0)],
     )
     said = [
         f"{row['arch']} on {row['images']:,} images: complexity at least {row['complexity']:.3f} "
@@ -144,6 +124,5 @@ def _report(options: Options, ground: Ground, rows: list[dict[str, Any]], networ
         said=[*said, *cannot(options, ground, CANNOT)],
         tables=[Table("rademacher", "Empirical Rademacher complexity", rows)],
         figures=[figure],
-        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "seeds": list(options.seeds),
-                  **asdict(networks[0])},
-    )  # fmt: skip
+        settings=ground.settings(options, networks[0]),
+    )

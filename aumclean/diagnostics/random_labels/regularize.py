@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.random_labels.fitting import Case, Fitted, epochs_table, fit_case
+from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
@@ -99,18 +99,17 @@ def regularize(
         recipes={name: asdict(recipe) for name, recipe in chosen.items()},
     ) as store:  # fmt: skip
         fitted = [
-            {
-                (name, str(case)): fit_case(
-                    store, ground, case, recipe, seed=seed, name=name, until_fitted=False, track=track
+            [
+                fit_case(
+                    store, ground, case, recipe, seed=seed, of={"regularizer": name, "labels": str(case)}, name=name,
+                    until_fitted=False, track=track,
                 )
                 for name, recipe in chosen.items()
                 for case in LABELS
-            }
+            ]
             for seed in options.seeds
-        ]
-        report = _report(options, ground, fitted, chosen)
-        write(store, report)
-    return report, store
+        ]  # fmt: skip
+        return write(store, _report(options, ground, fitted, chosen))
 
 
 def has_batch_norm(arch: str, ground: Ground) -> bool:
@@ -121,18 +120,9 @@ def has_batch_norm(arch: str, ground: Ground) -> bool:
     return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def _report(
-    options: Options,
-    ground: Ground,
-    fitted: list[dict[tuple[str, str], Fitted]],
-    chosen: dict[str, Recipe],
-) -> Report:
-    per_seed = [
-        [{"regularizer": name, "labels": labels, **_row(each)} for (name, labels), each in of_seed.items()]
-        for of_seed in fitted
-    ]
-    summary = over_seeds(per_seed, ["regularizer", "labels"])
-    every = [{"seed": seed, **row} for seed, rows in zip(options.seeds, per_seed, strict=True) for row in rows]
+def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], chosen: dict[str, Recipe]) -> Report:
+    per_seed = [[_row(each) for each in of_seed] for of_seed in fitted]
+    tables = tables_of("regularize", "Errors at the end and at the best epoch", NOTE, fitted, per_seed)
     base = next(iter(chosen.values()))
     panels = [
         Panel(f"{measure.replace('_', ' ')}, {labels} labels", "epoch", "accuracy",
@@ -151,21 +141,16 @@ def _report(
         kind="random-labels regularize",
         title=f"Regularisers on true and on random labels of {ground.study.name}",
         lead=f"{base.arch} on {len(ground.train):,} images, each regulariser alone, on true and on random labels.",
-        said=[*_said(summary), *cannot(options, ground, _beyond(ground, base))],
-        tables=[
-            Table("regularize", "Errors at the end and at the best epoch", summary, NOTE),
-            *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOTE)]),
-            epochs_table([
-                [({"regularizer": name, "labels": labels}, each) for (name, labels), each in of_seed.items()]
-                for of_seed in fitted
-            ]),
-        ],
+        said=[*_said(tables[0].rows), *cannot(options, ground, _beyond(ground, base))],
+        tables=tables,
         figures=[figure],
-        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "seeds": list(options.seeds),
-                  **asdict(base), "weight decay where on": max(r.weight_decay for r in chosen.values()),
-                  "dropout where on": max(r.dropout for r in chosen.values())},
+        settings=ground.settings(options, base)
+        | {
+            "weight decay where on": max(recipe.weight_decay for recipe in chosen.values()),
+            "dropout where on": max(recipe.dropout for recipe in chosen.values()),
+        },
         facts={"chance": ground.chance},
-    )  # fmt: skip
+    )
 
 
 def _beyond(ground: Ground, base: Recipe) -> str:
@@ -182,15 +167,20 @@ def _row(each: Fitted) -> dict[str, Any]:
     early = row["test_error"] - row["best_test_error"]
     kept = ("train_error", "test_error", "best_test_error", "best_epoch", "epochs", "steps_to_fit", "seconds")
     online = 1 - each.training.last["accuracy"]
-    return {name: row[name] for name in kept} | {"early_stopping_saves": early, "online_train_error": online}
+    return {name: row[name] for name in (*each.of, *kept)} | {
+        "early_stopping_saves": early,
+        "online_train_error": online,
+    }
 
 
-def _line(fitted: list[dict[tuple[str, str], Fitted]], name: str, labels: str, measure: str) -> Line:
-    runs = [of_seed[name, labels].training for of_seed in fitted]
-    return Line.over_seeds(name, runs[0].column("epoch"), [run.column(measure) for run in runs])
+def _line(fitted: list[list[Fitted]], name: str, labels: str, measure: str) -> Line:
+    own = {"regularizer": name, "labels": labels}
+    return Line.over_seeds(
+        name, [each.training.rows for of_seed in fitted for each in of_seed if each.of == own], measure
+    )
 
 
-def _said(summary: list[dict[str, Any]]) -> list[str]:
+def _said(summary: Sequence[dict[str, Any]]) -> list[str]:
     true = {row["regularizer"]: row for row in summary if row["labels"] == "true"}
     random = {row["regularizer"]: row for row in summary if row["labels"] == "random"}
     errors = ", ".join(f"{name} {row['train_error']:.1%}" for name, row in random.items())

@@ -6,9 +6,9 @@ from typing import Any
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
-from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, epochs_table, fit_case
+from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
@@ -56,39 +56,39 @@ def sweep(
     ) as store:  # fmt: skip
         fitted = [
             [
-                fit_case(store, ground, Case("partial", share), recipe, seed=seed, level=level, track=track)
+                fit_case(
+                    store, ground, Case("partial", share), recipe, seed=seed, level=level,
+                    of={"arch": recipe.arch, "probability": share}, track=track,
+                )
                 for recipe in networks
                 for share in shares
             ]
             for seed in options.seeds
-        ]
-        report = _report(options, ground, fitted, level)
-        write(store, report)
-    return report, store
+        ]  # fmt: skip
+        return write(store, _report(options, ground, fitted, level))
 
 
 def rows_of(fitted: Sequence[Fitted]) -> list[dict[str, Any]]:
     """A row per network and probability, with the steps relative to those of the same network on true labels."""
     rows = []
     for each in fitted:
-        own = [other for other in fitted if other.recipe.arch == each.recipe.arch]
-        clean = next((other for other in own if other.case.probability == 0), None)
-        row = each.row()
+        row, true = each.row(), {"arch": each.recipe.arch, "probability": 0}
+        clean = next((other for other in fitted if other.of == true), None)
         relative = {
             f"relative_{name}": row[name] / base
             if row[name] is not None and clean is not None and (base := getattr(clean, name))
             else None
             for name in ("steps_to_loss", "steps_to_fit")
         }
-        rows.append({"arch": each.recipe.arch, "probability": each.case.probability, **row, **relative})
+        rows.append({**row, **relative})
     return rows
 
 
 def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
     per_seed = [rows_of(of_seed) for of_seed in fitted]
-    summary = over_seeds(per_seed, ["arch", "probability"])
-    archs = list(dict.fromkeys(row["arch"] for row in summary))
-    every = [{"seed": seed, **row} for seed, rows in zip(options.seeds, per_seed, strict=True) for row in rows]
+    tables = tables_of("sweep", "By network and probability", NOT_REACHED, fitted, per_seed)
+    networks = {each.recipe.arch: each.recipe for each in fitted[0]}
+    archs = list(networks)
     figure = Figure(
         "sweep",
         "Time to fit and test error against the share of random labels",
@@ -102,39 +102,30 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
             Panel("test error", "probability", "error", _lines(per_seed, archs, "test_error"), level=1 - ground.chance),
         ],
     )  # fmt: skip
-    first = fitted[0][0].recipe
+    rates = ", ".join(f"{arch} {recipe.learning_rate:g}" for arch, recipe in networks.items())
+    first = fitted[0][0]
+    recipe = replace(first.recipe, arch=", ".join(archs))
     return Report(
         kind="random-labels sweep",
         title=f"Random labels in {ground.study.name}: time to fit, and what is left of the rest",
         lead=f"{', '.join(archs)} on {len(ground.train):,} images, labels redrawn at random with growing probability.",
-        said=[*_said(summary, archs), *cannot(options, ground, CANNOT.format(steps=fitted[0][0].steps_per_epoch))],
-        tables=[
-            Table("sweep", "By network and probability", summary, NOT_REACHED),
-            *([] if len(fitted) == 1 else [Table("runs", "Every training", every, NOT_REACHED)]),
-            epochs_table([
-                [({"arch": each.recipe.arch, "probability": each.case.probability}, each) for each in of_seed]
-                for of_seed in fitted
-            ]),
+        said=[
+            *_said(tables[0].rows, archs),
+            *cannot(options, ground, CANNOT.format(steps=fitted[0][0].steps_per_epoch)),
         ],
+        tables=tables,
         figures=[figure],
-        settings={**ground.study.about(), "cropped to": ground.train.images.shape[1], "loss to reach": level,
-                  "seeds": list(options.seeds), **asdict(replace(first, arch=", ".join(archs))),
-                  "learning_rate": ", ".join(f"{each.recipe.arch} {each.recipe.learning_rate:g}" for each in
-                                             {each.recipe.arch: each for each in fitted[0]}.values())},
+        settings=ground.settings(options, recipe, **{"loss to reach": level}) | {"learning_rate": rates},
         facts={"chance": ground.chance},
-    )  # fmt: skip
+    )
 
 
 def _lines(per_seed: list[list[dict[str, Any]]], archs: list[str], column: str) -> list[Line]:
-    lines = []
-    for arch in archs:
-        own = [[row for row in rows if row["arch"] == arch] for rows in per_seed]
-        shares = [row["probability"] for row in own[0]]
-        lines.append(Line.over_seeds(arch, shares, [[row[column] for row in rows] for rows in own]))
-    return lines
+    own = {arch: [[row for row in rows if row["arch"] == arch] for rows in per_seed] for arch in archs}
+    return [Line.over_seeds(arch, rows, column, x="probability") for arch, rows in own.items()]
 
 
-def _said(summary: list[dict[str, Any]], archs: list[str]) -> list[str]:
+def _said(summary: Sequence[dict[str, Any]], archs: list[str]) -> list[str]:
     said = []
     for arch in archs:
         own = [row for row in summary if row["arch"] == arch]

@@ -67,7 +67,7 @@ def rows(*accuracies):
 
 def test_a_run_that_did_not_fit_is_censored_and_the_best_epoch_is_the_first_best():
     training = Training(rows((0.5, 0.3), (0.9, 0.6), (0.99, 0.6)), enough=False)
-    censored = Fitted(Case("random"), 0, RECIPE, 0.9, 2, training, 0.1)
+    censored = Fitted({"corruption": "random"}, 0, RECIPE, 0.9, 2, training, 0.1)
     assert (censored.steps, censored.steps_to_fit, censored.steps_to_loss) == (6, None, None)
     row = censored.row()
     assert row["steps_to_fit"] is None
