@@ -26,11 +26,10 @@ from aumclean.cli import (
     train,
 )
 from aumclean.cli.console import Interrupted, show_error, wanted
-from aumclean.cli.help import Command, Group
+from aumclean.cli.help import CONTEXT, Command, Group
 from aumclean.cli.options import with_options
 from aumclean.errors import AumcleanError
 
-CONTEXT = {"help_option_names": ["-h", "--help"]}
 COULD_NOT_RUN = 2
 INTERRUPTED = 130
 

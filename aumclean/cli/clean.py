@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from aumclean.cli.console import counted, give, say
-from aumclean.cli.options import FinishedRun, with_options
+from aumclean.cli.options import FinishedRun, option, with_options
 from aumclean.cli.review import list_problems
 
 if TYPE_CHECKING:
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 def command(
     run: FinishedRun,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Manifest to write: .csv or .parquet. [default: RUN/cleaned.*]", show_default=False
-        ),
+        Path | None, option("Manifest to write: .csv or .parquet. [default: RUN/cleaned.*]", "--out", "-o")
     ] = None,
     decisions: Annotated[
-        list[Path] | None,
-        typer.Option(help="File of decisions, instead of those made in review; repeatable.", show_default=False),
+        list[Path] | None, option("File of decisions, instead of those made in review; repeatable.")
     ] = None,
     policy: Annotated[
         Literal["drop", "relabel", "weight"],
@@ -37,13 +33,9 @@ def command(
         bool, typer.Option("--partial", help="Apply the decisions that can be, though others cannot.")
     ] = False,
     copy_to: Annotated[
-        Path | None,
-        typer.Option(help="Also copy the images that stay to a new folder, one folder per class.", show_default=False),
+        Path | None, option("Also copy the images that stay to a new folder, one folder per class.")
     ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(help="Add the confirmed labels to this file, for scan --ledger.", show_default=False),
-    ] = None,
+    ledger: Annotated[Path | None, option("Add the confirmed labels to this file, for scan --ledger.")] = None,
 ) -> None:
     """Write the cleaned manifest, and every change with its reason; the images are never touched.
 

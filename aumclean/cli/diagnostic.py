@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import console, counted, give, say, show, table
-from aumclean.cli.help import READ, TRAIN
-from aumclean.cli.options import Computing, Data, LimitedReading, Writing, option
+from aumclean.cli.console import console, counted, give, progress, say, show, table
+from aumclean.cli.help import CONTEXT, TRAIN, Command
+from aumclean.cli.options import Computing, Data, LimitedReading, Writing, option, with_options
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,31 +29,32 @@ def show_help_alone(context: typer.Context) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Writing, Computing, LimitedReading):
+class Testing(LimitedReading):
+    """How DATA is read, and what is tested on."""
+
+    test: Annotated[Path | None, option("Image folder or manifest to test on.")] = None
+    test_split: Annotated[str | None, option("Split of DATA to test on. [default: test]")] = None
+    holdout: Annotated[float | None, option("Share of DATA to hold out at random and test on, such as 0.2.")] = None
+    test_limit: Annotated[int | None, option("Test on at most so many images. [default: by preset]")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Writing, Computing, Testing, panel=TRAIN):
     """DATA, and the options of every diagnostic that trains."""
 
     data: Data
-    test: Annotated[Path | None, option("Image folder or manifest to test on.", panel=READ)] = None
-    test_split: Annotated[str | None, option("Split of DATA to test on. [default: test]", panel=READ)] = None
-    holdout: Annotated[
-        float | None, option("Share of DATA to hold out at random and test on, such as 0.2.", panel=READ)
-    ] = None
-    test_limit: Annotated[int | None, option("Test on at most so many images. [default: by preset]", panel=READ)] = None
     preset: Annotated[
         Literal["quick", "paper"] | None,
-        option("quick: minutes on a laptop; paper: as published, for hours. [default: quick]", panel=TRAIN),
+        option("quick: minutes on a laptop; paper: as published, for hours. [default: quick]"),
     ] = None
-    arch: Annotated[str | None, option("Network. [default: by preset]", panel=TRAIN)] = None
-    image_size: Annotated[
-        int | None, option("Side in pixels. [default: median short side, at most 32]", panel=TRAIN)
-    ] = None
-    epochs: Annotated[int | None, option("Passes over the data. [default: by preset]", panel=TRAIN)] = None
-    batch_size: Annotated[int | None, option("Images per step. [default: by preset]", panel=TRAIN)] = None
-    learning_rate: Annotated[float | None, option("Rate at the start. [default: by preset]", panel=TRAIN)] = None
-    seeds: Annotated[
-        str | None,
-        option("Seeds, such as 0,1,2; every training is repeated with each. [default: 0]", panel=TRAIN),
-    ] = None
+    arch: Annotated[str | None, option("Network. [default: by preset]")] = None
+    image_size: Annotated[int | None, option("Side in pixels. [default: median short side, at most 32]")] = None
+    epochs: Annotated[int | None, option("Passes over the data. [default: by preset]")] = None
+    batch_size: Annotated[int | None, option("Images per step. [default: by preset]")] = None
+    learning_rate: Annotated[float | None, option("Rate at the start. [default: by preset]")] = None
+    seeds: Annotated[str | None, option("Seeds, such as 0,1,2; every training is repeated with each. [default: 0]")] = (
+        None
+    )
 
     def options(self) -> "study.Options":
         """The options as the diagnostics take them."""
@@ -78,6 +79,19 @@ def numbers(text: str, name: str, kind: Callable[[str], Any] = int) -> tuple[Any
     if not values or min(values) < 0 or len(set(values)) < len(values):
         raise ConfigError(f"{name}: must be different numbers from 0 on, such as 4,8 (got {text!r})")
     return values
+
+
+def answer(diagnostic: Callable[..., "tuple[Report, Store]"], study: Study, *asked: Any, **more: Any) -> None:
+    """Ask it of a study, and show what it found."""
+    with progress() as track:
+        report, store = diagnostic(study.options(), *asked, track=track, **more)
+    show_report(report, store)
+
+
+def commands_of(app: typer.Typer, *commands: Callable[..., None]) -> None:
+    """Add commands to a group, each under the name of its function."""
+    for command in commands:
+        app.command(command.__name__, cls=Command, context_settings=CONTEXT)(with_options(command))
 
 
 def _as_many_as_fit(columns: list[str], rows: list[tuple[str, ...]]) -> list[str]:

@@ -1,16 +1,13 @@
 """`aumclean frequency`: which part of the labels rests on low and which on high frequencies."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from aumclean.cli.console import progress, say_notes
-from aumclean.cli.diagnostic import Study, numbers, show_help_alone, show_report
-from aumclean.cli.help import Command, Group
-from aumclean.cli.options import Data, FinishedRun, LimitedReading, OnDevice, Writing, option, with_options
-
-CONTEXT = {"help_option_names": ["-h", "--help"]}
+from aumclean.cli.diagnostic import Study, answer, commands_of, numbers, show_help_alone, show_report
+from aumclean.cli.help import CONTEXT, Group
+from aumclean.cli.options import Data, FinishedRun, LimitedReading, OnDevice, Writing, option
 
 app = typer.Typer(
     cls=Group,
@@ -29,8 +26,8 @@ Edge = Annotated[
 ]
 
 
-def _radii(text: str | None) -> tuple[float, ...] | None:
-    return None if text is None else numbers(text, "--radii", float)
+def _floats(text: str | None, name: str = "--radii") -> tuple[float, ...] | None:
+    return None if text is None else numbers(text, name, float)
 
 
 def split(
@@ -67,15 +64,9 @@ def split(
     say_notes(samples)
     with progress() as track:
         report, store = split_images(
-            samples,
-            Disc(radius, unit, edge),
-            floats=floats,
-            pictures=pictures,
-            looks=Looks(look, gain),
-            **writing.given(),
-            **computing.given(),
-            track=track,
-        )
+            samples, Disc(radius, unit, edge), floats=floats, pictures=pictures, looks=Looks(look, gain), track=track,
+            **writing.given(), **computing.given(),
+        )  # fmt: skip
     show_report(report, store)
 
 
@@ -96,7 +87,7 @@ def test(
     """
     from aumclean.diagnostics.frequency.test import test as judge
 
-    _study(judge, study, radii=_radii(radii), edge=edge, batch_norm=batch_norm)
+    answer(judge, study, radii=_floats(radii), edge=edge, batch_norm=batch_norm)
 
 
 def curves(study: Study, radii: Radii = None, edge: Edge = "inside") -> None:
@@ -106,7 +97,7 @@ def curves(study: Study, radii: Radii = None, edge: Edge = "inside") -> None:
     """
     from aumclean.diagnostics.frequency.curves import curves
 
-    _study(curves, study, radii=_radii(radii), edge=edge)
+    answer(curves, study, radii=_floats(radii), edge=edge)
 
 
 def transfer(
@@ -128,7 +119,7 @@ def transfer(
     from aumclean.diagnostics.frequency.transfer import SCALINGS, transfer
 
     scalings = SCALINGS if scaling == "both" else (scaling,)
-    _study(transfer, study, radii=_radii(radii), edge=edge, scalings=scalings, batch_norm=batch_norm)
+    answer(transfer, study, radii=_floats(radii), edge=edge, scalings=scalings, batch_norm=batch_norm)
 
 
 def heuristics(
@@ -149,7 +140,7 @@ def heuristics(
     from aumclean.diagnostics.frequency.heuristics import heuristics
 
     chosen = None if variants is None else tuple(dict.fromkeys(variants.split(",")))
-    _study(heuristics, study, variants=chosen, radii=_radii(radii), edge=edge)
+    answer(heuristics, study, variants=chosen, radii=_floats(radii), edge=edge)
 
 
 def robustness(
@@ -170,13 +161,10 @@ def robustness(
     """
     from aumclean.diagnostics.frequency.robustness import robustness
 
-    _study(
-        robustness,
-        study,
-        epsilons=None if epsilons is None else numbers(epsilons, "--epsilons", float),
-        rhos=None if rhos is None else numbers(rhos, "--rhos", float),
-        keep_gain=gain == "keep",
-    )
+    answer(
+        robustness, study,
+        epsilons=_floats(epsilons, "--epsilons"), rhos=_floats(rhos, "--rhos"), keep_gain=gain == "keep",
+    )  # fmt: skip
 
 
 def join(
@@ -206,12 +194,4 @@ def join(
     show_report(report, store)
 
 
-def _study(diagnostic: Callable[..., Any], study: Study, **asked: Any) -> None:
-    with progress() as track:
-        report, store = diagnostic(study.options(), track=track, **asked)
-    show_report(report, store)
-
-
-_commands: tuple[Callable[..., None], ...] = (split, test, curves, transfer, heuristics, robustness, join)
-for _command in _commands:
-    app.command(_command.__name__, cls=Command, context_settings=CONTEXT)(with_options(_command))
+commands_of(app, split, test, curves, transfer, heuristics, robustness, join)

@@ -17,6 +17,8 @@ JUDGE = "How to judge"
 WRITE = "Where to write"
 ALWAYS = "With every command"
 
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
 OWN = "Options"
 PANELS = (OWN, READ, TRAIN, COMPUTE, JUDGE, WRITE, ALWAYS)
 """In the order of a help page; an option without a panel is its command's own, and comes first."""

@@ -10,9 +10,10 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import typer
+from typer.models import OptionInfo
 
 from aumclean import __version__
 from aumclean.cli.console import Interrupted, set_up
@@ -37,7 +38,18 @@ CacheDir = Annotated[Path | None, option("Folder of decoded images. [default: th
 
 
 class Options:
-    """A group of options."""
+    """A group of options, which help shows in the panel of the class that adds them."""
+
+    panel: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, panel: str | None = None) -> None:
+        """Set the panel of what this class adds."""
+        if panel is not None:
+            cls.panel = panel
+        for kind in map(get_args, inspect.get_annotations(cls).values()):
+            for info in kind[1:]:
+                if isinstance(info, OptionInfo) and info.rich_help_panel is None:
+                    info.rich_help_panel = cls.panel
 
     def given(self) -> dict[str, Any]:
         """Those that were given, by name: the others are left to the library, or to the configuration."""
@@ -45,19 +57,16 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading(Options):
+class Reading(Options, panel=READ):
     """How DATA is read."""
 
-    path_column: Annotated[str | None, option("Manifest column with the paths or the images.", panel=READ)] = None
-    label_column: Annotated[str | None, option("Manifest column with the labels.", panel=READ)] = None
+    path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None
+    label_column: Annotated[str | None, option("Manifest column with the labels.")] = None
     root: Annotated[
-        Path | None,
-        option("Folder that the paths in a manifest are relative to. [default: the manifest's]", panel=READ),
+        Path | None, option("Folder that the paths in a manifest are relative to. [default: the manifest's]")
     ] = None
-    split: Annotated[str | None, option("Split to read. [default: train, where there are splits]", panel=READ)] = None
-    class_folder: Annotated[
-        Literal["first", "last"] | None, option("Which of nested folders names the class.", panel=READ)
-    ] = None
+    split: Annotated[str | None, option("Split to read. [default: train, where there are splits]")] = None
+    class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +77,10 @@ class LimitedReading(Reading):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDevice(Options):
+class OnDevice(Options, panel=COMPUTE):
     """Which processor computes."""
 
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"] | None, option("Where to compute. [default: auto]", panel=COMPUTE)
-    ] = None
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"] | None, option("Where to compute. [default: auto]")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +89,13 @@ class Computing(OnDevice):
 
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
-        option("Number format; auto is bf16 where that is fast. [default: auto]", panel=COMPUTE),
+        option("Number format; auto is bf16 where that is fast. [default: auto]"),
     ] = None
     cache_dir: CacheDir = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging(Options):
+class Judging(Options, panel=JUDGE):
     """How margins become a verdict."""
 
     threshold: Annotated[
@@ -96,36 +103,27 @@ class Judging(Options):
         option(
             "indicator: rank by AUM, cut at the indicator samples' percentile; estimate: by the probability that "
             "the label is wrong, flagged above one half. [default: by preset]",
-            panel=JUDGE,
         ),
     ] = None
     target_precision: Annotated[
-        float | None,
-        option("Flag as many as let this share of the flags be wrong labels, 0 to 1.", panel=JUDGE),
+        float | None, option("Flag as many as let this share of the flags be wrong labels, 0 to 1.")
     ] = None
-    target_recall: Annotated[
-        float | None, option("Flag as few as hold this share of the wrong labels, 0 to 1.", panel=JUDGE)
-    ] = None
+    target_recall: Annotated[float | None, option("Flag as few as hold this share of the wrong labels, 0 to 1.")] = None
     percentile: Annotated[
-        float | None,
-        option("Percentile of the indicator samples' AUMs to cut at. [default: by preset]", panel=JUDGE),
+        float | None, option("Percentile of the indicator samples' AUMs to cut at. [default: by preset]")
     ] = None
-    combine: Annotated[
-        Literal["all", "any", "mean"] | None, option("How draws are combined. [default: by preset]", panel=JUDGE)
-    ] = None
-    first_epoch: Annotated[
-        int | None, option("First epoch that is averaged, from 0. [default: by preset]", panel=JUDGE)
-    ] = None
+    combine: Annotated[Literal["all", "any", "mean"] | None, option("How draws are combined. [default: by preset]")] = (
+        None
+    )
+    first_epoch: Annotated[int | None, option("First epoch that is averaged, from 0. [default: by preset]")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing(Options):
+class Writing(Options, panel=WRITE):
     """The directory that a command makes."""
 
-    out: Annotated[
-        Path | None, option("Directory to write. [default: a new one in runs/]", "--out", "-o", panel=WRITE)
-    ] = None
-    overwrite: Annotated[bool | None, option("Replace what --out holds.", "--overwrite", panel=WRITE)] = None
+    out: Annotated[Path | None, option("Directory to write. [default: a new one in runs/]", "--out", "-o")] = None
+    overwrite: Annotated[bool | None, option("Replace what --out holds.", "--overwrite")] = None
 
 
 def _show_version(asked: bool) -> None:

@@ -1,17 +1,14 @@
 """`aumclean random-labels`: how fast this network would memorise noise, and when AUM must have been read."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from aumclean.cli.console import progress
-from aumclean.cli.diagnostic import Study, numbers, show_report
-from aumclean.cli.help import Command, Group
-from aumclean.cli.options import option, with_options
+from aumclean.cli.diagnostic import Study, answer, commands_of, numbers
+from aumclean.cli.help import CONTEXT, Group
+from aumclean.cli.options import option
 from aumclean.errors import ConfigError, did_you_mean
-
-CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     cls=Group,
@@ -65,9 +62,7 @@ def fit(
     from aumclean.diagnostics.random_labels.fit import fit as run
 
     chosen = one_of(corruption, CORRUPTIONS, "--corruption") or FIGURE_1A
-    with progress() as track:
-        answer = run(study.options(), chosen, probability=probability, level=level, rate_decay=rate_decay, track=track)
-    show_report(*answer)
+    answer(run, study, chosen, probability=probability, level=level, rate_decay=rate_decay)
 
 
 def sweep(
@@ -87,9 +82,7 @@ def sweep(
     from aumclean.diagnostics.random_labels.sweep import sweep as run
 
     shares = None if probabilities is None else numbers(probabilities, "--probabilities", float)
-    with progress() as track:
-        answer = run(study.options(), shares, level=level, rate_decay=rate_decay, track=track)
-    show_report(*answer)
+    answer(run, study, shares, level=level, rate_decay=rate_decay)
 
 
 def regularize(
@@ -114,11 +107,7 @@ def regularize(
     from aumclean.diagnostics.random_labels.regularize import Strength
     from aumclean.diagnostics.random_labels.regularize import regularize as run
 
-    with progress() as track:
-        answer = run(
-            study.options(), only, strength=Strength(weight_decay, dropout), rate_decay=rate_decay, track=track
-        )
-    show_report(*answer)
+    answer(run, study, only, strength=Strength(weight_decay, dropout), rate_decay=rate_decay)
 
 
 def expressivity(
@@ -133,10 +122,7 @@ def expressivity(
     """
     from aumclean.diagnostics.random_labels.expressivity import expressivity as run
 
-    chosen = numbers(depths, "--depths")
-    with progress() as track:
-        answer = run(study.options(), chosen, track=track)
-    show_report(*answer)
+    answer(run, study, numbers(depths, "--depths"))
 
 
 def kernel(
@@ -167,18 +153,7 @@ def kernel(
 
     chosen = one_of(kernels, KERNELS, "--kernel") or KERNELS
     penalties = numbers(ridge, "--ridge", float)
-    with progress() as track:
-        answer = run(
-            study.options(),
-            chosen,
-            gamma=gamma,
-            filters=filters,
-            ridges=penalties,
-            solver=solver,
-            memory=memory,
-            track=track,
-        )
-    show_report(*answer)
+    answer(run, study, chosen, gamma=gamma, filters=filters, ridges=penalties, solver=solver, memory=memory)
 
 
 def rademacher(
@@ -195,10 +170,7 @@ def rademacher(
     """
     from aumclean.diagnostics.random_labels.rademacher import rademacher as run
 
-    shares = numbers(fractions, "--fractions", float)
-    with progress() as track:
-        answer = run(study.options(), draws=draws, fractions=shares, rate_decay=rate_decay, track=track)
-    show_report(*answer)
+    answer(run, study, draws=draws, fractions=numbers(fractions, "--fractions", float), rate_decay=rate_decay)
 
 
 def horizon(
@@ -217,11 +189,7 @@ def horizon(
     """
     from aumclean.diagnostics.random_labels.horizon import horizon as run
 
-    with progress() as track:
-        answer = run(study.options(), share=share, draws=draws, flip=flip, first_epoch=first_epoch, track=track)
-    show_report(*answer)
+    answer(run, study, share=share, draws=draws, flip=flip, first_epoch=first_epoch)
 
 
-_commands: tuple[Any, ...] = (fit, sweep, regularize, expressivity, kernel, rademacher, horizon)
-for _command in _commands:
-    app.command(_command.__name__, cls=Command, context_settings=CONTEXT)(with_options(_command))
+commands_of(app, fit, sweep, regularize, expressivity, kernel, rademacher, horizon)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aumclean.cli.console import counted, give, say
-from aumclean.cli.options import FinishedRun, with_options
+from aumclean.cli.options import FinishedRun, option, with_options
 from aumclean.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -20,26 +20,20 @@ if TYPE_CHECKING:
 @with_options
 def command(
     run: FinishedRun,
-    reviewer: Annotated[
-        str | None, typer.Option(help="Who decides. [default: the name of the system user]", show_default=False)
-    ] = None,
+    reviewer: Annotated[str | None, option("Who decides. [default: the name of the system user]")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Go through all images, not only the flagged.")] = False,
     spot_check: Annotated[
-        int | None,
-        typer.Option(help="Decide so many images, flagged and not, without knowing which.", min=2, show_default=False),
+        int | None, option("Decide so many images, flagged and not, without knowing which.", min=2)
     ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page, when started on a terminal.")] = True,
     take_in: Annotated[
-        list[Path] | None,
-        typer.Option("--import", help="Take in decisions from this file, and stop; repeatable.", show_default=False),
+        list[Path] | None, option("Take in decisions from this file, and stop; repeatable.", "--import")
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Take in the decisions that can be, though others cannot.")
     ] = False,
-    give_out: Annotated[
-        Path | None, typer.Option("--export", help="Write decisions.csv here, and stop.", show_default=False)
-    ] = None,
+    give_out: Annotated[Path | None, option("Write decisions.csv here, and stop.", "--export")] = None,
 ) -> None:
     """Look at the flagged images on a local web page, and decide with the keyboard.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aumclean.cli.console import counted, give, progress, say, say_notes, show, table
-from aumclean.cli.help import COMPUTE, JUDGE, READ, TRAIN
+from aumclean.cli.help import JUDGE, READ, TRAIN
 from aumclean.cli.options import Computing, Judging, LimitedReading, Options, Workers, Writing, option, with_options
 from aumclean.errors import ConfigError, TrainingError
 
@@ -27,12 +27,12 @@ class ScanReading(LimitedReading):
     """How DATA is read, and how much of it must be readable."""
 
     max_unreadable: Annotated[
-        float | None, option("Stop when more than this percentage cannot be read. [default: 5]", panel=READ)
+        float | None, option("Stop when more than this percentage cannot be read. [default: 5]")
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Options):
+class Training(Options, panel=TRAIN):
     """How the network is trained."""
 
     preset: Annotated[
@@ -40,38 +40,26 @@ class Training(Options):
         option(
             "fast: 12 epochs of a small net; thorough: four times that; paper: as published; asapp: as its code does. "
             "[default: fast]",
-            panel=TRAIN,
         ),
     ] = None
     epochs: Annotated[
         str | None,
-        option(
-            "Passes over the data per draw; auto: until wrong labels begin to be memorised. [default: by preset]",
-            panel=TRAIN,
-        ),
+        option("Passes over the data per draw; auto: until wrong labels begin to be memorised. [default: by preset]"),
     ] = None
-    draws: Annotated[
-        int | None,
-        option("Trainings, each with other indicator samples. [default: by preset]", panel=TRAIN),
-    ] = None
+    draws: Annotated[int | None, option("Trainings, each with other indicator samples. [default: by preset]")] = None
     arch: Annotated[
-        str | None,
-        option(
-            "resnet8-s2d, resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]", panel=TRAIN
-        ),
+        str | None, option("resnet8-s2d, resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]")
     ] = None
     image_size: Annotated[
-        int | None,
-        option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]", panel=TRAIN),
+        int | None, option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]")
     ] = None
-    batch_size: Annotated[int | None, option("Images per step. [default: 64]", panel=TRAIN)] = None
-    learning_rate: Annotated[float | None, option("Constant rate. [default: by preset]", panel=TRAIN)] = None
-    weight_decay: Annotated[float | None, option("L2 penalty. [default: by preset]", panel=TRAIN)] = None
+    batch_size: Annotated[int | None, option("Images per step. [default: 64]")] = None
+    learning_rate: Annotated[float | None, option("Constant rate. [default: by preset]")] = None
+    weight_decay: Annotated[float | None, option("L2 penalty. [default: by preset]")] = None
     flip: Annotated[
-        bool | None,
-        option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip", panel=TRAIN),
+        bool | None, option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip")
     ] = None
-    seed: Annotated[int | None, option("Seed of everything drawn. [default: 0]", panel=TRAIN)] = None
+    seed: Annotated[int | None, option("Seed of everything drawn. [default: 0]")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +68,18 @@ class ScanComputing(Computing):
 
     workers: Workers = None
     jobs: Annotated[
-        int | None,
-        option("Draws trained side by side. [default: as many as processors; all on a GPU]", panel=COMPUTE),
+        int | None, option("Draws trained side by side. [default: as many as processors; all on a GPU]")
     ] = None
     parallel: Annotated[
         Literal["auto", "draws", "data"] | None,
-        option("Processes of torchrun: each its own draws, or its share of the data. [default: auto]", panel=COMPUTE),
+        option("Processes of torchrun: each its own draws, or its share of the data. [default: auto]"),
     ] = None
     only_draw: Annotated[
-        int | None,
-        option("Train this draw only, from 0, in the run at --out that other machines share.", panel=COMPUTE),
+        int | None, option("Train this draw only, from 0, in the run at --out that other machines share.")
     ] = None
-    cache_limit: Annotated[
-        float | None, option("Most that decoded images may take in all, in GiB. [default: 50]", panel=COMPUTE)
-    ] = None
+    cache_limit: Annotated[float | None, option("Most that decoded images may take in all, in GiB. [default: 50]")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +87,10 @@ class ScanJudging(Judging):
     """How margins become a verdict, and what is known of labels before."""
 
     ledger: Annotated[
-        Path | None,
-        option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.", panel=JUDGE),
+        Path | None, option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.")
     ] = None
     horizon: Annotated[
-        str | None,
-        option("Warn of margins read after it: epochs, or a result of random-labels horizon.", panel=JUDGE),
+        str | None, option("Warn of margins read after it: epochs, or a result of random-labels horizon.")
     ] = None
 
 

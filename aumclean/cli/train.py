@@ -29,37 +29,28 @@ class TrainComputing(Computing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Options):
+class Training(Options, panel=TRAIN):
     """How the networks are trained: by default as in the paper."""
 
-    epochs: Annotated[int | None, option("Passes over the data. [default: 300]", panel=TRAIN, min=1)] = None
-    seeds: Annotated[
-        int | None, option("Trainings of each, with different seeds. [default: 1]", panel=TRAIN, min=1)
-    ] = None
-    seed: Annotated[int | None, option("The first seed. [default: 0]", panel=TRAIN, min=0)] = None
+    epochs: Annotated[int | None, option("Passes over the data. [default: 300]", min=1)] = None
+    seeds: Annotated[int | None, option("Trainings of each, with different seeds. [default: 1]", min=1)] = None
+    seed: Annotated[int | None, option("The first seed. [default: 0]", min=0)] = None
     arch: Annotated[
-        str | None,
-        option("resnet9, resnet32, a torchvision name, or timm:NAME. [default: resnet32 up to 64 px]", panel=TRAIN),
+        str | None, option("resnet9, resnet32, a torchvision name, or timm:NAME. [default: resnet32 up to 64 px]")
     ] = None
-    image_size: Annotated[int | None, option("Side in pixels.", panel=TRAIN, min=8, max=1024)] = None
-    batch_size: Annotated[int | None, option("Images per step. [default: 256]", panel=TRAIN, min=2)] = None
-    learning_rate: Annotated[
-        float | None, option("Rate before the first drop. [default: 0.1]", panel=TRAIN, min=1e-9)
-    ] = None
-    weight_decay: Annotated[float | None, option("L2 penalty. [default: 0.0001]", panel=TRAIN, min=0)] = None
+    image_size: Annotated[int | None, option("Side in pixels.", min=8, max=1024)] = None
+    batch_size: Annotated[int | None, option("Images per step. [default: 256]", min=2)] = None
+    learning_rate: Annotated[float | None, option("Rate before the first drop. [default: 0.1]", min=1e-9)] = None
+    weight_decay: Annotated[float | None, option("L2 penalty. [default: 0.0001]", min=0)] = None
     drop: Annotated[
         list[float] | None,
-        option(
-            "Part of the training after which the rate falls to a tenth; repeatable. [default: 0.5, 0.75]", panel=TRAIN
-        ),
+        option("Part of the training after which the rate falls to a tenth; repeatable. [default: 0.5, 0.75]"),
     ] = None
     warmup: Annotated[
-        int | None,
-        option("Epochs over which the rate rises; resnet9 needs one. [default: 0]", panel=TRAIN, min=0),
+        int | None, option("Epochs over which the rate rises; resnet9 needs one. [default: 0]", min=0)
     ] = None
     flip: Annotated[
-        bool | None,
-        option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip", panel=TRAIN),
+        bool | None, option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip")
     ] = None
 
     def __post_init__(self) -> None:
