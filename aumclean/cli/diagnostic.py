@@ -52,9 +52,10 @@ class Study(Writing, Computing, Testing, panel=TRAIN):
     epochs: Annotated[int | None, option("Passes over the data. [default: by preset]")] = None
     batch_size: Annotated[int | None, option("Images per step. [default: by preset]")] = None
     learning_rate: Annotated[float | None, option("Rate at the start. [default: by preset]")] = None
-    seeds: Annotated[str | None, option("Seeds, such as 0,1,2; every training is repeated with each. [default: 0]")] = (
-        None
-    )
+    seeds: Annotated[
+        str | None,
+        option("Seeds, such as 0,1,2; every training is repeated with each. [default: 0]"),
+    ] = None
 
     def options(self) -> "study.Options":
         """The options as the diagnostics take them."""

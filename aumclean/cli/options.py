@@ -112,9 +112,10 @@ class Judging(Options, panel=JUDGE):
     percentile: Annotated[
         float | None, option("Percentile of the indicator samples' AUMs to cut at. [default: by preset]")
     ] = None
-    combine: Annotated[Literal["all", "any", "mean"] | None, option("How draws are combined. [default: by preset]")] = (
-        None
-    )
+    combine: Annotated[
+        Literal["all", "any", "mean"] | None,
+        option("How draws are combined. [default: by preset]"),
+    ] = None
     first_epoch: Annotated[int | None, option("First epoch that is averaged, from 0. [default: by preset]")] = None
 
 

@@ -77,9 +77,10 @@ class ScanComputing(Computing):
     only_draw: Annotated[
         int | None, option("Train this draw only, from 0, in the run at --out that other machines share.")
     ] = None
-    cache_limit: Annotated[float | None, option("Most that decoded images may take in all, in GiB. [default: 50]")] = (
-        None
-    )
+    cache_limit: Annotated[
+        float | None,
+        option("Most that decoded images may take in all, in GiB. [default: 50]"),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
