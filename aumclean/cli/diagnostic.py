@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aumclean.cli.console import console, counted, give, progress, say, show, table
-from aumclean.cli.help import CONTEXT, TRAIN, Command
+from aumclean.cli.help import CONTEXT, TRAIN, Command, Group
 from aumclean.cli.options import Computing, Data, LimitedReading, Writing, option, with_options
 from aumclean.errors import ConfigError
 
@@ -89,10 +89,20 @@ def answer(diagnostic: Callable[..., "tuple[Report, Store]"], study: Study, *ask
     show_report(report, store)
 
 
-def commands_of(app: typer.Typer, *commands: Callable[..., None]) -> None:
-    """Add commands to a group, each under the name of its function."""
+def group(about: str, *commands: Callable[..., None]) -> typer.Typer:
+    """A group of diagnostics, each a command under the name of its function; alone it shows its help."""
+    app = typer.Typer(
+        cls=Group,
+        help=f"{about}\n\n"
+        "A command that was stopped goes on when it is given again with the directory it wrote as --out.",
+        invoke_without_command=True,
+        callback=show_help_alone,
+        context_settings=CONTEXT,
+        rich_markup_mode=None,
+    )
     for command in commands:
         app.command(command.__name__, cls=Command, context_settings=CONTEXT)(with_options(command))
+    return app
 
 
 def _as_many_as_fit(columns: list[str], rows: list[tuple[str, ...]]) -> list[str]:

@@ -5,19 +5,10 @@ from typing import Annotated, Literal
 import typer
 
 from aumclean.cli.console import progress, say_notes
-from aumclean.cli.diagnostic import Study, answer, commands_of, numbers, show_help_alone, show_report
-from aumclean.cli.help import CONTEXT, Group
+from aumclean.cli.diagnostic import Study, answer, group, numbers, show_report
 from aumclean.cli.options import Data, FinishedRun, LimitedReading, OnDevice, Writing, option
 
-app = typer.Typer(
-    cls=Group,
-    help="Which part of the labels rests on low and which on high frequencies of the images.\n\n"
-    "A command that was stopped goes on when it is given again with the directory it wrote as --out.",
-    invoke_without_command=True,
-    callback=show_help_alone,
-    context_settings=CONTEXT,
-    rich_markup_mode=None,
-)
+ABOUT = "Which part of the labels rests on low and which on high frequencies of the images."
 
 Radii = Annotated[str | None, option("Where to cut, in bins, such as 4,8. [default: by preset]")]
 Edge = Annotated[
@@ -194,4 +185,4 @@ def join(
     show_report(report, store)
 
 
-commands_of(app, split, test, curves, transfer, heuristics, robustness, join)
+app = group(ABOUT, split, test, curves, transfer, heuristics, robustness, join)

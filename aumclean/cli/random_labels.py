@@ -5,19 +5,11 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from aumclean.cli.diagnostic import Study, answer, commands_of, numbers
-from aumclean.cli.help import CONTEXT, Group
+from aumclean.cli.diagnostic import Study, answer, group, numbers
 from aumclean.cli.options import option
 from aumclean.errors import ConfigError, did_you_mean
 
-app = typer.Typer(
-    cls=Group,
-    help="How fast this network would memorise noise, and when AUM must have been read (Zhang et al. 2017).\n\n"
-    "A command that was stopped goes on when it is given again with the directory it wrote as --out.",
-    no_args_is_help=True,
-    context_settings=CONTEXT,
-    rich_markup_mode=None,
-)
+ABOUT = "How fast this network would memorise noise, and when AUM must have been read (Zhang et al. 2017)."
 
 Name = TypeVar("Name", bound=str)
 
@@ -192,4 +184,4 @@ def horizon(
     answer(run, study, share=share, draws=draws, flip=flip, first_epoch=first_epoch)
 
 
-commands_of(app, fit, sweep, regularize, expressivity, kernel, rademacher, horizon)
+app = group(ABOUT, fit, sweep, regularize, expressivity, kernel, rademacher, horizon)

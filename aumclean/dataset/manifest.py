@@ -189,13 +189,10 @@ def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
 def _has_no_bytes(file: Path, column: str) -> bool:
     """Whether a struct of bytes and path is known to have paths alone, by the file's own statistics."""
     metadata = pq.ParquetFile(file).metadata
-    for group in (metadata.row_group(index) for index in range(metadata.num_row_groups)):
-        for part in (group.column(index) for index in range(group.num_columns)):
-            if part.path_in_schema == f"{column}.bytes":
-                if part.statistics is None or part.statistics.null_count != group.num_rows:
-                    return False
-                break
-        else:
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        parts = map(group.column, range(group.num_columns))
+        known = next((part.statistics for part in parts if part.path_in_schema == f"{column}.bytes"), None)
+        if known is None or known.null_count != group.num_rows:
             return False
     return True
 

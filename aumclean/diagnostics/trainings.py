@@ -47,16 +47,6 @@ class Training:
         return [row[name] for row in self.rows]
 
 
-def nothing_more(epoch: Epoch) -> Mapping[str, Any]:
-    """Measure nothing beside what the training pass gives."""
-    return {}
-
-
-def never(row: Row) -> bool:
-    """Train to the last epoch."""
-    return False
-
-
 def trained(
     store: Store,
     name: str,
@@ -65,8 +55,8 @@ def trained(
     *,
     seed: int,
     accelerator: Accelerator,
-    measure: Measure = nothing_more,
-    enough: Enough = never,
+    measure: Measure = lambda epoch: {},
+    enough: Enough = lambda row: False,
     keep_weights: bool = False,
     called: str | None = None,
     track: Track = untracked,
@@ -77,8 +67,8 @@ def trained(
         store: where what was measured lies, as `trainings/<name>.json`.
         name: of this training, unique in the store, fit for a file.
         dataset, recipe, seed, accelerator: as for `aumclean.training.loop.train`.
-        measure: called after every epoch, with the live network; returns plain values, a column each.
-        enough: given the epoch's row, whether to stop here.
+        measure: called after every epoch, with the live network; returns plain values, a column each; none by default.
+        enough: given the epoch's row, whether to stop here; by default with the last epoch.
         keep_weights: also keep the last epoch's live network, as `trainings/<name>.safetensors`.
         called: what the progress calls it; by its name by default.
         track: shows the progress.
@@ -100,10 +90,7 @@ def trained(
         rows.append(
             {
                 "epoch": epoch.number + 1,
-                "loss": epoch.loss,
-                "accuracy": epoch.accuracy,
-                "learning_rate": epoch.learning_rate,
-                "seconds": epoch.seconds,
+                **{name: getattr(epoch, name) for name in ("loss", "accuracy", "learning_rate", "seconds")},
                 **measure(epoch),
             }
         )

@@ -34,6 +34,13 @@ def run(aumclean, data, out, command, *options):
     return found
 
 
+def test_the_group_alone_shows_its_commands(aumclean):
+    shown = aumclean("random-labels")
+    assert (shown.code, shown.err) == (2, "")
+    for command in ("fit", "sweep", "regularize", "expressivity", "kernel", "rademacher", "horizon"):
+        assert f"  {command}" in shown.out
+
+
 def test_fit_compares_corruptions_and_goes_on_where_it_was(aumclean, data, tmp_path):
     options = ("--corruption", "true", "--corruption", "random", "--seeds", "0,1", *SMALL)
     found = run(aumclean, data, tmp_path / "out", "fit", *options)

@@ -194,9 +194,8 @@ def _stands_out(labels: np.ndarray, high: np.ndarray, n_classes: int) -> np.ndar
 
 def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
     """Samples whose label the high band carries and the low band contradicts, the most contradicted first."""
-    ids = verdict.report["sample_id"].to_numpy()
     rows = verdict.report.select(["sample_id", "path", "label", "flagged", "aum", "label_score"]).to_pylist()
-    of = {int(sample): row for sample, row in zip(ids, rows, strict=True)}
+    of = {row["sample_id"]: row for row in rows}
     chosen = np.flatnonzero(bands.reliance() == "high")
     chosen = chosen[np.argsort(bands.low[chosen], kind="stable")]
     return [
@@ -208,9 +207,7 @@ def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
 def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Report:
     n, reliance = len(dataset), bands.reliance()
     flagged = np.zeros(n, bool)
-    flagged[verdict.report["sample_id"].to_numpy()] = np.array(
-        [value is True for value in verdict.report["flagged"].to_pylist()], bool
-    )
+    flagged[verdict.report["sample_id"].to_numpy()] = verdict.report["flagged"].fill_null(False).to_numpy()
     classes, listed = class_rows(dataset, bands, flagged), high_only(verdict, bands)
     hints = [row["class"] for row in classes if row["hint"]]
     counts = {kind: int((reliance == kind).sum()) for kind in RELIANCE}

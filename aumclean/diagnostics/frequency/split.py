@@ -19,6 +19,7 @@ from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
 from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, imaginary_part, low_pass_of, spectrum_of
 from aumclean.diagnostics.frequency.energy import EnergyBelow, discs_around, energy_of
+from aumclean.diagnostics.frequency.presets import evenly
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
@@ -29,6 +30,7 @@ from aumclean.training.device import Device, describe, make_accelerator
 Look = Literal["none", "offset", "gain", "image-max"]
 
 MOST_IMAGINARY = 1e-4  # relative, in float32: rounding alone gives some 1e-7
+SHEET = "Rows of two images, each as original, low-pass and high-pass."
 SHEET_IMAGES = 12
 SHEET_SIDE = 96  # pixels
 
@@ -197,8 +199,7 @@ def _write_parts(
     settings: dict[str, Any],
 ) -> Report:
     looks, pictures = Looks(**settings["looks"]), settings["pictures"]
-    chosen = set((np.arange(pictures) * len(samples) // max(pictures, 1)).tolist()) if pictures else set()
-    on_sheet = set((np.arange(SHEET_IMAGES) * len(samples) // SHEET_IMAGES).tolist())
+    chosen, on_sheet = (set(evenly(most, len(samples)).tolist()) for most in (pictures, SHEET_IMAGES))
     floats = _Floats(store, len(samples)) if settings["floats"] else None
     energy: EnergyBelow | None = None
     shown = []
@@ -269,11 +270,12 @@ def _thumb(image: np.ndarray) -> np.ndarray:
 
 
 def _energy_figure(rows: list[dict[str, Any]], unit: str) -> Figure:
-    lines = [
-        Line(label, [row["radius"] for row in rows], [row[name] for row in rows])
-        for label, name in (("energy", "energy_low"), ("energy without the mean", "energy_low_without_mean"),
-                            ("coefficients", "coefficients_kept"))
-    ]  # fmt: skip
+    columns = {
+        "energy": "energy_low",
+        "energy without the mean": "energy_low_without_mean",
+        "coefficients": "coefficients_kept",
+    }
+    lines = [Line.over_seeds(label, [rows], column, x="radius") for label, column in columns.items()]
     return Figure(
         "energy",
         "Energy",
@@ -313,18 +315,9 @@ def _report(
             *([Table("unreadable", "Images that cannot be read", unreadable)] if unreadable else []),
         ],
         figures=[_energy_figure(rows, unit)],
-        pictures=[
-            Picture(
-                "sheet",
-                "Original, low, high",
-                "Rows of two images, each as original, low-pass and high-pass.",
-                sheet(_in_pairs(shown)),
-            )
-        ],
+        pictures=[Picture("sheet", "Original, low, high", SHEET, sheet(_in_pairs(shown)))],
         settings={
-            "radius": disc.radius,
-            "unit": disc.unit,
-            "edge": disc.edge,
+            **asdict(disc),
             "floats": settings["floats"],
             "pictures": settings["pictures"],
             "high-pass pictures": looks.in_words(),

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -169,10 +169,8 @@ def interpolate(
     planned = plan(
         name, len(distinct), len(test), train.images[0].size, classes, filters=filters, solver=solver, memory=memory
     )
-    logger.info(
-        "%s kernel of %s images: %.2f GiB of memory, by %s",
-        name, f"{len(distinct):,}", planned.bytes / GIB, planned.solver,
-    )  # fmt: skip
+    needs, images = planned.bytes / GIB, f"{len(distinct):,}"
+    logger.info("%s kernel of %s images: %.2f GiB of memory, by %s", name, images, needs, planned.solver)
     rows, others = _rows(name, train.images[distinct], test.images, filters, seed)
     gram = Gram(rows, (gamma or bandwidth(rows)) if name == "gaussian" else None)
     labels: dict[Labels, np.ndarray] = {"true": train.labels[distinct], "random": random.labels[distinct]}
@@ -184,33 +182,18 @@ def interpolate(
         solved = _solve(gram, others, targets, ridge, planned.solver)
         seconds = time.perf_counter() - started
         for index, (kind, given) in enumerate(labels.items()):
-            own = slice(index * classes, (index + 1) * classes)
-            measured = _measured(solved, own, given, test.labels, targets)
+            own = slice(index * classes, (index + 1) * classes)  # the columns that are for these labels
             fits.append(
-                KernelFit(name, planned.solver, kind, ridge, samples=len(distinct), seconds=seconds, **measured)
-            )
+                KernelFit(
+                    name, planned.solver, kind, ridge, solved.jitter, len(distinct),
+                    train_error=float((solved.train[:, own].argmax(1) != given).mean()),
+                    test_error=float((solved.test[:, own].argmax(1) != test.labels).mean()),
+                    residual=float(np.abs(solved.train[:, own] - targets[:, own]).max()),
+                    norm=float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
+                    iterations=solved.iterations, seconds=seconds,
+                )
+            )  # fmt: skip
     return fits
-
-
-class _Measured(TypedDict):
-    jitter: float
-    train_error: float
-    test_error: float
-    residual: float
-    norm: float
-    iterations: int
-
-
-def _measured(solved: "_Solved", own: slice, given: np.ndarray, true: np.ndarray, targets: np.ndarray) -> _Measured:
-    """Errors and norm of a solution, of those of its columns (`own`) that are for the given labels, int64 [n]."""
-    return {
-        "jitter": solved.jitter,
-        "train_error": float((solved.train[:, own].argmax(1) != given).mean()),
-        "test_error": float((solved.test[:, own].argmax(1) != true).mean()),
-        "residual": float(np.abs(solved.train[:, own] - targets[:, own]).max()),
-        "norm": float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
-        "iterations": solved.iterations,
-    }
 
 
 def require(gamma: float | None, ridges: tuple[float, ...]) -> None:
