@@ -22,10 +22,8 @@ OTHER_RATE = 0.01
 DECAY = 0.95
 PAPER_BATCH, PAPER_EPOCHS = 128, 100
 PAPER_ARCHS: dict[Command, tuple[str, ...]] = {
-    "fit": ("small_inception",),
+    **dict.fromkeys(("fit", "regularize", "rademacher"), ("small_inception",)),
     "sweep": ("small_inception", "small_alexnet", "mlp_1x512"),
-    "regularize": ("small_inception",),
-    "rademacher": ("small_inception",),
 }
 
 QUICK_BATCHES = {"resnet8-s2d": 64}
