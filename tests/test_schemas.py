@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import opened
 from aumclean.diagnostics.write import write
 from aumclean.gate import json as gate_json
-from aumclean.gate.baseline import Baseline, baseline_of, key_of, render
-from aumclean.gate.check import check, suspects
+from aumclean.gate.baseline import Baseline, Suspect, baseline, baseline_of, render
+from aumclean.gate.check import Outcome, check, suspects
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
 from aumclean.run_record import RunRecord, ScoresRecord
@@ -34,6 +33,8 @@ REGISTRY = Registry().with_resources(
     (f"{name}.schema.json", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
 )
 RECORDS = {
+    "baseline": ("Baseline of a gate", Baseline),
+    "gate": ("aumclean gate --format json", Outcome),
     "run": ("run.json", RunRecord),
     "scores": ("scores.json", ScoresRecord),
     "summary": ("summary.json", Summary),
@@ -84,22 +85,21 @@ def documents(finished, scored, trained, tmp_path_factory):
     with (run / "unreadable.csv").open("a", newline="") as file:
         csv.writer(file).writerow(["amber/broken.png", "empty file"])
     subject = read_subject(run)
-    baseline = baseline_of(subject, suspects(subject))
-    gone = {"content_hash": "0" * 64, "label": "amber", "path": "amber/gone.png", "label_score": None}
-    first = next(iter(baseline.suspects))
-    less = {key_of(gone): gone} | {name: entry for name, entry in baseline.suspects.items() if name != first}
+    everything = baseline_of(subject, suspects(subject))
+    gone = Suspect(content_hash="0" * 64, label="amber", path="amber/gone.png", label_score=None)
+    first, *others = everything.suspects
     outcome = check(
         subject,
         GateConfig(max_flagged="0", max_unreadable="0", min_score=0.9999),
-        Baseline(less, baseline.seen - {first}),
-        accepted={first},
+        baseline([gone, *others], everything.seen_keys - {first.key}),
+        accepted={first.key},
     )
     return {
         "run": json.loads(finished.run.run_json.read_text()),
         "summary": json.loads(finished.run.summary.read_text()),
         "report": json.loads(report_json.render(finished.verdict)),
         "gate": json.loads(gate_json.render(outcome)),
-        "baseline": json.loads(render(Baseline(less, baseline.seen))),
+        "baseline": json.loads(render(baseline([gone, *others], everything.seen_keys))),
         "scores": json.loads(scored.run.scores_json.read_text()),
         "score-summary": json.loads(scored.run.summary.read_text()),
         "diagnostic": diagnostic(folder / "diagnostic"),
@@ -147,7 +147,7 @@ def test_the_documents_fill_the_lists_that_the_schemas_describe(documents):
 def test_a_gate_without_a_baseline_is_valid_too(finished):
     outcome = check(read_subject(finished.run.path), GateConfig(max_flagged="50%"))
     assert problems("gate", json.loads(gate_json.render(outcome))) == []
-    assert problems("gate", json.loads(gate_json.render(replace(outcome, checks=())))) != []
+    assert problems("gate", json.loads(gate_json.render(outcome.model_copy(update={"checks": ()})))) != []
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -1,18 +1,15 @@
 """Indicator samples: samples that are mislabeled by construction (the paper's "threshold samples")."""
 
-from typing import Literal
-
 import numpy as np
 
 from aumclean import chance
+from aumclean.config import Rule
 from aumclean.dataset.dataset import Dataset
 
 INDICATOR_CLASS = "<indicator>"
 
-Share = Literal["percentile", "asapp"]
 
-
-def indicator_count(n: int, n_classes: int, rule: Share = "percentile", least: float = 0.0) -> int:
+def indicator_count(n: int, n_classes: int, rule: Rule = "percentile", least: float = 0.0) -> int:
     """How many indicator samples a draw has, so that their class is about as large as the others.
 
     floor(n / (c + 1)) as the paper says; floor(n / c) as its published code does (rule `asapp`); where there are many
@@ -23,7 +20,7 @@ def indicator_count(n: int, n_classes: int, rule: Share = "percentile", least: f
 
 
 def draw_indicators(
-    n: int, n_classes: int, draws: int, *, seed: int, rule: Share = "percentile", least: float = 0.0
+    n: int, n_classes: int, draws: int, *, seed: int, rule: Rule = "percentile", least: float = 0.0
 ) -> np.ndarray:
     """Choose the indicator samples of every draw, without replacement and disjoint between draws.
 

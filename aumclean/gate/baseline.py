@@ -10,37 +10,68 @@ by its content and its label: renaming it changes nothing, relabeling it makes i
 
 import json
 from collections import defaultdict
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from aumclean import __version__, atomic
 from aumclean.errors import ConfigError
 from aumclean.gate.subject import Subject, as_arrow, key
-
-SCHEMA_VERSION = 1
-ENTRY = ("content_hash", "label", "path", "label_score")
+from aumclean.records import Record, Share, read_record
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """What is accepted: `suspects` by key, an entry each; `seen`, the keys of all other images that were there."""
+class Suspect(Record):
+    """A sample."""
 
-    suspects: dict[str, dict[str, Any]]
-    seen: frozenset[str]
+    content_hash: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")
+    label: str = Field(description="Its label.")
+    path: str = Field(description="Where it was.")
+    label_score: Share | None = Field(description="0 to 1, low is suspect; null when not judged.")
 
-    def without(self, fixed: Collection[dict[str, Any]]) -> "Baseline":
+    @property
+    def key(self) -> str:
+        """What it is called, as `Subject.keys` calls it."""
+        return key(self.content_hash, self.label)
+
+
+class Baseline(Record):
+    """The suspects that a team lives with for now, and which images it has seen."""
+
+    schema_version: Literal[1] = Field(default=1, description="Version of this form of file.")
+    aumclean: str = Field(default=__version__, description="Version that wrote it.")
+    suspects: list[Suspect] = Field(description="What is accepted for now.")
+    seen: dict[str, list[Annotated[str, Field(pattern="^[0-9a-f]{12}$")]]] = Field(
+        description="All other images that were there, by label: the first 12 digits of their content hashes."
+    )
+
+    @cached_property
+    def suspect_keys(self) -> frozenset[str]:
+        """Keys of the suspects."""
+        return frozenset(suspect.key for suspect in self.suspects)
+
+    @cached_property
+    def seen_keys(self) -> frozenset[str]:
+        """Keys of all other images that were there."""
+        return frozenset(key(digits, label) for label, found in self.seen.items() for digits in found)
+
+    def without(self, fixed: Collection[Suspect]) -> "Baseline":
         """The baseline after some of its entries have been fixed: images it has seen, and suspects no more."""
-        gone = {key_of(entry) for entry in fixed}
-        return Baseline({name: entry for name, entry in self.suspects.items() if name not in gone}, self.seen | gone)
+        gone = {suspect.key for suspect in fixed}
+        return baseline([suspect for suspect in self.suspects if suspect.key not in gone], self.seen_keys | gone)
 
 
-def key_of(entry: dict[str, Any]) -> str:
-    """An entry's key, as `Subject.keys` makes it."""
-    return key(entry["content_hash"], entry["label"])
+def baseline(suspects: Iterable[Suspect], others: Iterable[str]) -> Baseline:
+    """The baseline that accepts these suspects, and has seen the images with these keys."""
+    accepted = {suspect.key: suspect for suspect in suspects}.values()
+    seen = defaultdict(list)
+    for name in sorted(others):
+        digits, _, label = name.partition(" ")
+        seen[label].append(digits)
+    return Baseline(suspects=sorted(accepted, key=lambda one: (one.path, one.label)), seen=dict(sorted(seen.items())))
 
 
 def baseline_of(subject: Subject, suspect: np.ndarray) -> Baseline:
@@ -50,25 +81,20 @@ def baseline_of(subject: Subject, suspect: np.ndarray) -> Baseline:
         subject: a scan.
         suspect: bool [n], in the order of the report.
     """
-    entries = subject.report.select(list(ENTRY)).filter(as_arrow(suspect)).to_pylist()
-    others = frozenset(name for name, is_suspect in zip(subject.keys, suspect, strict=True) if not is_suspect)
-    return Baseline({key_of(entry): entry for entry in entries}, others)
+    rows = subject.report.select(list(Suspect.model_fields)).filter(as_arrow(suspect)).to_pylist()
+    others = {name for name, is_suspect in zip(subject.keys, suspect, strict=True) if not is_suspect}
+    return baseline([Suspect(**row) for row in rows], others)
 
 
 def render(baseline: Baseline) -> str:
     """The file's text."""
-    seen = defaultdict(list)
-    for name in sorted(baseline.seen):
-        digits, _, label = name.partition(" ")
-        seen[label].append(digits)
-    entries = sorted(baseline.suspects.values(), key=lambda entry: (entry["path"], entry["label"]))
-    suspects = ",\n".join(f"  {json.dumps(entry)}" for entry in entries)
+    suspects = ",\n".join(f"  {json.dumps(suspect.model_dump())}" for suspect in baseline.suspects)
     labels = ",\n".join(
         f"  {json.dumps(label)}: [\n" + ",\n".join(f'   "{digits}"' for digits in found) + "\n  ]"
-        for label, found in sorted(seen.items())
+        for label, found in baseline.seen.items()
     )
     return (
-        f'{{\n "schema_version": {SCHEMA_VERSION},\n "aumclean": "{__version__}",\n'
+        f'{{\n "schema_version": {baseline.schema_version},\n "aumclean": "{__version__}",\n'
         f' "suspects": [\n{suspects}\n ],\n "seen": {{\n{labels}\n }}\n}}\n'
     )
 
@@ -86,17 +112,10 @@ def read_baseline(file: Path) -> Baseline:
     """Read a baseline.
 
     Raises:
-        ConfigError: when it is missing, damaged or from a newer version.
+        ConfigError: when there is none.
+        RunError: when it is damaged or from a newer version.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        version = document["schema_version"]
-        if version > SCHEMA_VERSION:
-            raise ConfigError(f"--baseline: {file} has schema version {version}, this aumclean reads {SCHEMA_VERSION}")
-        suspects = {key_of(entry): {name: entry[name] for name in ENTRY} for entry in document["suspects"]}
-        seen = frozenset(f"{digits} {label}" for label, found in document["seen"].items() for digits in found)
+        return read_record(file, Baseline, remedy="write a new one with --write-baseline")
     except FileNotFoundError:
         raise ConfigError(f"--baseline: no file {file}; make it with --write-baseline {file}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"--baseline: {file} is not a baseline ({error}); write a new one") from None
-    return Baseline(suspects, seen)

@@ -4,86 +4,76 @@ from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from aumclean import __version__
 from aumclean.config import GateConfig, Limit
 from aumclean.errors import ConfigError, did_you_mean, printable
-from aumclean.gate.baseline import Baseline
+from aumclean.gate.baseline import Baseline, Suspect
 from aumclean.gate.subject import Subject, as_arrow, places
+from aumclean.records import Count, Record, Share
 
 Rule = Literal["mislabeled", "conflicting-duplicate", "low-score", "unreadable"]
 # Standard deviations of what repeating a scan changes: wherever a sample lies, it flips in fewer than six of a million
 # repetitions, if the changes are normally distributed.
 HYSTERESIS = 4.0
+COPIED = ("path", "label", "suggested_label", "suggested_confidence", "label_score", "content_hash")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One sample that a person should look at, and why.
+    """One sample that a person should look at, and why."""
 
-    Attributes:
-        rule: what is wrong with it.
-        path: as in the report.
-        file, line: where to look, relative to the working directory where possible; lines count from 1.
-        label, suggested_label, suggested_confidence, label_score, content_hash: as in the report; None if unreadable.
-        is_new: whether the baseline does not know it; None without a baseline.
-        failing: whether a budget that is exceeded counts it.
-        message: one sentence, with control characters escaped.
-    """
-
-    rule: Rule
-    path: str
-    file: str
-    line: int
-    label: str | None
-    suggested_label: str | None
-    suggested_confidence: float | None
-    label_score: float | None
-    content_hash: str | None
-    is_new: bool | None
-    failing: bool
-    message: str
+    rule: Annotated[Rule, Field(description="What is wrong with it.")]
+    path: Annotated[str, Field(description="As in the report.")]
+    file: Annotated[str, Field(description="File to look at, relative to the working directory where possible.")]
+    line: Annotated[int, Field(ge=1, description="Line in it, counted from 1.")]
+    label: Annotated[str | None, Field(description="Its label; null if unreadable.")] = None
+    suggested_label: Annotated[str | None, Field(description="Class it looks like.")] = None
+    suggested_confidence: Annotated[Share | None, Field(description="How sure.")] = None
+    label_score: Annotated[Share | None, Field(description="0 to 1, low is suspect.")] = None
+    content_hash: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")] = None
+    is_new: Annotated[bool | None, Field(description="Whether the baseline does not know it; null without a baseline.")]
+    failing: Annotated[bool, Field(description="Whether a budget that is exceeded counts it.")]
+    message: Annotated[str, Field(description="One sentence, control characters escaped.")]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One budget: its option, what was measured and allowed in words, and whether it holds."""
+    """One budget."""
 
-    name: str
-    passed: bool
-    measured: str
-    allowed: str
+    name: Annotated[str, Field(description="Its option, and the class where it is for one.")]
+    passed: Annotated[bool, Field(description="Whether it holds.")]
+    measured: Annotated[str, Field(description="What was measured, in words.")]
+    allowed: Annotated[str, Field(description="What is allowed, in words.")]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a gate found.
+class Tool(Record):
+    """What wrote it."""
 
-    Attributes:
-        subject: the directory that was looked at.
-        samples, flagged: counts; flagged ones that reviewers decided to keep are not counted.
-        new: suspects the baseline does not know; None without a baseline.
-        checks: every budget that was asked for.
-        findings: failing ones first, then new ones, then the most suspect first.
-        fixed: entries of the baseline that are suspect no more.
-        notes: what a reader must know to trust the outcome, as sentences.
-    """
+    name: Literal["aumclean"] = Field(default="aumclean", description="The program.")
+    version: str = Field(default=__version__, description="Its version.")
 
-    subject: Path
-    samples: int
-    flagged: int
-    new: int | None
-    checks: tuple[Check, ...]
-    findings: tuple[Finding, ...]
-    fixed: tuple[dict[str, Any], ...]
-    notes: tuple[str, ...]
 
-    @property
-    def passed(self) -> bool:
-        """Whether every budget holds."""
-        return all(check.passed for check in self.checks)
+class Outcome(Record):
+    """What a gate found."""
+
+    schema_version: Literal[1] = Field(default=1, description="Version of this form of file.")
+    tool: Tool = Field(default=Tool(), description="What wrote it.")
+    passed: bool = Field(description="Whether every budget holds.")
+    subject: Path = Field(description="The directory that was looked at.")
+    samples: Count = Field(description="Samples in it.")
+    flagged: Count = Field(description="Flagged ones, less those that reviewers decided to keep.")
+    new: Count | None = Field(description="Suspects that the baseline does not know; null without a baseline.")
+    checks: tuple[Check, ...] = Field(min_length=1, description="Every budget that was asked for.")
+    findings: tuple[Finding, ...] = Field(
+        description="What a person should look at: failing ones first, then new ones, then the most suspect first."
+    )
+    fixed: tuple[Suspect, ...] = Field(description="Suspects of the baseline that are suspect no more.")
+    notes: tuple[str, ...] = Field(description="What a reader must know to trust the outcome.")
 
     @property
     def headline(self) -> str:
@@ -146,6 +136,7 @@ def check(
         raise ConfigError("nothing to check: give a budget such as --max-flagged 2%, or --baseline FILE")
     findings = _findings(subject, config, masks, breaking, baseline is not None, bad_files_fail)
     return Outcome(
+        passed=all(one.passed for one in checks),
         subject=subject.path,
         samples=len(subject.report),
         flagged=int(masks.flagged.sum()),
@@ -165,9 +156,9 @@ def _masks(subject: Subject, config: GateConfig, baseline: Baseline | None, acce
     known = drifted = np.zeros(len(flagged), bool)
     if baseline is not None:
         suspect = flagged | conflict
-        known = _among(subject, baseline.suspects.keys(), suspect)
+        known = _among(subject, baseline.suspect_keys, suspect)
         clear = flagged & (_distance(subject) <= -_hysteresis(subject))
-        drifted = _among(subject, baseline.seen, suspect & ~known & ~clear)
+        drifted = _among(subject, baseline.seen_keys, suspect & ~known & ~clear)
     return _Masks(flagged, conflict, below, known, drifted)
 
 
@@ -285,25 +276,21 @@ def _findings(
             findings.append(
                 Finding(
                     rule=rule,
-                    path=row["path"],
                     file=file,
                     line=line,
-                    label=row["label"],
-                    suggested_label=row["suggested_label"],
-                    suggested_confidence=row["suggested_confidence"],
-                    label_score=row["label_score"],
-                    content_hash=row["content_hash"],
-                    is_new=bool(masks.new[index]) if has_baseline else None,
                     failing=bool(breaking[index]),
                     message=_message(rule, row),
+                    is_new=bool(masks.new[index]) if has_baseline else None,
+                    **{name: row[name] for name in COPIED},
                 )
             )
     for path, reason in subject.unreadable:
         file, line = where.of(None, path)
         message = f"{printable(path)} cannot be read: {reason}"
-        empty = dict.fromkeys(("label", "suggested_label", "suggested_confidence", "label_score", "content_hash"))
         findings.append(
-            Finding("unreadable", path, file, line, **empty, is_new=None, failing=bad_files_fail, message=message)
+            Finding(
+                rule="unreadable", path=path, file=file, line=line, is_new=None, failing=bad_files_fail, message=message
+            )
         )
     findings.sort(key=lambda f: (not f.failing, f.is_new is False, 1.0 if f.label_score is None else f.label_score))
     return tuple(findings)
@@ -317,12 +304,12 @@ def _message(rule: Rule, row: dict[str, Any]) -> str:
     return f"{path} is labeled '{label}'{looks} (label score {row['label_score']:.3f})"
 
 
-def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[dict[str, Any], ...]:
+def _fixed(subject: Subject, baseline: Baseline, masks: _Masks) -> tuple[Suspect, ...]:
     if not subject.is_scan:  # scores hold new images only: what they lack is not gone
         return ()
     clearly_fine = ~masks.suspect & (_distance(subject) >= _hysteresis(subject))
     still_there = {key for key, fine in zip(subject.keys, clearly_fine, strict=True) if not fine}
-    return tuple(entry for key, entry in baseline.suspects.items() if key not in still_there)
+    return tuple(suspect for suspect in baseline.suspects if suspect.key not in still_there)
 
 
 def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ...]:

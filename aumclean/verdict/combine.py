@@ -1,13 +1,11 @@
 """Several draws, one verdict: which samples are flagged, and how suspect each is."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from aumclean.verdict.threshold import Rule, below_threshold
-
-Combine = Literal["all", "any", "mean"]
+from aumclean.config import Combine, Rule
+from aumclean.verdict.threshold import below_threshold
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,8 @@
 """The indicator threshold: at or below it a sample behaves like one that is mislabeled by construction."""
 
-from typing import Literal
-
 import numpy as np
 
-Rule = Literal["percentile", "asapp"]
+from aumclean.config import Rule
 
 BOOTSTRAP = 1000
 

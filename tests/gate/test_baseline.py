@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, RunError
 from aumclean.gate.baseline import baseline_of, read_baseline, render, write_baseline
 from aumclean.gate.check import suspects
 
@@ -15,7 +15,7 @@ def test_what_was_written_is_read_back(subject, tmp_path):
     write_baseline(tmp_path / "baseline.json", written)
     assert read_baseline(tmp_path / "baseline.json") == written
     assert len(written.suspects) == 3  # the flagged one and the two copies with different labels
-    assert len(written.seen) == 2
+    assert len(written.seen_keys) == 2
 
 
 def test_one_more_image_is_one_more_line(subject):
@@ -35,23 +35,25 @@ def test_the_order_of_the_data_changes_nothing(subject):
 def test_what_is_fixed_stays_seen(subject):
     given = subject(ROWS)
     before = baseline_of(given, suspects(given))
-    after = before.without(list(before.suspects.values()))
-    assert after.suspects == {}
-    assert after.seen == before.seen | set(before.suspects)
+    after = before.without(before.suspects)
+    assert after.suspects == []
+    assert after.seen_keys == before.seen_keys | before.suspect_keys
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "is not a baseline"),
-        ("[]", "is not a baseline"),
-        ('{"schema_version": 1}', "is not a baseline"),
+        ("{", "cannot be read"),
+        ("[]", "was not written by aumclean"),
+        ('{"schema_version": 1}', "is damaged .suspects: field required.; write a new one"),
         (json.dumps({"schema_version": 99, "suspects": [], "seen": {}}), "schema version 99"),
+        (json.dumps({"schema_version": 1, "aumclean": "1", "suspects": [], "seen": {"cat": ["0"]}}), "seen.cat.0"),
+        (json.dumps({"schema_version": 1, "aumclean": "1", "suspects": [{"label": 1}], "seen": {}}), "suspects.0"),
     ],
 )
 def test_what_is_no_baseline_is_refused(tmp_path, text, says):
     (tmp_path / "b.json").write_text(text)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(RunError, match=says):
         read_baseline(tmp_path / "b.json")
 
 

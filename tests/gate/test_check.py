@@ -145,12 +145,12 @@ def test_a_suspect_is_fixed_only_beyond_the_hysteresis(subject, distance, is_fix
     before = subject([*ROWS, ("near", "cat", True, score_at(-0.01))])
     row = ("near", "cat", None, 0.0) if distance is None else ("near", "cat", False, score_at(distance))
     found = against(before, subject([*ROWS, row], repeat_deviation=0.4 / HYSTERESIS))
-    assert [entry["path"] for entry in found.fixed] == (["cat/near.png"] if is_fixed else [])
+    assert [suspect.path for suspect in found.fixed] == (["cat/near.png"] if is_fixed else [])
 
 
 def test_a_suspect_that_is_gone_or_relabeled_is_fixed(subject):
     found = against(subject(ROWS), subject([("a", "dog", False, 0.9), *ROWS[2:]]))
-    assert sorted(entry["path"] for entry in found.fixed) == ["cat/a.png", "cat/b.png"]
+    assert sorted(suspect.path for suspect in found.fixed) == ["cat/a.png", "cat/b.png"]
 
 
 def test_scores_of_new_images_cannot_tell_what_is_fixed(subject):

@@ -79,7 +79,7 @@ def test_no_name_brings_control_characters_or_lines_of_its_own(hostile, render):
 def test_no_name_begins_a_line_that_a_build_log_would_obey(outcome, render):
     (finding, *_) = outcome.findings
     named = [replace(finding, file="::stop-commands::x", path="::stop-commands::x", message="a"), finding]
-    rendered = render(replace(outcome, findings=(*named, *named)))
+    rendered = render(outcome.model_copy(update={"findings": (*named, *named)}))
     assert "::stop-commands::x" in rendered
     assert not any(line.strip().startswith("::") for line in rendered.splitlines())
 
