@@ -216,7 +216,8 @@ class Run:
             *tables,
             self.scores_json,
         ]
-        for folder in (self.margins, self.model_json.parent, self.checkpoint(0).parent, self.frequency.with_suffix("")):
+        models, checkpoints = self.model_json.parent, self.checkpoint(0).parent
+        for folder in (self.margins, self.held_out, models, checkpoints, self.frequency.with_suffix("")):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (*files, self.run_json):
             file.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aumclean import __version__
+from aumclean import __version__, progress
 from aumclean.cli import app, console
 from aumclean.errors import printable
 
@@ -297,7 +297,7 @@ def test_names_cannot_command_the_terminal():
 
 
 def test_progress_counts_streams_that_run_at_once_together(capsys, monkeypatch):
-    monkeypatch.setattr(console.time, "perf_counter", iter(range(0, 1000)).__next__)
+    monkeypatch.setattr(progress.time, "perf_counter", iter(range(0, 1000)).__next__)
     console.set_up(quiet=False, verbose=False, debug=False)
     with console.progress() as track:
         one, two = (track([range(10)] * 3, f"draw {draw}/2, epoch 1/1", 0, 60) for draw in (1, 2))

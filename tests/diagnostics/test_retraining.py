@@ -193,7 +193,7 @@ def test_the_command_prints_a_table_and_gives_the_folder(finished, aumclean, tmp
     recipe = json.loads((tmp_path / "out" / "results.json").read_text())["recipe"]
     assert (recipe["batch_size"], recipe["drops"], recipe["learning_rate"]) == (64, [0.5], 0.1)
     again = aumclean(*arguments)
-    assert "epoch" not in again.err.replace("epochs each", "")
+    assert "epoch" not in again.err.replace("1 epoch each", "")
 
 
 def test_a_network_that_learned_nothing_is_warned_of(digits, aumclean, tmp_path):

@@ -164,7 +164,7 @@ def test_tasks_of_others_have_rows_without_a_sample():
         ("path,decision\na,keep\n", "header lacks sample_id"),
         ("[{", "not valid JSON"),
         ("[1]", "item 1 is no task"),
-        ('[{"data": {}, "annotations": [1]}]', "item 1 has an annotation"),
+        ('[{"data": {}, "annotations": [1]}]', "item 1 has a broken annotation"),
         ('"sample_id","annotation_id"\n"' + "x" * 200_000, "not valid CSV"),
     ],
 )

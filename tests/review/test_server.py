@@ -86,7 +86,7 @@ def test_hostile_names_stay_text(own_run):
     record = own_run.read()
     names = [hostile if name == "blue" else name for name in record.data.class_names]
     own_run.write(record.model_copy(update={"data": record.data.model_copy(update={"class_names": names})}))
-    answer = _answer(ReviewSession(own_run, suspects(own_run), "ann").session)
+    answer = _answer(ReviewSession(own_run, suspects(own_run), "ann").about)
     assert (answer.status_code, answer.media_type) == (200, "application/json")
     assert hostile in json.loads(answer.body)["classes"]
     assert answer.body.isascii()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from aumclean import chance
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import TrainingError
 from aumclean.margins import margins
@@ -40,7 +41,7 @@ def test_margins_are_of_the_training_pass_before_its_update():
     """One batch and no augmentation: the first epoch must equal a forward pass of the untouched network."""
     dataset = coloured(12)
     plain = Recipe("resnet9", 1, 0.1, 16, 0.0, crop=False, flip=False)
-    torch.manual_seed(loop._derive(5))
+    torch.manual_seed(chance.number(5, "weights"))
     model = build_model("resnet9", 3, 8).train()
     mean, std = (torch.tensor(values) for values in loop.normalisation(dataset))
     pixels = ((torch.from_numpy(dataset.images).float() - mean) / std).permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.dataset.pictures import pictures_of
-from aumclean.errors import printable
+from aumclean.errors import DataError, printable
 from aumclean.margins.log import read_curves
 from aumclean.reports.html import charts
 from aumclean.verdict.judge import Verdict
@@ -147,7 +147,13 @@ def thumbnails(verdict: Verdict, sample_ids: Sequence[int]) -> dict[int, str | N
     unique = np.unique(np.array(sample_ids, np.int64))
     try:
         made = list(pictures_of(verdict.run).thumbnails(unique, THUMBNAIL))
-    except (OSError, IndexError, KeyError, pa.ArrowException):  # a Parquet file with images that is gone or another
+    except (
+        OSError,
+        DataError,
+        IndexError,
+        KeyError,
+        pa.ArrowException,
+    ):  # a Parquet file with images that is gone or another
         made = [None] * len(unique)
     texts = (None if picture is None else base64.b64encode(picture).decode() for picture in made)
     return dict(zip(unique.tolist(), texts, strict=True))

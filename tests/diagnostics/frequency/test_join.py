@@ -36,7 +36,7 @@ def test_every_form_of_the_report_has_the_columns_and_no_flag_changes(joined, fi
     assert verdict.report["flagged"] == finished.verdict.report["flagged"]
     assert verdict.summary.flagged_digest == finished.verdict.summary.flagged_digest
     names = verdict.report.column_names
-    assert names[names.index("conflict") + 1 : names.index("decision")] == COLUMNS
+    assert names[names.index("reason") + 1 : names.index("decision")] == COLUMNS
     assert pq.read_schema(run.report("parquet")).names == names
     with run.report("csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
