@@ -183,17 +183,26 @@ def interpolate(
         seconds = time.perf_counter() - started
         for index, (kind, given) in enumerate(labels.items()):
             own = slice(index * classes, (index + 1) * classes)  # the columns that are for these labels
+            errors = _errors(solved, own, given, test.labels, targets)
             fits.append(
                 KernelFit(
-                    name, planned.solver, kind, ridge, solved.jitter, len(distinct),
-                    train_error=float((solved.train[:, own].argmax(1) != given).mean()),
-                    test_error=float((solved.test[:, own].argmax(1) != test.labels).mean()),
-                    residual=float(np.abs(solved.train[:, own] - targets[:, own]).max()),
-                    norm=float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
-                    iterations=solved.iterations, seconds=seconds,
+                    name, planned.solver, kind, ridge, solved.jitter, len(distinct), iterations=solved.iterations,
+                    seconds=seconds, **errors,
                 )
             )  # fmt: skip
     return fits
+
+
+def _errors(
+    solved: "_Solved", own: slice, given: np.ndarray, true: np.ndarray, targets: np.ndarray
+) -> dict[str, float]:
+    """Errors and norm of a solution, of those of its columns (`own`) that are for the given labels, int64 [n]."""
+    return {
+        "train_error": float((solved.train[:, own].argmax(1) != given).mean()),
+        "test_error": float((solved.test[:, own].argmax(1) != true).mean()),
+        "residual": float(np.abs(solved.train[:, own] - targets[:, own]).max()),
+        "norm": float(np.sqrt(max(0.0, solved.squared_norm[own].sum()))),
+    }
 
 
 def require(gamma: float | None, ridges: tuple[float, ...]) -> None:
