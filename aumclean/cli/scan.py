@@ -231,7 +231,7 @@ def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
     if finished.verdict is None:
         return
-    from aumclean.verdict.estimate import said
+    from aumclean.verdict.estimate import percent, said
 
     run, summary = finished.run, finished.verdict.summary
     record, rate = run.read(), summary.noise_rate
@@ -267,11 +267,11 @@ def show_summary(finished: "Scan") -> None:
     suspects = [row for row in finished.verdict.report.slice(0, 10).to_pylist() if row["flagged"]]
     if suspects:
         rows = [
-            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", f"{row['label_score']:.3f}")
+            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", percent(row["wrong_probability"]))
             for row in suspects
         ]
-        header = ("rank", "path", "label", "suggested", "score")
-        parts.append(table("Most suspect", header, rows, right={"rank", "score"}))
+        header = ("rank", "path", "label", "suggested", "wrong")
+        parts.append(table("Most suspect", header, rows, right={"rank", "wrong"}))
     kept = run.cleaned("csv") if run.cleaned("csv").is_file() else run.cleaned("parquet")
     show(*parts)
     for what, path in (("all images, ranked", run.report("csv")), ("what stays", kept), ("what goes", run.removed)):

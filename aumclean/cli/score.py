@@ -50,7 +50,7 @@ def command(
 def show_scores(scores: "Scores") -> None:
     """How many are new, how many suspect, how far to trust that, and which."""
     summary = scores.summary
-    from aumclean.verdict.estimate import said
+    from aumclean.verdict.estimate import percent, said
 
     alarms, rate = summary.false_alarms, summary.noise_rate
     facts = [
@@ -70,9 +70,9 @@ def show_scores(scores: "Scores") -> None:
     suspects = [row for row in scores.report.slice(0, 10).to_pylist() if row["flagged"]]
     if suspects:
         rows = [
-            (row["rank"], row["path"], row["label"], row["suggested_label"], f"{row['label_score']:.3f}")
+            (row["rank"], row["path"], row["label"], row["suggested_label"], percent(row["wrong_probability"]))
             for row in suspects
         ]
-        header = ("rank", "path", "label", "suggested", "score")
-        parts.append(table("Most suspect", header, rows, right={"rank", "score"}))
+        header = ("rank", "path", "label", "suggested", "wrong")
+        parts.append(table("Most suspect", header, rows, right={"rank", "wrong"}))
     show(*parts)

@@ -19,7 +19,7 @@ TOP_ROWS = 10
 
 def render(verdict: "Verdict") -> str:
     """A report that fits a pull-request comment; its first line is a marker by which a bot finds it again."""
-    from aumclean.verdict.estimate import said
+    from aumclean.verdict.estimate import percent, said
 
     summary = verdict.summary
     rate = summary.noise_rate
@@ -47,10 +47,10 @@ def render(verdict: "Verdict") -> str:
     flagged = verdict.report.filter(pc.fill_null(verdict.report["flagged"], False))
     if len(flagged):
         rows = [
-            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", f"{row['label_score']:.3f}")
+            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", percent(row["wrong_probability"]))
             for row in flagged.slice(0, TOP_SAMPLES).to_pylist()
         ]
-        listed = table(("rank", "path", "label", "suggested label", "label score"), rows)
+        listed = table(("rank", "path", "label", "suggested label", "wrong"), rows)
         title = f"The {len(rows)} most suspect of {len(flagged):,}"
         parts.append(f"<details><summary>{title}</summary>\n\n{listed}\n\n</details>")
     return "\n\n".join(parts) + "\n"

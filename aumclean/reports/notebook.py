@@ -4,6 +4,7 @@ from pathlib import Path
 
 from aumclean.reports.html import page
 from aumclean.reports.html.safety import environment
+from aumclean.verdict.estimate import percent
 from aumclean.verdict.judge import Verdict
 
 TOP = 10
@@ -19,13 +20,13 @@ _TEMPLATE = """\
 {% endfor %}
 {% if rows %}
 <table>
-<thead><tr><th></th><th>path</th><th>label</th><th>looks like</th><th>label score</th></tr></thead>
+<thead><tr><th></th><th>path</th><th>label</th><th>looks like</th><th>wrong</th></tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><td>
 {%- if pictures[row["sample_id"]] %}<img alt="" src="data:image/jpeg;base64,{{ pictures[row["sample_id"]] }}">
 {%- endif %}</td><td>{{ row["path"] | name }}</td><td>{{ row["label"] | name }}</td>
-<td>{{ (row["suggested_label"] or "") | name }}</td><td>{{ "%.3f" | format(row["label_score"]) }}</td></tr>
+<td>{{ (row["suggested_label"] or "") | name }}</td><td>{{ percent(row["wrong_probability"]) }}</td></tr>
 {% endfor %}
 </tbody>
 </table>
@@ -42,6 +43,7 @@ def render(verdict: Verdict) -> str:
         .from_string(_TEMPLATE)
         .render(
             summary=verdict.summary,
+            percent=percent,
             rate=verdict.summary.noise_rate,
             rows=rows,
             pictures=page.thumbnails(verdict, [row["sample_id"] for row in rows]),

@@ -39,3 +39,10 @@ def said(estimate: float | None, low: float | None, high: float | None) -> str:
     if estimate is None or low is None or high is None:
         return "unknown: the networks are not trained enough to say"
     return f"about {estimate:.1%} (95 % interval {low:.1%} to {high:.1%})"
+
+
+def percent(probability: float | None) -> str:
+    """The probability that a label is wrong, for people; no label is wrong for certain. Nothing where it is unknown."""
+    if probability is None:
+        return ""
+    return "over 99.9%" if probability > 0.9995 else "under 0.1%" if probability < 0.0005 else f"{probability:.1%}"

@@ -35,6 +35,7 @@ def verdict(labels):
             "threshold": [0.25] * n,
             "label_score": pa.array([i / n for i in range(n - 1)] + [None], pa.float64()),
             "conflict": [False] * n,
+            "wrong_probability": pa.array([1 - i / n for i in range(n - 1)] + [None], pa.float64()),
             "reason": pa.array(["too low" if i % 2 == 0 else None for i in range(n - 1)] + [None], pa.string()),
         }
     )
@@ -113,8 +114,8 @@ def test_markdown_whole():
         "| class | samples | flagged | share |\n| --- | --- | --- | --- |\n"
         "| cat | 1 | 1 | 100.0% |\n| dog | 1 | 1 | 100.0% |\n\n"
         "<details><summary>The 1 most suspect of 1</summary>\n\n"
-        "| rank | path | label | suggested label | label score |\n| --- | --- | --- | --- | --- |\n"
-        "| 1 | cat/0.png | cat | other | 0.000 |\n\n"
+        "| rank | path | label | suggested label | wrong |\n| --- | --- | --- | --- | --- |\n"
+        "| 1 | cat/0.png | cat | other | over 99.9% |\n\n"
         "</details>\n"
     )
 
