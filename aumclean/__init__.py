@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aumclean.api import Run, Scores, aum, open_run, scan, score, threshold
+    from aumclean.door.api import Run, Scores, aum, open_run, scan, score, threshold
     from aumclean.errors import AumcleanError, ConfigError, DataError, OutputError, RunError, TrainingError
 
 __version__ = "0.1.0"
@@ -34,7 +34,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'aumclean' has no attribute '{name}'")
-    module = importlib.import_module("aumclean.errors" if name.endswith("Error") else "aumclean.api")
+    module = importlib.import_module("aumclean.errors" if name.endswith("Error") else "aumclean.door.api")
     return getattr(module, name)
 
 

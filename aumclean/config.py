@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.files.records import MOST, problem
 from aumclean.recipe import MOST_EPOCHS, closing_epochs
-from aumclean.records import MOST, problem
 
 Preset = Literal["fast", "paper", "asapp", "thorough"]
 Combine = Literal["all", "any", "mean"]

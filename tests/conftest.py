@@ -17,7 +17,7 @@ from hypothesis import settings
 from PIL import Image
 
 from aumclean.dataset.parallel import available_cpus
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "precision": "fp32"}  # the same on every processor
 PLANTED_WORDS = ("--epochs", "8", "--batch-size", "16", "--no-flip", "--precision", "fp32")

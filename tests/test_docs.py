@@ -13,7 +13,7 @@ import pytest
 import aumclean as aumclean_package
 from aumclean.cli import app
 from aumclean.config import GATE_PREFIX, GateConfig, ScanConfig, load_gate
-from aumclean.run_record import RunRecord
+from aumclean.run.record import RunRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md")), *sorted((ROOT / "docs").rglob("*.md"))]

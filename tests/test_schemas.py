@@ -22,7 +22,7 @@ from aumclean.gate.baseline import Baseline, Suspect, baseline, baseline_of, ren
 from aumclean.gate.check import Outcome, check, suspects
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
-from aumclean.run_record import RunRecord, ScoresRecord
+from aumclean.run.record import RunRecord, ScoresRecord
 from aumclean.verdict.summary import ScoreSummary, Summary
 
 SCHEMAS = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aumclean.decisions.clean import Cleaning
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
 
 @with_options
@@ -45,7 +45,7 @@ def command(
     """
     from aumclean.decisions import recorded
     from aumclean.decisions.cleaned import clean_run
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
     from aumclean.verdict.judge import judge
 
     opened = Run(run)

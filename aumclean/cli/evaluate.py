@@ -33,7 +33,7 @@ def command(
     Example: `aumclean evaluate runs/noisy-1 --truth noisy.csv`
     """
     from aumclean.dataset.manifest import read_manifest
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
     from aumclean.verdict.evaluate import evaluate
     from aumclean.verdict.judge import judge
 

@@ -176,7 +176,7 @@ def join(
     Example: `aumclean frequency join runs/photos-1`
     """
     from aumclean.diagnostics.frequency.join import join as join_bands
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
     with progress() as track:
         report, store = join_bands(

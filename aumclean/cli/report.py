@@ -66,7 +66,7 @@ def command(
     from aumclean.decisions.recorded import with_decisions
     from aumclean.reports.render import render, write
     from aumclean.reports.write import write_reports
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
     from aumclean.verdict.judge import judge, settings_of
 
     opened = Run(run)

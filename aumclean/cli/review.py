@@ -41,7 +41,7 @@ def command(
 
     Example: `aumclean review runs/photos-1 --reviewer ann`
     """
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
     opened = Run(run)
     opened.require_finished()
@@ -113,9 +113,9 @@ def _take_in(run: Any, files: list[Path], reviewer: str, partial: bool) -> None:
 
 
 def _give_out(run: Any, file: Path) -> None:
-    from aumclean import atomic
     from aumclean.decisions.read import to_csv
     from aumclean.decisions.recorded import recorded
+    from aumclean.files import atomic
 
     table = recorded(run)
     atomic.write_text(file, to_csv(table))

@@ -177,7 +177,7 @@ def _refuse_beside_resume(data: Path | None, typed: dict[str, Any]) -> None:
 
 def _join_frequency(path: Path) -> None:
     from aumclean.diagnostics.frequency.join import join
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
     with progress() as track:
         report, store = join(Run(path), track=track)
@@ -208,7 +208,7 @@ def resumable_when_told_to_stop() -> Iterator[None]:
 
 
 def _resume(path: Path, frequency: bool) -> None:
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
     from aumclean.scanning import scan
 
     run = Run(path)

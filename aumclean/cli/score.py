@@ -32,7 +32,7 @@ def command(
     Example: `aumclean score runs/photos-1 photos/`
     """
     from aumclean.dataset.read import read_samples
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
     opened = Run(run)
     opened.require_finished()

@@ -140,7 +140,7 @@ def command(
     say_notes(*trained.values(), tested)
 
     from aumclean.diagnostics.retraining import compare as retraining  # torch: what is wrong with the data is said
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
     options = training.options(computing)
     if oracle:

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from aumclean import atomic
 from aumclean.dataset.decode import decode
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
+from aumclean.files import atomic
 from aumclean.progress import Track, untracked
 
 FORMAT = 1  # raise when decoding changes, so that older entries are not read

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from aumclean import atomic, chance
+from aumclean import chance
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import ConfigError, DataError, did_you_mean
+from aumclean.files import atomic
 from aumclean.progress import Track, untracked
 
 Noise = Literal["uniform", "flip", "pairs", "instance"]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from aumclean.dataset.samples import Embedded, Files, Samples
 from aumclean.errors import DataError, RunError, did_you_mean
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from aumclean import atomic, csv, parquet
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.decode import CHUNK, median_short_side, read_encoded
@@ -16,9 +15,10 @@ from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Embedded, Samples
 from aumclean.errors import DataError, RunError
+from aumclean.files import atomic, csv, parquet
 from aumclean.progress import Track, untracked
-from aumclean.run import Run
-from aumclean.run_record import Place
+from aumclean.run.directory import Run
+from aumclean.run.record import Place
 
 SMALLEST = 8  # side in pixels that networks take
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from aumclean import atomic
+from aumclean.files import atomic
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
 from aumclean.dataset.parallel import available_cpus, in_processes
 from aumclean.dataset.samples import Embedded, Files
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 
 class ChangedError(OSError):

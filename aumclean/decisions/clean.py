@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean import csv
 from aumclean.dataset.manifest import hugging_face_features
 from aumclean.errors import DataError
+from aumclean.files import csv
 
 Policy = Literal["drop", "relabel", "weight"]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aumclean import atomic, csv, parquet
 from aumclean.dataset.decode import format_of
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import manifest
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
 from aumclean.errors import ConfigError, DataError
-from aumclean.run import Run
+from aumclean.files import atomic, csv, parquet
+from aumclean.run.directory import Run
 
 
 @dataclass(frozen=True)

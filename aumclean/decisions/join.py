@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from aumclean.decisions.answers import CONTRADICTORY, SCHEMA, WORDS, rows_of
 from aumclean.errors import did_you_mean
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 Row = dict[str, Any]
 

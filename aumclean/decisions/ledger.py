@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from aumclean import atomic, csv
 from aumclean.errors import DataError
-from aumclean.run import Run
+from aumclean.files import atomic, csv
+from aumclean.run.directory import Run
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("content_hash", "label", "reviewer", "time", "run", "path")])
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from aumclean import csv
 from aumclean.decisions import cvat, label_studio
 from aumclean.decisions.answers import EXTENDED, SCHEMA
 from aumclean.errors import DataError
+from aumclean.files import csv
 
 
 def read(file: Path) -> pa.Table:

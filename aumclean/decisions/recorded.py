@@ -17,7 +17,7 @@ from aumclean.decisions.join import Decisions, join, outcome_of
 from aumclean.decisions.journal import Journal
 from aumclean.decisions.read import read
 from aumclean.errors import AumcleanError, DataError
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR, Verdict
 
 Row = dict[str, Any]

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aumclean import __version__, atomic
+from aumclean import __version__
 from aumclean.errors import ConfigError, RunError
-from aumclean.run import held, new_run
+from aumclean.files import atomic
+from aumclean.run.directory import held, new_run
 
 SCHEMA_VERSION = 1
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.store import Store
 from aumclean.errors import RunError
+from aumclean.files import atomic
 from aumclean.progress import Track, part_of, untracked
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, load_checkpoint, train

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from aumclean import atomic, csv
 from aumclean.diagnostics import figures, page
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
+from aumclean.files import atomic, csv
 
 
 def write(store: Store, report: Report) -> tuple[Report, Store]:

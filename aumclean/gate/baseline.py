@@ -18,10 +18,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from aumclean import __version__, atomic
+from aumclean import __version__
 from aumclean.errors import ConfigError
+from aumclean.files import atomic
+from aumclean.files.records import Record, Share, read_record
 from aumclean.gate.subject import Subject, as_arrow, key
-from aumclean.records import Record, Share, read_record
 
 
 class Suspect(Record):

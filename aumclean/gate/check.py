@@ -12,9 +12,9 @@ from pydantic import Field
 from aumclean import __version__
 from aumclean.config import GateConfig, Limit
 from aumclean.errors import ConfigError, did_you_mean, printable
+from aumclean.files.records import Count, Record, Share
 from aumclean.gate.baseline import Baseline, Suspect
 from aumclean.gate.subject import Subject, as_arrow, places
-from aumclean.records import Count, Record, Share
 
 Rule = Literal["mislabeled", "conflicting-duplicate", "low-score", "unreadable"]
 # Standard deviations of what repeating a scan changes: wherever a sample lies, it flips in fewer than six of a million

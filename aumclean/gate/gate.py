@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
-from aumclean import atomic
 from aumclean.config import GateConfig
 from aumclean.errors import ConfigError
+from aumclean.files import atomic
 from aumclean.gate import Format, github, gitlab, json, junit, markdown, sarif, text
 from aumclean.gate.baseline import baseline_of, read_baseline, write_baseline
 from aumclean.gate.check import Outcome, check, suspects
 from aumclean.gate.subject import key, read_subject
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 
 def gate(run: Path, budgets: GateConfig) -> Outcome:

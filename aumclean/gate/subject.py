@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from aumclean.errors import RunError
-from aumclean.records import Record, read_record
-from aumclean.run import Run
-from aumclean.run_record import Place
+from aumclean.files.records import Record, read_record
+from aumclean.run.directory import Run
+from aumclean.run.record import Place
 from aumclean.verdict.summary import FalseAlarms
 
 COLUMNS = (

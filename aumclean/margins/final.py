@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aumclean import atomic
 from aumclean.errors import RunError
+from aumclean.files import atomic
 from aumclean.margins.log import ROW_GROUP
 
 RIVALS = 5

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aumclean import atomic
 from aumclean.errors import RunError
+from aumclean.files import atomic
 
 MOST_CLASSES = 100  # that are stored; the others share what is left alike
 MOST_NUMBERS = 20_000_000  # held-out samples times classes, of all folds, so that judging takes megabytes and seconds

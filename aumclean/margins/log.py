@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from aumclean import atomic
 from aumclean.errors import RunError
+from aumclean.files import atomic
 
 SCHEMA_VERSION = 1
 ROW_GROUP = 1 << 20

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.csv import to_csv
+from aumclean.files.csv import to_csv
 from aumclean.verdict.judge import Verdict
 
 

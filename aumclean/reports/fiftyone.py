@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.csv import to_csv
 from aumclean.errors import DataError
+from aumclean.files.csv import to_csv
 from aumclean.verdict.judge import Verdict
 
 SHOWN = ("suggested_label", "suggested_confidence", "flagged", "aum", "label_score", "conflict", "sample_id")

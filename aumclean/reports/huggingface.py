@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.csv import to_csv
 from aumclean.dataset.decode import CHUNK
 from aumclean.dataset.pictures import Pictures, pictures_of
 from aumclean.dataset.samples import Files
+from aumclean.files.csv import to_csv
 from aumclean.verdict.judge import Verdict
 
 Streamed = tuple[pa.Schema, Iterator[pa.RecordBatch]]

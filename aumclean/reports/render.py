@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aumclean import atomic, csv, parquet
+from aumclean.files import atomic, csv, parquet
 from aumclean.reports import FOLDERS, Format, cleanlab, cvat, fiftyone, html, huggingface, json, label_studio, markdown
 from aumclean.verdict.judge import Verdict
 

@@ -4,13 +4,13 @@ import itertools
 import logging
 from pathlib import Path
 
-from aumclean import atomic, csv, parquet
 from aumclean.decisions import recorded
 from aumclean.decisions.clean import clean
 from aumclean.decisions.cleaned import default_targets, write_cleaned
 from aumclean.decisions.manifest import removed
+from aumclean.files import atomic, csv, parquet
 from aumclean.reports import html
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.judge import Verdict
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from aumclean import chance
 from aumclean.margins.log import read_curves
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.judge import Verdict, judge
 
 EXAMPLES = 6

@@ -16,7 +16,7 @@ from aumclean.decisions.journal import Entry, Journal
 from aumclean.decisions.read import to_csv
 from aumclean.review.estimate import expected_errors, spot_check_result
 from aumclean.review.queue import Queue, alike
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 WEB_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
 LARGEST_SENT = 2_000_000  # bytes; what is larger, or of another format, goes as a JPEG of at most:

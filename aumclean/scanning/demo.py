@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from sklearn.datasets import load_digits
 
-from aumclean import atomic, chance
+from aumclean import chance
 from aumclean.dataset.label_noise import uniform_noise
 from aumclean.errors import DataError
+from aumclean.files import atomic
 
 TRUTH = "truth.csv"
 IMAGES = "images"

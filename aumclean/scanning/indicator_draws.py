@@ -16,8 +16,8 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.progress import T, Track, part_of
-from aumclean.run import Run
-from aumclean.run_record import Progress, RunRecord
+from aumclean.run.directory import Run
+from aumclean.run.record import Progress, RunRecord
 from aumclean.scanning.kept_networks import keep_network
 from aumclean.scanning.plan import Plan
 from aumclean.training.loop import Epoch, load_checkpoint, train

@@ -15,14 +15,15 @@ import safetensors
 import torch
 from pydantic import Field
 
-from aumclean import atomic, chance
+from aumclean import chance
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import ConfigError, RunError
+from aumclean.files import atomic
 from aumclean.margins.final import Final, final_margins, write_final
 from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write_held_out
 from aumclean.progress import Track
 from aumclean.recipe import Recipe
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
 from aumclean.training.network import About, Network, with_weights, write_weights

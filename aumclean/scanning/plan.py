@@ -15,7 +15,7 @@ from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError
 from aumclean.recipe import Recipe
-from aumclean.run_record import Settings
+from aumclean.run.record import Settings
 from aumclean.training.device import describe, largest_image, make_accelerator, takes_bf16
 from aumclean.training.loop import train
 from aumclean.training.models import check_model, choose_arch

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from aumclean import __version__, atomic
+from aumclean import __version__
 from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators
@@ -23,10 +23,11 @@ from aumclean.dataset.samples import Samples
 from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
+from aumclean.files import atomic
 from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
-from aumclean.run import Run, new_run
-from aumclean.run_record import Data, Options, RunRecord
+from aumclean.run.directory import Run, new_run
+from aumclean.run.record import Data, Options, RunRecord
 from aumclean.scanning.indicator_draws import train_draws
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.device import describe, make_accelerator

@@ -12,15 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aumclean import __version__, atomic, csv, parquet
+from aumclean import __version__
 from aumclean.dataset.open import Opened, content_hashes, open_samples
 from aumclean.dataset.samples import Samples
+from aumclean.files import atomic, csv, parquet
+from aumclean.files.records import read_record
 from aumclean.margins import margins
 from aumclean.margins.held_out import log_softmax
 from aumclean.progress import Track, untracked
-from aumclean.records import read_record
-from aumclean.run import Run, new_run
-from aumclean.run_record import ScoresRecord
+from aumclean.run.directory import Run, new_run
+from aumclean.run.record import ScoresRecord
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.combine import label_score

@@ -14,9 +14,10 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from aumclean import atomic, chance
+from aumclean import chance
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
+from aumclean.files import atomic
 from aumclean.margins import margins
 from aumclean.progress import Track, untracked
 from aumclean.recipe import Recipe

@@ -12,9 +12,9 @@ import torch
 from pydantic import BaseModel, Field
 from torch import nn
 
-from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError
+from aumclean.files import atomic
 from aumclean.recipe import Recipe
 from aumclean.training.loop import input_scale
 from aumclean.training.models import model_of

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from aumclean.margins.final import read_final
 from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_out
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.aum import Areas, areas
 from aumclean.verdict.label_noise import LabelNoise, alike, fit
 from aumclean.verdict.posterior import Posterior, Witness, posterior

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aumclean.errors import ConfigError
 from aumclean.recipe import Recipe
-from aumclean.run_record import ComparedRecipe, Horizon, RunRecord
+from aumclean.run.record import ComparedRecipe, Horizon, RunRecord
 from aumclean.verdict.warnings import Caution
 
 RECORD = "diagnostic.json"

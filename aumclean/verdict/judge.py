@@ -16,8 +16,8 @@ from aumclean import chance
 from aumclean.errors import ConfigError, RunError
 from aumclean.margins.log import ROW_GROUP
 from aumclean.recipe import closing_epochs
-from aumclean.run import Run
-from aumclean.run_record import RunRecord, Settings
+from aumclean.run.directory import Run
+from aumclean.run.record import RunRecord, Settings
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas
 from aumclean.verdict.combine import Combined, combine_draws, label_score

@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from aumclean.records import Count, Record, Share
-from aumclean.run_record import Settings
+from aumclean.files.records import Count, Record, Share
+from aumclean.run.record import Settings
 
 SCHEMA_VERSION: Final = 1
 

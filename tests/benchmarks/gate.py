@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.recipe import Recipe
-from aumclean.run import Run
-from aumclean.run_record import Data, Options, RunRecord, Settings
+from aumclean.run.directory import Run
+from aumclean.run.record import Data, Options, RunRecord, Settings
 
 FORMATS = ("text", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown")
 

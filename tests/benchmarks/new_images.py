@@ -22,7 +22,7 @@ from aumclean.dataset.read import read_samples
 from aumclean.gate.baseline import baseline_of
 from aumclean.gate.check import check, suspects
 from aumclean.gate.subject import read_subject
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.scanning.score import score
 
 ALLOWED = 5  # --max-new

@@ -25,8 +25,8 @@ from aumclean.margins.held_out import HeldOut, log_softmax, write_held_out
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.recipe import Recipe
 from aumclean.reports import html
-from aumclean.run import Run
-from aumclean.run_record import Data, Options, RunRecord, Settings
+from aumclean.run.directory import Run
+from aumclean.run.record import Data, Options, RunRecord, Settings
 from aumclean.verdict.judge import judge
 
 CLASSES = 10

@@ -27,8 +27,8 @@ from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write
 from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.recipe import Recipe
 from aumclean.reports.write import write_reports
-from aumclean.run import Run
-from aumclean.run_record import Data, Options, RunRecord, Settings
+from aumclean.run.directory import Run
+from aumclean.run.record import Data, Options, RunRecord, Settings
 from aumclean.verdict.judge import judge
 
 CLASSES = 100

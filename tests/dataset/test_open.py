@@ -12,7 +12,7 @@ import pytest
 from aumclean.dataset.open import content_hashes, image_size, open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError, RunError
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 
 def opened(data, tmp_path, size=8, **options):

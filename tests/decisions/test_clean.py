@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from aumclean import csv
 from aumclean.dataset.read import read_samples
 from aumclean.decisions.answers import SCHEMA
 from aumclean.decisions.clean import CHANGES, Cleaning, clean, cleaned_batches, cleaned_table, read_changes, restore
 from aumclean.decisions.cleaned import copy_cleaned, write_cleaned
 from aumclean.errors import DataError
+from aumclean.files import csv
 
 LABELS = ["cat", "dog", "cat", "dog", "=cat", "dog"]
 

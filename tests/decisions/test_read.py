@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean import csv
 from aumclean.decisions.answers import SCHEMA
 from aumclean.decisions.join import join
 from aumclean.decisions.journal import Journal
 from aumclean.decisions.read import read, read_csv, to_csv
 from aumclean.decisions.recorded import kept_pairs, of_run, take_in, with_decisions
 from aumclean.errors import DataError
+from aumclean.files import csv
 
 
 def samples(run):

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.evaluate import evaluate
 from tests.conftest import COLOURS
 from tests.examples.conftest import CI, ROOT, act, in_a_checkout, read, run

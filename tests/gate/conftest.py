@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aumclean.gate.subject import Measured, Subject
-from aumclean.run_record import Place
+from aumclean.run.record import Place
 
 
 def hashed(text):

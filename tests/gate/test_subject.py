@@ -8,7 +8,7 @@ import pytest
 
 from aumclean.errors import RunError
 from aumclean.gate.subject import as_arrow, places, read_subject
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 ROWS = [("a", "cat", True, 0.1), ("b", "cat", False, 0.9), ("c", "dog", False, 0.8)]
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.judge import judge
 
 HOSTILE_CLASSES = {  # in the order of the alphabet, as the names they stand for

@@ -17,7 +17,7 @@ from aumclean import config
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
 from aumclean.reports import cleanlab, fiftyone, huggingface, label_studio
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.judge import judge
 
 

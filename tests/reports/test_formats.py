@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean import csv, parquet
 from aumclean.decisions import manifest
+from aumclean.files import csv, parquet
 from aumclean.reports import json as json_report
 from aumclean.reports import markdown
-from aumclean.run import Run
-from aumclean.run_record import Settings
+from aumclean.run.directory import Run
+from aumclean.run.record import Settings
 from aumclean.verdict.judge import Verdict
 from aumclean.verdict.summary import Summary
 

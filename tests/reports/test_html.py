@@ -14,7 +14,7 @@ import pytest
 from aumclean.errors import printable
 from aumclean.reports import html
 from aumclean.reports.html import charts, page
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.verdict.judge import judge
 from aumclean.verdict.summary import Histogram, PairFlags
 

@@ -14,7 +14,7 @@ from aumclean.errors import ConfigError
 from aumclean.review.queue import suspects
 from aumclean.review.server import Server, _answer
 from aumclean.review.session import ReviewSession
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
 
 @pytest.fixture(scope="module")

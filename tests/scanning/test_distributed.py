@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from aumclean import config
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, RunError
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.scanning.scan import resume, scan
 from tests.conftest import PLANTED_WORDS
 

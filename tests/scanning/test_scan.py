@@ -20,7 +20,7 @@ from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, DataError, OutputError, RunError, TrainingError
 from aumclean.margins.log import epoch_file, read_block
 from aumclean.reports.write import write_reports
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.scanning.indicator_draws import _lowest_share
 from aumclean.scanning.scan import resume, scan
 from aumclean.verdict.judge import judge, settings_of

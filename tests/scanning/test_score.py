@@ -15,7 +15,7 @@ from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError, RunError
 from aumclean.gate.check import check
 from aumclean.gate.subject import read_subject
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.scanning.score import score
 from tests.conftest import COLOURS, write_image

@@ -5,7 +5,7 @@ import pytest
 
 from aumclean.errors import ConfigError
 from aumclean.recipe import Recipe
-from aumclean.run_record import Horizon
+from aumclean.run.record import Horizon
 from aumclean.verdict.horizon import COMPARED, horizon_warnings, read_horizon
 
 RECIPE = Recipe("resnet9", 10, 0.05, 64, 0.0)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aumclean import atomic, csv
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_names, measuring
@@ -17,6 +16,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
+from aumclean.files import atomic, csv
 from aumclean.progress import Track, untracked
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart

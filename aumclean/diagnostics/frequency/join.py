@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel
@@ -20,11 +19,12 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
+from aumclean.files import atomic
+from aumclean.files.parquet import to_parquet
 from aumclean.margins import margins
-from aumclean.parquet import to_parquet
 from aumclean.progress import Track, part_of, untracked
 from aumclean.reports.write import write_reports
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
 from aumclean.verdict.judge import Verdict, judge

@@ -12,7 +12,6 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from aumclean import atomic, csv
 from aumclean.dataset.decode import decode_each_whole
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
@@ -24,6 +23,7 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
+from aumclean.files import atomic, csv
 from aumclean.progress import Track, untracked
 from aumclean.training.device import Device, describe, make_accelerator
 

@@ -31,7 +31,7 @@ from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import describe, make_accelerator, takes_bf16
 from aumclean.training.network import Network, read_network

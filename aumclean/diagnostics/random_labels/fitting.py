@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
-from aumclean import atomic
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.corruptions import (
     Corruption,
@@ -24,6 +23,7 @@ from aumclean.diagnostics.report import Table, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import Row, Training, trained
 from aumclean.errors import RunError
+from aumclean.files import atomic
 from aumclean.progress import Track, untracked
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale

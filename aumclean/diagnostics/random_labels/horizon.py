@@ -14,7 +14,6 @@ import numpy as np
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
-from aumclean import atomic
 from aumclean.config import ScanConfig, checked
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
@@ -27,6 +26,7 @@ from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import Training, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
+from aumclean.files import atomic
 from aumclean.progress import Track, untracked
 from aumclean.recipe import Recipe
 from aumclean.scanning.plan import Plan, settle

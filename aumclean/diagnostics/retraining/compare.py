@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from aumclean import __version__, atomic, csv
+from aumclean import __version__
 from aumclean.dataset.open import read_scanned
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.retraining.manifests import ORACLE, RAW
@@ -22,8 +22,9 @@ from aumclean.diagnostics.retraining.training import SCHEMA_VERSION, Training
 from aumclean.diagnostics.retraining.training_sets import Subject
 from aumclean.diagnostics.store import Store, holding
 from aumclean.errors import ConfigError, DataError
+from aumclean.files import atomic, csv
 from aumclean.progress import Track, part_of, untracked
-from aumclean.run import Run
+from aumclean.run.directory import Run
 from aumclean.training.device import describe
 from aumclean.verdict.judge import judge
 

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 
-from aumclean import atomic, parquet
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened
 from aumclean.diagnostics.retraining.training_sets import Subject
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
+from aumclean.files import atomic, parquet
 from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, normalisation

@@ -9,7 +9,7 @@ import pytest
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.frequency.join import Bands, class_rows, join
 from aumclean.errors import ConfigError, RunError
-from aumclean.run import Run, new_run
+from aumclean.run.directory import Run, new_run
 from aumclean.verdict.judge import judge
 
 COLUMNS = ["margin_original", "margin_low", "margin_high", "reliance"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from aumclean.review.queue import suspects
-from aumclean.run import Run
+from aumclean.run.directory import Run
 
-STORED = Path(__file__).parent / "data" / "run-of-version-1"
+STORED = Path(__file__).parents[1] / "data" / "run-of-version-1"
 WRONG = {f"{label}/{number:03d}.png" for label in ("amber", "blue") for number in (3, 11)}
 
 

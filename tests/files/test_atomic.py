@@ -3,8 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aumclean import atomic
 from aumclean.errors import OutputError
+from aumclean.files import atomic
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

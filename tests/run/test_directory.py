@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from aumclean.errors import RunError
-from aumclean.run import Run, new_run
-from aumclean.run_record import SCHEMA_VERSION, Progress
+from aumclean.run.directory import Run, new_run
+from aumclean.run.record import SCHEMA_VERSION, Progress
 
 
 def test_unnamed_runs_are_numbered(tmp_path, monkeypatch):
@@ -68,7 +68,7 @@ def test_foreign_broken_and_newer_runs_are_refused(tmp_path, content, says):
         Run(tmp_path).read()
 
 
-RECORD = json.loads((Path(__file__).parent / "data" / "run-of-version-1" / "run" / "run.json").read_text())
+RECORD = json.loads((Path(__file__).parents[1] / "data" / "run-of-version-1" / "run" / "run.json").read_text())
 ANYTHING = [None, "x", "", [], {}, [[]], {"x": {}}, -1, 0.5, 10**30, 1e300, float("nan"), True, "\ud800"]
 
 

@@ -7,8 +7,8 @@ from pydantic import Field, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from aumclean.config import MOST_DRAWS, MOST_PIXELS, Combine, Rule, ScanConfig, Threshold
+from aumclean.files.records import Count, Record, Seconds, Time
 from aumclean.recipe import Recipe
-from aumclean.records import Count, Record, Seconds, Time
 
 SCHEMA_VERSION: Final = 1
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aumclean import atomic
 from aumclean.dataset.in_memory import InMemory, in_memory
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import ConfigError
+from aumclean.files import atomic
 from aumclean.progress import Track
-from aumclean.run import Run, new_run
+from aumclean.run.directory import Run, new_run
 
 logger = logging.getLogger(__name__)
 

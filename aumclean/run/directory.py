@@ -12,10 +12,10 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from aumclean import atomic
 from aumclean.errors import RunError
-from aumclean.records import Kind, read_record
-from aumclean.run_record import Progress, RunRecord, ScoresRecord, Settings
+from aumclean.files import atomic
+from aumclean.files.records import Kind, read_record
+from aumclean.run.record import Progress, RunRecord, ScoresRecord, Settings
 
 
 @dataclass(frozen=True)

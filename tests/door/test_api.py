@@ -107,7 +107,7 @@ def runs(six_hundred, tmp_path_factory):
 def decoded(run):
     """Labels and pixels of what was scanned."""
     from aumclean.dataset.pictures import pictures_of
-    from aumclean.run import Run
+    from aumclean.run.directory import Run
 
     samples = pq.read_table(run.path / "samples.parquet")
     pictures = pictures_of(Run(run.path))

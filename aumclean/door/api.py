@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 import numpy as np
 
 from aumclean import config
-from aumclean.bar import progress_bar
 from aumclean.config import PATH_KEYS, ScanConfig
-from aumclean.data import samples_of
 from aumclean.decisions.clean import Policy
+from aumclean.door.bar import progress_bar
+from aumclean.door.data import samples_of
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
 from aumclean.reports import FOLDERS, Format
-from aumclean.run import Run as RunDirectory
+from aumclean.run.directory import Run as RunDirectory
 from aumclean.verdict.threshold import indicator_threshold
 
 if TYPE_CHECKING:

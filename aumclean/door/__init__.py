@@ -1,0 +1,1 @@
+"""The public door: what `import aumclean` gives."""
