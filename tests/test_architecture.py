@@ -115,7 +115,7 @@ def test_help_and_version_load_nothing_heavy(arguments):
         "reports.write",
         "decisions.cleaned",
         "margins.log",
-        "run",
+        "run.directory",
         "dataset.manifest",
         "dataset.pictures",
     ],
