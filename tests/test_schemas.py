@@ -15,7 +15,7 @@ from referencing import Registry, Resource
 
 from aumclean.config import GateConfig
 from aumclean.diagnostics.report import Report, Table
-from aumclean.diagnostics.store import opened
+from aumclean.diagnostics.store import Answer, opened
 from aumclean.diagnostics.write import write
 from aumclean.gate import json as gate_json
 from aumclean.gate.baseline import Baseline, Suspect, baseline, baseline_of, render
@@ -34,6 +34,7 @@ REGISTRY = Registry().with_resources(
 )
 RECORDS = {
     "baseline": ("Baseline of a gate", Baseline),
+    "diagnostic": ("diagnostic.json", Answer),
     "gate": ("aumclean gate --format json", Outcome),
     "run": ("run.json", RunRecord),
     "scores": ("scores.json", ScoresRecord),
@@ -115,7 +116,7 @@ def diagnostic(folder):
     )  # fmt: skip
     with opened(folder, "x", {"kind": "frequency test", "seeds": (0,)}) as store:
         write(store, report)
-    return store.read()
+    return json.loads(store.record.read_text())
 
 
 def test_there_is_a_schema_for_every_file_for_programs(documents):

@@ -3,16 +3,16 @@
 import base64
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
 
 from markupsafe import Markup
 
 from aumclean import __version__
 from aumclean.diagnostics.report import Report, setting
+from aumclean.diagnostics.store import Answer
 from aumclean.reports.html.safety import command_line, environment, policy
 
 
-def render(report: Report, drawn: Mapping[str, bytes], record: Mapping[str, Any]) -> str:
+def render(report: Report, drawn: Mapping[str, bytes], record: Answer) -> str:
     """The page.
 
     Args:
@@ -32,7 +32,7 @@ def render(report: Report, drawn: Mapping[str, bytes], record: Mapping[str, Any]
             setting=setting,
             sources={name: _as_source(content) for name, content in drawn.items()},
             record=record,
-            command=command_line(record["argv"]),
+            command=command_line(record.argv),
         )
     )
     return text.encode("ascii", "xmlcharrefreplace").decode()

@@ -8,14 +8,35 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from aumclean import __version__
 from aumclean.errors import ConfigError, RunError
 from aumclean.files import atomic
+from aumclean.files.records import Record, Time, read_record
 from aumclean.run.directory import held, new_run
 
-SCHEMA_VERSION = 1
+
+class Answer(Record):
+    """What a diagnostic was asked and what came of it."""
+
+    schema_version: Literal[1] = Field(default=1, description="Version of this file.")
+    aumclean: str = Field(default=__version__, description="Version that wrote it.")
+    argv: list[str] = Field(description="The command line.")
+    started: Time = Field(description="When it was begun.")
+    finished: Time | None = Field(default=None, description="When it was done; null before.")
+    state: Literal["running", "done"] = Field(default="running", description="running or done.")
+    question: dict[str, Any] = Field(description="All that decides the result; asked again, it goes on where it was.")
+    kind: str | None = Field(default=None, description="The command, such as frequency test; null before it is done.")
+    said: list[str] = Field(default=[], description="What it shows and what it cannot show, as sentences.")
+    files: list[str] = Field(default=[], description="Names of the files that follow from it, beside trainings.")
+    facts: dict[str, Any] = Field(default={}, description="Further values, by command.")
+    tables: dict[str, list[dict[str, Any]]] = Field(
+        default={},
+        description="The rows of every table, by the name of its CSV file; what is not a finite number is null.",
+    )
 
 
 @dataclass(frozen=True)
@@ -58,28 +79,20 @@ class Store:
         """What the network takes each test image for at the end of a training, where that is what was asked."""
         return self.path / "trainings" / f"{name}.parquet"
 
-    def read(self) -> dict[str, Any]:
-        """`diagnostic.json` as a dictionary.
+    def read(self) -> Answer:
+        """`diagnostic.json`.
 
         Raises:
             RunError: when this is no directory of a diagnostic, or one of a newer version.
         """
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-            version, _ = record["schema_version"], record["question"]
+            return read_record(self.record, Answer)
         except FileNotFoundError:
             raise RunError(f"{self.path}: holds no {self.record.name}") from None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{self.record}: cannot be read ({error})") from None
-        if version > SCHEMA_VERSION:
-            raise RunError(
-                f"{self.record}: has schema version {version}, this aumclean reads {SCHEMA_VERSION}; upgrade"
-            )
-        return record
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    def write(self, answer: Answer) -> None:
         """Replace `diagnostic.json`."""
-        atomic.write_json(self.record, {"schema_version": SCHEMA_VERSION, **record})
+        atomic.write_json(self.record, answer.model_dump())
 
 
 @contextmanager
@@ -143,7 +156,7 @@ def made(folder: Path) -> Iterator[None]:
 
 def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
     if store.record.is_file():
-        asked = store.read()["question"]
+        asked = store.read().question
         if asked == question:
             atomic.remove_leftovers(store.path)
             return
@@ -157,14 +170,12 @@ def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
     elif any(entry.name != ".lock" for entry in store.path.iterdir()):
         raise RunError(f"{store.path}: exists and holds no diagnostic; choose another --out")
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    about = {"aumclean": __version__, "argv": sys.argv, "started": started, "state": "running"}
-    store.write({**about, "question": question})
+    store.write(Answer(argv=sys.argv, started=started, question=dict(question)))
 
 
 def _clear(store: Store) -> None:
     """Delete what a diagnostic wrote and nothing else; its record last, so that it is a diagnostic until the end."""
-    written = store.read().get("files", [])
-    for name in written:
+    for name in store.read().files:
         (store.path / Path(name).name).unlink(missing_ok=True)
     shutil.rmtree(store.training("").parent, ignore_errors=True)
     store.record.unlink()

@@ -29,7 +29,7 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
         files.append(store.figure(picture.name, "png"))
     record = store.read()
     atomic.write_text(store.page, page.render(report, drawn, record))
-    record |= {
+    answer = {
         "state": "done",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "kind": report.kind,
@@ -38,5 +38,5 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
         "facts": report.facts,
         "tables": {table.name: table.plain() for table in report.tables},
     }
-    store.write(record)
+    store.write(record.model_copy(update=answer))
     return report, store

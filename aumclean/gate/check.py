@@ -211,13 +211,8 @@ def _checks(
             add("max-class-flagged", True, "every class within", f"at most {config.max_class_flagged} of each class")
     if config.max_conflicts is not None:
         count = int(masks.conflict.sum())
-        add(
-            "max-conflicts",
-            count <= config.max_conflicts,
-            f"{count:,}",
-            f"at most {config.max_conflicts}",
-            masks.conflict,
-        )
+        within = count <= config.max_conflicts
+        add("max-conflicts", within, f"{count:,}", f"at most {config.max_conflicts}", masks.conflict)
     bad_files_fail = False
     if config.max_unreadable is not None:
         count, total = len(subject.unreadable), len(judged) + len(subject.unreadable)

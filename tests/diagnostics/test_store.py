@@ -29,7 +29,7 @@ def test_overwrite_deletes_what_a_diagnostic_wrote_and_nothing_else(tmp_path):
         store.training("a").write_text("{}")
         store.table("accuracy").write_text("")
         (tmp_path / "mine.txt").write_text("")
-        store.write(store.read() | {"files": ["accuracy.csv", "../escape.txt"]})
+        store.write(store.read().model_copy(update={"files": ["accuracy.csv", "../escape.txt"]}))
     (tmp_path.parent / "escape.txt").write_text("")
     with opened(tmp_path, "x", {"kind": "other"}, overwrite=True) as store:
         assert {path.name for path in tmp_path.iterdir()} == {".lock", "mine.txt", "diagnostic.json"}

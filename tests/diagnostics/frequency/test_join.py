@@ -46,7 +46,7 @@ def test_every_form_of_the_report_has_the_columns_and_no_flag_changes(joined, fi
         assert float(row["margin_low"]) == pytest.approx(by_id[int(row["sample_id"])]["margin_low"], rel=1e-5)
         assert row["reliance"] == by_id[int(row["sample_id"])]["reliance"]
     assert json.loads(stored.schema.metadata[b"aumclean"])["radius"] == 2
-    assert store.read()["state"] == "done" and store.path == run.path / "frequency"
+    assert store.read().state == "done" and store.path == run.path / "frequency"
 
 
 def test_wrong_labels_are_carried_by_neither_band_more_often_than_right_ones(joined, finished):

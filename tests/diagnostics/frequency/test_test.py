@@ -57,7 +57,7 @@ def test_a_run_is_tested_on_its_own_images(finished, tmp_path):
     running, _ = report.tables[0].rows
     assert running["original"] > 0.85  # one label in twelve is wrong
     assert any("trained on" in sentence for sentence in report.said)
-    assert store.read()["state"] == "done"
+    assert store.read().state == "done"
 
 
 def test_what_makes_no_sense_is_one_clear_line(judged, bands, tmp_path):
