@@ -83,12 +83,10 @@ class Store:
         """`diagnostic.json`.
 
         Raises:
-            RunError: when this is no directory of a diagnostic, or one of a newer version.
+            FileNotFoundError: when there is none.
+            RunError: when it is damaged, or of a newer version.
         """
-        try:
-            return read_record(self.record, Answer)
-        except FileNotFoundError:
-            raise RunError(f"{self.path}: holds no {self.record.name}") from None
+        return read_record(self.record, Answer)
 
     def write(self, answer: Answer) -> None:
         """Replace `diagnostic.json`."""
