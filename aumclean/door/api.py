@@ -2,7 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
@@ -57,7 +59,8 @@ def scan(data: Any, **options: Any) -> "Run":
     settled = config.load(_known("scan", options, ScanConfig.model_fields))
     if settled.only_draw is not None and not isinstance(data, str | os.PathLike):
         raise ConfigError("only_draw: several machines cannot share an object in memory; store it and pass its path")
-    from aumclean.scanning import scan as scanning  # torch, which a wrong option need not wait for
+    with _without_chatter():
+        from aumclean.scanning import scan as scanning  # torch, which a wrong option need not wait for
 
     reading, out = settled.reading(), settled.out
     with progress_bar() as track, samples_of(data, reading, out, settled.overwrite, track) as (samples, made):
@@ -99,7 +102,8 @@ def score(
     target = None if out is None else Path(out).expanduser()
     scanned = RunDirectory(run.path if isinstance(run, Run) else Path(run).expanduser())
     scanned.require_finished()
-    from aumclean.scanning import score as scoring
+    with _without_chatter():
+        from aumclean.scanning import score as scoring
 
     with progress_bar() as track, samples_of(data, reading, target, overwrite, track, scores=True) as (samples, made):
         if made is not None:
@@ -288,8 +292,8 @@ class Run:
             summary, rate = self.summary, self.summary.noise_rate.estimate
         except RunError as error:
             return f"<aumclean.Run {error}>"
-        warnings = len(summary.warnings)
-        noted = f"; {warnings} warning{'s' * (warnings > 1)} in summary" if warnings else ""
+        count = len(summary.warnings)
+        noted = f"; {count} warning{'s' * (count > 1)} in summary" if count else ""
         return (
             f"<aumclean.Run {str(self.path)!r}: {summary.samples:,} images in {summary.classes} classes, "
             f"{summary.flagged:,} flagged, noise rate about {rate:.1%}{noted}>"
@@ -330,6 +334,14 @@ class Scores:
     def __repr__(self) -> str:
         new, flagged = self.summary.samples, self.summary.flagged
         return f"<aumclean.Scores {str(self.path)!r}: {new:,} new images, {flagged:,} flagged>"
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Load libraries without their advice to a notebook: a bar of theirs lacks widgets that ours does without."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        yield
 
 
 def _frame(report: "pa.Table") -> "pd.DataFrame":
