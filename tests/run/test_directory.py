@@ -156,3 +156,10 @@ def test_names_that_are_not_utf_8_survive(tmp_path):
     run = Run(tmp_path)
     run.write(run.read())
     assert run.read().data.name == "caf\udce9"
+
+
+def test_a_cleared_run_leaves_nothing_of_itself(own_run):
+    (own_run.path / "notes.txt").write_text("somebody's")
+    own_run.clear()
+    left = {file.relative_to(own_run.path).as_posix() for file in own_run.path.rglob("*") if file.is_file()}
+    assert {name for name in left if not name.endswith(".lock")} == {"notes.txt"}
