@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from aumclean.dataset.decode import format_of
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import manifest
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
-from aumclean.errors import ConfigError, DataError
+from aumclean.errors import ConfigError, DataError, OutputError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
 
@@ -124,21 +123,16 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
     Raises:
         DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
     """
-    source, target = Path(run.read().data.source).resolve(), folder.resolve()
-    if source.is_dir() and source in target.parents:
+    source = Path(run.read().data.source).resolve()
+    if source.is_dir() and source in folder.resolve().parents:
         raise DataError(f"{folder}: is inside the data, so the next scan would read it; choose another --copy-to")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; choose another --copy-to")
-    building = target.with_name(f".{target.name}.{os.getpid()}{atomic.TEMPORARY_SUFFIX}")
     try:
-        _fill(run, cleaning, building)
-        if target.exists():
-            target.rmdir()
-        building.rename(target)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({atomic.reason(error)})") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        with atomic.new_folder(folder) as building:
+            _fill(run, cleaning, building)
+    except OutputError as error:  # of an image that has changed, too
+        raise DataError(str(error)) from None
     return len(cleaning.kept)
 
 
