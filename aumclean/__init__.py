@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aumclean.door.api import Run, Scores, aum, open_run, scan, score, threshold
+    from aumclean.door.api import Run, Scores, aum, judge, open_run, scan, score, threshold
     from aumclean.errors import AumcleanError, ConfigError, DataError, OutputError, RunError, TrainingError
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __all__ = [
     "Scores",
     "TrainingError",
     "aum",
+    "judge",
     "open_run",
     "scan",
     "score",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import aumclean
 from aumclean.config import ScanConfig
 
-FUNCTIONS = ("scan", "open_run", "score", "aum", "threshold")
+FUNCTIONS = ("scan", "open_run", "score", "judge", "aum", "threshold")
 CLASSES = ("Run", "Scores")
 HEAD = """# Python
 

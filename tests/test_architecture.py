@@ -30,14 +30,16 @@ MAY_IMPORT = {
     "review": BASE | {"dataset", "verdict", "decisions", "reports"},
     "gate": BASE | {"verdict", "decisions", "reports"},
     "scanning": BASE | {"dataset", "verdict", "training", "decisions", "reports"},
+    "judging": BASE | {"dataset", "verdict", "decisions", "reports"},
     "diagnostics": BASE | {"dataset", "verdict", "training", "decisions", "reports", "scanning"},
-    "door": BASE | {"dataset", "verdict", "decisions", "reports", "scanning"},
+    "door": BASE | {"dataset", "verdict", "decisions", "reports", "scanning", "judging"},
     "cli": BASE
-    | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics", "door"},
+    | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics", "door"}
+    | {"judging"},
     "__main__": {"cli"},
     "__init__": {"door", "errors"},
 }
-WITHOUT_TORCH = {*BASE, "dataset", "verdict", "decisions", "reports", "review", "gate"}
+WITHOUT_TORCH = {*BASE, "dataset", "verdict", "decisions", "reports", "review", "gate", "judging"}
 
 
 def modules():

@@ -13,7 +13,7 @@ import pytest
 import aumclean as aumclean_package
 from aumclean.cli import app
 from aumclean.config import GATE_PREFIX, GateConfig, ScanConfig, load_gate
-from aumclean.run.record import RunRecord
+from aumclean.run.record import ScanRecord
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "examples").rglob("README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -133,6 +133,14 @@ def test_python_in_the_readme_runs(folder, tmp_path, monkeypatch):
     assert "label_score" in scope["suspects"].columns
 
 
+def test_python_of_the_predictions_page_runs(tmp_path, monkeypatch):
+    (code,) = blocks(ROOT / "docs" / "how-to" / "own-predictions.md", "python")
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {}
+    exec(compile(code, "own-predictions.md", "exec"), scope)
+    assert set(range(50)) & set(scope["run"].suspects["sample_id"].head(45)) > set(range(10))
+
+
 def test_python_of_the_random_labels_page_runs(folder, tmp_path, monkeypatch, capsys):
     (code,) = blocks(ROOT / "docs" / "how-to" / "random-labels.md", "python")
     monkeypatch.chdir(tmp_path)
@@ -144,7 +152,7 @@ def test_files_page_names_every_column_and_file(finished):
     text = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     for column in finished.verdict.report.column_names:
         assert f"`{re.sub(r'draw_[01]', 'draw_K', column)}`" in text
-    for key in (*type(finished.verdict.summary).model_fields, *RunRecord.model_fields):
+    for key in (*type(finished.verdict.summary).model_fields, *ScanRecord.model_fields):
         assert key in text or key in {"samples", "classes", "judged", "not_judged", "flagged", "flagged_share"} | {
             "unreadable", "conflicts", "aumclean", "versions", "started", "finished"
         }, key  # fmt: skip

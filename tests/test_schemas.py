@@ -8,11 +8,13 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 from referencing import Registry, Resource
 
+import aumclean
 from aumclean.config import GateConfig
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Answer, opened
@@ -22,7 +24,7 @@ from aumclean.gate.baseline import Baseline, Suspect, baseline, baseline_of, ren
 from aumclean.gate.check import Outcome, check, suspects
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
-from aumclean.run.record import RunRecord, ScoresRecord
+from aumclean.run.record import JudgedRecord, ScanRecord, ScoresRecord
 from aumclean.verdict.summary import ScoreSummary, Summary
 
 SCHEMAS = {
@@ -36,7 +38,8 @@ RECORDS = {
     "baseline": ("Baseline of a gate", Baseline),
     "diagnostic": ("diagnostic.json", Answer),
     "gate": ("aumclean gate --format json", Outcome),
-    "run": ("run.json", RunRecord),
+    "judged-run": ("run.json of evidence of one's own", JudgedRecord),
+    "run": ("run.json", ScanRecord),
     "scores": ("scores.json", ScoresRecord),
     "summary": ("summary.json", Summary),
     "score-summary": ("summary.json of scores", ScoreSummary),
@@ -96,6 +99,7 @@ def documents(finished, scored, trained, tmp_path_factory):
         accepted={first.key},
     )
     return {
+        "judged-run": json.loads(judged(folder / "judged").read_text()),
         "run": json.loads(finished.run.run_json.read_text()),
         "summary": json.loads(finished.run.summary.read_text()),
         "report": json.loads(report_json.render(finished.verdict)),
@@ -106,6 +110,12 @@ def documents(finished, scored, trained, tmp_path_factory):
         "diagnostic": diagnostic(folder / "diagnostic"),
         "trainings": json.loads((trained.path / "results.json").read_text()),
     }
+
+
+def judged(out):
+    """The record of labels that were judged by predictions."""
+    labels = np.arange(40) % 2
+    return aumclean.judge(labels, pred_probs=np.eye(2)[labels] * 0.8 + 0.1, out=out).path / "run.json"
 
 
 def diagnostic(folder):

@@ -18,6 +18,7 @@ from aumclean.cli import (
     evaluate,
     frequency,
     gate,
+    judge,
     random_labels,
     report,
     review,
@@ -50,7 +51,7 @@ def _root() -> None:
     pass
 
 
-for _module in (scan, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
+for _module in (scan, judge, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
     app.command(_module.__name__.rpartition(".")[2], cls=Command, context_settings=CONTEXT)(_module.command)
 app.add_typer(frequency.app, name="frequency")
 app.add_typer(random_labels.app, name="random-labels")

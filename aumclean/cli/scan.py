@@ -212,7 +212,7 @@ def _resume(path: Path, frequency: bool) -> None:
     from aumclean.scanning import scan
 
     run = Run(path)
-    run.read()
+    run.read_scan()
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.resume(run, track=track)
     _end(finished, frequency)
@@ -234,7 +234,7 @@ def show_summary(finished: "Scan") -> None:
     from aumclean.verdict.estimate import percent, said
 
     run, summary = finished.run, finished.verdict.summary
-    record, rate = run.read(), summary.noise_rate
+    record, rate = run.read_scan(), summary.noise_rate
     settings = summary.settings
     memorised = sum(draw.memorised for draw in summary.thresholds) / settings.draws
     seconds = sum(record.training_seconds)

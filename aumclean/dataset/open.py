@@ -170,7 +170,7 @@ def read_scanned(run: Run) -> Samples:
         RunError: when the run cannot be read.
         DataError: when its data are gone.
     """
-    record = run.read()
+    record = run.read_scan()
     return read_samples(Path(record.data.source), **record.config.reading())
 
 
@@ -181,7 +181,7 @@ def open_scanned(run: Run, *, track: Track = untracked) -> Opened:
         RunError: when the run cannot be read, or its data have changed since.
         DataError: when its data are gone.
     """
-    record = run.read()
+    record = run.read_scan()
     config = record.config
     opened = open_samples(
         read_scanned(run),

@@ -112,6 +112,66 @@ def score(
     return Scores(scores.run.path, scores.report, scores.summary)
 
 
+def judge(
+    labels: Any,
+    *,
+    pred_probs: Any = None,
+    logits: Any = None,
+    class_names: Sequence[str] | None = None,
+    paths: Sequence[str] | None = None,
+    root: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    **judging: Any,
+) -> "Run":
+    """Judge labels by predictions of networks of your own, which were not taught these labels; of images or not.
+
+    Args:
+        labels: texts or whole numbers, [n]: a list, an array or a tensor; or the path of what `aumclean judge` takes.
+        pred_probs: probabilities of all classes, [n, classes], out of sample: an array, a tensor, a table with a column
+            per class, or the path of a file; or a list of these, of several networks or folds.
+        logits: the same before the softmax, instead or besides.
+        class_names: the class of each column. By default the numbers 0, 1, ... where the labels are whole numbers, else
+            the labels that occur, sorted as texts.
+        paths: of the images, or names of the samples, [n]; row numbers by default.
+        root: the folder that paths are relative to.
+        out: the run directory to make, by default `runs/<name>-<n>`.
+        overwrite: whether to replace what an earlier call left there.
+        judging: `threshold`, `target_precision` or `target_recall`, as of `aumclean judge`.
+
+    Returns:
+        The run, judged.
+
+    Raises:
+        AumcleanError: `DataError` for labels or predictions that cannot serve, `ConfigError` for an option, `RunError`
+            for the directory.
+
+    Example:
+        ```python
+        run = aumclean.judge(labels, pred_probs=probabilities, class_names=["cat", "dog"])
+        ```
+    """
+    from aumclean.judging.judge import Asked, judge_predictions
+    from aumclean.judging.labels import in_rows, read_labels
+    from aumclean.judging.predictions import predictions
+
+    asked = Asked(**_known("judge", judging, Asked.__dataclass_fields__))
+    given = [predictions(one, "pred-probs") for one in _several(pred_probs)]
+    given += [predictions(one, "logits") for one in _several(logits)]
+    if not given:
+        raise ConfigError("judge(): needs pred_probs or logits")
+    folder = None if root is None else Path(root).expanduser()
+    if stored := isinstance(labels, str | os.PathLike):
+        samples = read_labels(Path(labels), root=folder)
+    else:
+        samples = in_rows(labels, name="labels", source=Path("labels"), paths=paths, root=folder)
+    target = None if out is None else Path(out).expanduser()
+    run, verdict = judge_predictions(
+        samples, given, stored=stored, classes=class_names, out=target, overwrite=overwrite, asked=asked
+    )
+    return Run(run.path, verdict)
+
+
 def open_run(path: str | os.PathLike[str]) -> "Run":
     """Open the run directory of a finished scan, whoever made it.
 
@@ -347,6 +407,14 @@ def _without_chatter() -> Iterator[None]:
 def _frame(report: "pa.Table") -> "pd.DataFrame":
     frame: pd.DataFrame = report.to_pandas()
     return frame
+
+
+def _several(given: Any) -> list[Any]:
+    """What was given once, or in a list of arrays and paths; a list of numbers is one array."""
+    if given is None:
+        return []
+    is_list = isinstance(given, list | tuple) and len(given) and (isinstance(given[0], str) or np.ndim(given[0]) == 2)
+    return list(given) if is_list else [given]
 
 
 def _flagged(report: "pd.DataFrame") -> "pd.DataFrame":

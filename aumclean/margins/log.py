@@ -98,21 +98,31 @@ def recorded_epochs(folder: Path, draw: int) -> int:
 def read_curves(folder: Path, draw: int, epochs: range, sample_ids: np.ndarray) -> np.ndarray:
     """Margins of some samples over some epochs of a draw, to be drawn as curves: float32 [len(sample_ids), epochs].
 
+    Where a sample was not seen in an epoch, the mean of the epochs in which it was.
+
     Raises:
-        RunError: as `read_block` does.
+        RunError: when the log cannot be read.
     """
     ids = np.unique(sample_ids)
     table = _read(folder, draw, epochs, ds.field("sample_id").isin(pa.array(ids, pa.int32())), ["margin"])
-    row, column = _places(folder, draw, epochs, table, ids)
-    margin = np.empty((len(epochs), len(ids)), np.float32)
-    margin[row, column] = table["margin"].to_numpy()
+    row, column = _places(epochs, table, ids)
+    margin, count = _averaged(row, column, table["margin"].to_numpy(), (len(epochs), len(ids)))
+    mean = np.nan_to_num(margin).sum(0) / np.maximum((count > 0).sum(0), 1)
+    margin = np.where(count > 0, margin, mean.astype(np.float32))
     return np.asarray(margin[:, ids.searchsorted(sample_ids)].T)
 
 
 def read_block(
-    folder: Path, draw: int, epochs: range, start: int, stop: int
+    folder: Path, draw: int, epochs: range, start: int, stop: int, *, whole: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Margins of the samples start..stop-1 over some epochs of a draw.
+
+    Args:
+        folder: the run's `margins` folder.
+        draw, epochs: which draw, and which of its epochs.
+        start, stop: which samples.
+        whole: whether every sample must be there once in every epoch, as a scan sees to it. Else those of several
+            records are averaged, and of none NaN, with the runner-up -1.
 
     Returns:
         margin: float32 of shape [epochs, stop - start].
@@ -120,15 +130,19 @@ def read_block(
         is_indicator: bool of shape [stop - start].
 
     Raises:
-        RunError: when a sample is missing or recorded more than once in one of the epochs.
+        RunError: when the log cannot be read; or, with `whole`, is not.
     """
     field, ids = ds.field("sample_id"), np.arange(start, stop)
     table = _read(folder, draw, epochs, (field >= start) & (field < stop), ["margin", "runner_up", "is_indicator"])
-    row, column = _places(folder, draw, epochs, table, ids)
-    margin = np.empty((len(epochs), len(ids)), np.float32)
-    runner_up = np.empty(margin.shape, np.int32)
-    is_indicator = np.empty(len(ids), bool)
-    margin[row, column] = table["margin"].to_numpy()
+    row, column = _places(epochs, table, ids)
+    margin, count = _averaged(row, column, table["margin"].to_numpy(), (len(epochs), len(ids)))
+    if whole and not (count == 1).all():
+        epoch, place = np.argwhere(count != 1)[0]
+        raise RunError(
+            f"{folder / f'draw={draw}'}: sample {ids[place]} was recorded {count[epoch, place]} times in epoch "
+            f"{epoch + epochs.start}, not once; resume or repeat the scan"
+        )
+    runner_up, is_indicator = np.full(margin.shape, -1, np.int32), np.zeros(len(ids), bool)
     runner_up[row, column] = table["runner_up"].to_numpy()
     is_indicator[column] = table["is_indicator"].to_numpy()
     return margin, runner_up, is_indicator
@@ -151,23 +165,23 @@ def _read(folder: Path, draw: int, epochs: range, where: ds.Expression, columns:
         ) from None
 
 
-def _places(folder: Path, draw: int, epochs: range, table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each row belongs in an array [epochs, ids], once it is certain that each place has one row.
-
-    Args:
-        table: its samples are all among `ids`.
-        ids: int, ascending.
-    """
-    row = table["epoch"].to_numpy() - epochs.start
+def _places(epochs: range, table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row belongs in an array [epochs, ids]; its samples are all among `ids` (int, ascending)."""
     sample = table["sample_id"].to_numpy()
     contiguous = len(ids) and ids[-1] - ids[0] + 1 == len(ids)
-    column = sample - ids[0] if contiguous else ids.searchsorted(sample)
-    count = np.zeros((len(epochs), len(ids)), np.uint8)
+    return table["epoch"].to_numpy() - epochs.start, sample - ids[0] if contiguous else ids.searchsorted(sample)
+
+
+def _averaged(
+    row: np.ndarray, column: np.ndarray, margin: np.ndarray, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the margins at each place, float32, NaN where there are none; and how many there are."""
+    count = np.zeros(shape, np.uint8)
     np.add.at(count, (row, column), 1)
-    if not (count == 1).all():
-        epoch, place = np.argwhere(count != 1)[0]
-        raise RunError(
-            f"{folder / f'draw={draw}'}: sample {ids[place]} was recorded {count[epoch, place]} times in epoch "
-            f"{epoch + epochs.start}, not once; resume or repeat the scan"
-        )
-    return row, column
+    found = np.full(shape, np.nan, np.float32)
+    found[row, column] = margin
+    if (several := count > 1).any():
+        total = np.zeros(shape)
+        np.add.at(total, (row, column), margin)
+        found[several] = total[several] / count[several]
+    return found, count

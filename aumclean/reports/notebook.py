@@ -24,7 +24,7 @@ _TEMPLATE = """\
 <tbody>
 {% for row in rows %}
 <tr><td>
-{%- if pictures[row["sample_id"]] %}<img alt="" src="data:image/jpeg;base64,{{ pictures[row["sample_id"]] }}">
+{%- if pictures.get(row["sample_id"]) %}<img alt="" src="data:image/jpeg;base64,{{ pictures.get(row["sample_id"]) }}">
 {%- endif %}</td><td>{{ row["path"] | name }}</td><td>{{ row["label"] | name }}</td>
 <td>{{ (row["suggested_label"] or "") | name }}</td><td>{{ percent(row["wrong_probability"]) }}</td></tr>
 {% endfor %}

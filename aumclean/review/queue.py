@@ -23,7 +23,7 @@ class Queue:
         rows: one dictionary per position, with the columns of the report.
         blind: whether flagged and unflagged samples are mixed, and the page must not tell which is which.
         curves: per draw float32 [positions, epochs], the margins; none when blind.
-        thresholds: per draw, the threshold.
+        thresholds: per draw, the threshold; 0 where there are no indicator samples.
         first_epoch: the first epoch that counts.
         examples: for every class the sample ids that fit it best, the highest AUM first.
         copies: sample ids and labels of the other samples with the same file, by content hash, where there are any.
@@ -43,15 +43,15 @@ class Queue:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def curve(self, position: int) -> dict[str, Any]:
-        """The margins of one sample over the epochs, in the draws that judged it."""
+    def curve(self, position: int) -> dict[str, Any] | None:
+        """The margins of one sample over the epochs, in the draws that judged it; None where no draw did."""
         row = self.rows[position]
         draws = [
             {"draw": draw, "margin": [round(float(value), 3) for value in margins[position]], "threshold": threshold}
             for draw, (margins, threshold) in enumerate(zip(self.curves, self.thresholds, strict=True))
             if row[f"aum_draw_{draw}"] is not None
         ]
-        return {"draws": draws, "first_epoch": self.first_epoch, "aum": row["aum"]}
+        return {"draws": draws, "first_epoch": self.first_epoch, "aum": row["aum"]} if draws else None
 
 
 def suspects(run: Run, *, everything: bool = False) -> Queue:
@@ -81,7 +81,7 @@ def spot_check(run: Run, size: int) -> Queue:
     """
     verdict = judge(run)
     report = verdict.report
-    rng = chance.generator(run.read().config.seed, "spot check", size)
+    rng = chance.generator(run.read().seed, "spot check", size)
     flagged, unflagged = (
         np.sort(np.flatnonzero(pc.fill_null(pc.equal(report["flagged"], value), False).to_numpy()))
         for value in (True, False)
@@ -101,7 +101,7 @@ def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.n
         rows=report.to_pylist(),
         blind=blind,
         curves=curves,
-        thresholds=[one.threshold for one in verdict.summary.thresholds],
+        thresholds=[one.threshold or 0.0 for one in verdict.summary.thresholds],
         first_epoch=verdict.summary.settings.first_epoch,
         examples=_examples(verdict.report),
         copies=_copies(verdict.report),

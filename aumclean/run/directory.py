@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.files.records import Kind, read_record
-from aumclean.run.record import Progress, RunRecord, ScoresRecord, Settings
+from aumclean.run.record import JudgedRecord, Progress, RunRecord, ScanRecord, ScoresRecord, Settings
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,25 @@ class Run:
         Raises:
             RunError: when this is no run directory, or one that is damaged or written by a newer aumclean.
         """
-        record = self._read(self.run_json, RunRecord)
+        made_by = self._read(self.run_json, RunRecord).made_by
+        record: RunRecord = self._read(self.run_json, ScanRecord if made_by == "scan" else JudgedRecord)
         done, seconds = list(record.epochs_done), list(record.training_seconds)
         for draw in range(record.draws):
             with suppress(FileNotFoundError):
                 progress = read_record(self.progress(draw), Progress)
                 done[draw], seconds[draw] = progress.epochs_done, progress.training_seconds
         return record.model_copy(update={"epochs_done": done, "training_seconds": seconds})
+
+    def read_scan(self) -> ScanRecord:
+        """`run.json` of a scan, for what only a scan has: its network, its options.
+
+        Raises:
+            RunError: as `read` does; or when the evidence of this run was made by something else.
+        """
+        record = self.read()
+        if not isinstance(record, ScanRecord):
+            raise RunError(f"{self.path}: was not made by aumclean scan, and keeps no network that this needs")
+        return record
 
     def write_progress(self, draw: int, progress: Progress) -> None:
         """Note how far a draw is, apart from `run.json`: other draws may be trained elsewhere at the same time."""
@@ -229,6 +241,10 @@ class Run:
             RunError: when this is no run, or one that was stopped before its end.
         """
         record = self.read()
+        if not isinstance(record, ScanRecord):
+            if record.state != "done":
+                raise RunError(f"{self.path}: is not finished; let the Recorder finish it, or judge again")
+            return
         epochs = record.recipe.epochs
         for draw, done in enumerate(record.epochs_done):
             if done < epochs and not self.model(draw).is_file():  # which may be after fewer, with --epochs auto

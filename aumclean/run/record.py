@@ -1,14 +1,14 @@
-"""What `run.json` and `scores.json` say: how a data set was scanned, and how new images were judged."""
+"""What `run.json` and `scores.json` say: by what means labels were judged, and how new images were."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from aumclean.config import MOST_DRAWS, MOST_PIXELS, Combine, Rule, ScanConfig, Threshold
-from aumclean.files.records import Count, Record, Seconds, Time
-from aumclean.recipe import Recipe
+from aumclean.files.records import Count, Record, Seconds, Share, Time
+from aumclean.recipe import Recipe, closing_epochs
 
 SCHEMA_VERSION: Final = 1
 
@@ -92,6 +92,7 @@ class Place(Record):
 class Data(Place):
     """What was scanned."""
 
+    pictures: bool = Field(default=True, description="Whether the samples are images; else tables, texts and so on.")
     source_bytes: Count = Field(description="Size of that file or folder entry in bytes.")
     source_changed_ns: int = Field(description="Its last change, in nanoseconds since 1970.")
     label_column: str = Field(default="label", description="Column of the manifest with the labels.")
@@ -115,28 +116,26 @@ class Progress(Record):
 
 
 class RunRecord(Record):
-    """`run.json`: what was asked of a scan and what came of it."""
+    """`run.json`: what every run says of itself, by whatever means its evidence was made."""
 
     schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
+    made_by: Literal["scan", "recorder", "judge"] = Field(
+        default="scan",
+        description="Who made the evidence: a scan; a training of somebody's own, with the Recorder; or something "
+        "else, whose outputs were judged.",
+    )
     aumclean: str = Field(description="Version of aumclean.")
     versions: dict[str, str] = Field(description="Versions of what computed it.")
     argv: list[str] = Field(description="The command line.")
-    started: Time = Field(description="When the scan began, UTC.")
+    started: Time = Field(description="When it began, UTC.")
     finished: Time | None = Field(default=None, description="When it ended, UTC; null before.")
-    state: Literal["running", "interrupted", "done"] = Field(description="Whether the scan is done.")
-    config: Annotated[Options, WithJsonSchema({"type": "object"})] = Field(
-        description="The options of the scan, every one, by its name with underscores; null means by the preset or "
-        "found from the data."
-    )
-    data: Data = Field(description="What was scanned.")
-    device: str = Field(description="What computed it.")
-    image_size: int = Field(ge=1, le=MOST_PIXELS, description="Side of the images as the network sees them, in pixels.")
-    recipe: Recipe = Field(description="How the network is trained.")
+    state: Literal["running", "interrupted", "done"] = Field(description="Whether it is done.")
+    data: Data = Field(description="What was judged.")
+    seed: int = Field(default=0, ge=0, description="Seed of everything drawn.")
     judge: Settings = Field(description="How the samples are judged.")
-    horizon: Horizon | None = Field(
-        default=None, description="The memorisation horizon that `--horizon` named, or null."
+    draws: int = Field(
+        ge=0, le=MOST_DRAWS, description="How many draws of indicator samples, or trainings without; 0 of predictions."
     )
-    draws: int = Field(ge=2, le=MOST_DRAWS, description="How many draws of indicator samples.")
     epochs_done: list[Count] = Field(description="Finished epochs of each draw.")
     training_seconds: list[Seconds] = Field(description="Time that each draw trained, in seconds.")
 
@@ -144,9 +143,90 @@ class RunRecord(Record):
     def _of_every_draw(self) -> Self:
         if not len(self.epochs_done) == len(self.training_seconds) == self.draws:
             raise ValueError(f"epochs_done and training_seconds must be of {self.draws} draws")
+        return self
+
+    @property
+    def averaged_epochs(self) -> list[int]:
+        """How many epochs of each draw there are for AUM to be read from."""
+        return self.epochs_done
+
+    @property
+    def how(self) -> str:
+        """What was done, in words."""
+        raise NotImplementedError
+
+
+class ScanRecord(RunRecord):
+    """`run.json` of a scan: what was asked of it and what came of it."""
+
+    made_by: Literal["scan"] = Field(default="scan", description="That a scan made the evidence.")
+    config: Annotated[Options, WithJsonSchema({"type": "object"})] = Field(
+        description="The options of the scan, every one, by its name with underscores; null means by the preset or "
+        "found from the data."
+    )
+    device: str = Field(description="What computed it.")
+    image_size: int = Field(ge=1, le=MOST_PIXELS, description="Side of the images as the network sees them, in pixels.")
+    recipe: Recipe = Field(description="How the network is trained.")
+    horizon: Horizon | None = Field(
+        default=None, description="The memorisation horizon that `--horizon` named, or null."
+    )
+    draws: int = Field(ge=2, le=MOST_DRAWS, description="How many draws of indicator samples.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_of_config(cls, found: Any) -> Any:
+        """The seed was in the options alone."""
+        config = found.get("config") if isinstance(found, dict) else None
+        seed = config.get("seed", 0) if isinstance(config, dict) else getattr(config, "seed", 0)
+        return {"seed": seed, **found} if config is not None else found
+
+    @model_validator(mode="after")
+    def _within_recipe(self) -> Self:
         if max(self.epochs_done) > self.recipe.epochs:
             raise ValueError(f"epochs_done must be at most the recipe's {self.recipe.epochs}")
         return self
+
+    @property
+    def averaged_epochs(self) -> list[int]:
+        """Those before the learning rate begins to fall."""
+        return [done - closing_epochs(done, self.recipe.closing) for done in self.epochs_done]
+
+    @property
+    def how(self) -> str:
+        """Network, size and trainings."""
+        return (
+            f"scanned {self.started[:10]} with {self.recipe.arch} at {self.image_size} pixels: {self.draws} draws of "
+            f"{max(self.epochs_done)} epochs"
+        )
+
+
+class Evidence(Record):
+    """Something that says something of labels, and was made elsewhere."""
+
+    kind: Literal["margins", "aum", "logits", "pred-probs"] = Field(
+        description="Margins of a training, AUMs of the package `aum`, logits or probabilities of the classes."
+    )
+    source: str = Field(description="The file or folder, absolute; or what it was made with.")
+    samples: Count = Field(description="How many samples it speaks of.")
+    agreement: Share | None = Field(
+        default=None, description="Share of these whose likeliest class is the given label; null of margins."
+    )
+
+
+class JudgedRecord(RunRecord):
+    """`run.json` of a run whose evidence was made by a training or by networks of somebody's own."""
+
+    made_by: Literal["recorder", "judge"] = Field(description="Whether the Recorder or files brought the evidence.")
+    evidence: list[Evidence] = Field(description="What the verdict rests on.")
+    repeated: Count = Field(default=0, description="How often a sample was seen again in an epoch of a training.")
+
+    @property
+    def how(self) -> str:
+        """What evidence there is, and how many trainings."""
+        kinds = {"margins": "margins", "aum": "AUMs", "logits": "logits", "pred-probs": "probabilities"}
+        named = " and ".join(dict.fromkeys(kinds[one.kind] for one in self.evidence))
+        trained = f": {self.draws} trainings of {max(self.epochs_done)} epochs" if self.draws else ""
+        return f"judged {self.started[:10]} by {named} of networks of your own{trained}"
 
 
 class ScoresRecord(Record):

@@ -17,7 +17,7 @@ from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.progress import T, Track, part_of
 from aumclean.run.directory import Run
-from aumclean.run.record import Progress, RunRecord
+from aumclean.run.record import Progress, ScanRecord
 from aumclean.scanning.kept_networks import keep_network
 from aumclean.scanning.plan import Plan
 from aumclean.training.loop import Epoch, load_checkpoint, train
@@ -31,7 +31,7 @@ MEMORISED = 0.05  # by how much the share of memorised indicator samples rises w
 
 def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track) -> None:
     """Train this process's draws; when it returns, those of all processes are done."""
-    record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
+    record, n, epochs = run.read_scan(), len(dataset), plan.recipe.epochs
     before = n * sum(record.epochs_done[draw] for draw in plan.own_draws)
 
     def of_all(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
@@ -48,7 +48,7 @@ class _Draw:
     """One draw of a run, and what its training needs."""
 
     run: Run
-    record: RunRecord
+    record: ScanRecord
     dataset: Dataset
     indicators: np.ndarray
     number: int
@@ -70,7 +70,7 @@ class _Draw:
             self._record_epochs(of_all, stop)
             if plan.writes:
                 weights = load_checkpoint(checkpoint, torch.device("cpu"))["average"]
-                seed, device = self.record.config.seed, plan.accelerator.device
+                seed, device = self.record.seed, plan.accelerator.device
                 keep_network(
                     run,
                     self.number,
@@ -86,7 +86,7 @@ class _Draw:
 
     def _record_epochs(self, track: Track, stop: threading.Event) -> None:
         """Train, and record the margins of every epoch; close when the indicator samples begin to be memorised."""
-        plan, seed, start = self.plan, self.record.config.seed, self.plan.settings.first_epoch
+        plan, seed, start = self.plan, self.record.seed, self.plan.settings.first_epoch
         is_indicator = np.zeros(len(self.dataset), bool)
         is_indicator[self.indicators] = True
         close = threading.Event()

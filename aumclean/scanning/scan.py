@@ -27,7 +27,7 @@ from aumclean.files import atomic
 from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run, new_run
-from aumclean.run.record import Data, Options, RunRecord
+from aumclean.run.record import Data, Options, ScanRecord
 from aumclean.scanning.indicator_draws import train_draws
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.device import describe, make_accelerator
@@ -82,7 +82,7 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
         RunError: when the run is in use, or its data have changed since.
         AumcleanError: as `scan` does.
     """
-    record = run.read()
+    record = run.read_scan()
     config = record.config
     if config.model_extra:
         raise RunError(f"{run.run_json}: holds options this version does not know ({', '.join(config.model_extra)})")
@@ -99,7 +99,7 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
         return _train_and_judge(run, opened, _indicators(opened, config.seed, plan), plan, track)
 
 
-def _require_same(run: Run, record: RunRecord, opened: Opened, plan: Plan) -> None:
+def _require_same(run: Run, record: ScanRecord, opened: Opened, plan: Plan) -> None:
     """Refuse to go on in a run with what it was not begun with.
 
     Raises:
@@ -148,7 +148,7 @@ def _enter(run: Run, opened: Opened, config: ScanConfig, plan: Plan) -> None:
         run.write(_record(opened, config.model_copy(update={"only_draw": None}), plan))
     elif not run.run_json.is_file():
         raise RunError(f"{run.path}: exists and is not a run directory; choose another --out")
-    record = run.read()
+    record = run.read_scan()
     _require_same(run, record, opened, plan)
     mine = _recorded(config)
     for name, given in {"draws": plan.draws, "judge": plan.settings}.items():
@@ -211,11 +211,11 @@ def _open(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> Ope
     )
 
 
-def _record(opened: Opened, config: ScanConfig, plan: Plan) -> RunRecord:
+def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
     """What `run.json` says at the start."""
     samples = opened.samples
     source = samples.source.stat()
-    return RunRecord(
+    return ScanRecord(
         aumclean=__version__,
         versions={
             "python": platform.python_version(),
@@ -267,7 +267,7 @@ def _indicators(opened: Opened, seed: int, plan: Plan) -> np.ndarray:
 
 def _write_begin(run: Run, opened: Opened) -> None:
     opened.write(run)
-    if (confirmed := run.read().config.ledger) is not None:
+    if (confirmed := run.read_scan().config.ledger) is not None:
         ledger.write_silenced(run, confirmed)
 
 
@@ -284,7 +284,7 @@ def _train_and_judge(run: Run, opened: Opened, indicators: np.ndarray, plan: Pla
 
 def _foreseen(run: Run, dataset: Dataset) -> list[str]:
     """The warnings that need no verdict."""
-    record = run.read()
+    record = run.read_scan()
     published = record.judge.threshold == "indicator"
     found = [
         *label_warnings(dataset.labels, dataset.class_names, published=published),

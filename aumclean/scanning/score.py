@@ -79,6 +79,7 @@ def score(
         RunError: when the run is not finished, or its networks are missing.
         DataError: when images are new and none of them can be read.
     """
+    run.read_scan()
     run.require_finished()
     networks = read_networks(run)
     about = networks[0].about

@@ -17,8 +17,9 @@ class Areas:
     Attributes:
         aum: float64 [draws, n], mean margin over the epochs before the closing ones.
         lowered: float32 [draws, n], the same, each margin lowered where errors have a direction.
-        closing: float32 [draws, n], such a mean over the closing epochs; `lowered` where there are none.
+        closing: float32 [draws, n], such a mean over the closing epochs; where there are none, over the last quarter.
         is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
+        seen: int32 [draws, n], in how many of the averaged epochs the sample was; the AUM of none is NaN.
         suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
         suggested_share: float64 [n], in how many of the epochs that judge the sample it was, 0..1.
         epochs: how many epochs every draw averages, or the draw with the fewest.
@@ -29,10 +30,16 @@ class Areas:
     lowered: np.ndarray
     closing: np.ndarray
     is_indicator: np.ndarray
+    seen: np.ndarray
     suggested: np.ndarray
     suggested_share: np.ndarray
     epochs: int
     memorised: list[float]
+
+    @property
+    def judges(self) -> np.ndarray:
+        """Bool [draws, n]: whether the AUM in a draw says something of the label."""
+        return np.asarray(~self.is_indicator & (self.seen > 0))
 
 
 def areas(
@@ -42,6 +49,8 @@ def areas(
     epochs: Sequence[range],
     stops: Sequence[int],
     directed: Transitions = NO_DIRECTION,
+    *,
+    whole: bool = True,
 ) -> Areas:
     """Read the log block by block: memory grows with n, not with n times the epochs.
 
@@ -55,11 +64,12 @@ def areas(
         epochs: of every draw, which epochs to average into AUM.
         stops: of every draw, where the closing epochs that come after these end.
         directed: by how much margins over each runner-up are lowered.
+        whole: as of `read_block`; what is not there is left out of the means.
     """
     n = len(labels)
     draws, memorised = len(epochs), np.zeros(len(epochs))
     aum, (lowered, closing) = np.empty((draws, n)), np.empty((2, draws, n), np.float32)
-    is_indicator = np.empty((draws, n), bool)
+    is_indicator, seen = np.empty((draws, n), bool), np.empty((draws, n), np.int32)
     suggested = np.empty(n, np.int32)
     share = np.empty(n)
     for block in _blocks(n):
@@ -67,20 +77,38 @@ def areas(
         for draw in range(draws):
             before = len(epochs[draw])
             all_epochs = range(epochs[draw].start, stops[draw])
-            margin, runner_up, indicator = read_block(folder, draw, all_epochs, block.start, block.stop)
+            margin, runner_up, indicator = read_block(folder, draw, all_epochs, block.start, block.stop, whole=whole)
             memorised[draw] += (margin[before - 1, indicator] > 0).sum()
-            aum[draw, block] = margin[:before].mean(0, dtype=np.float64)
+            aum[draw, block] = _mean(margin[:before], np.float64)
+            seen[draw, block] = before - np.isnan(margin[:before]).sum(0)
             margin -= directed.of(runner_up, labels[block])
-            lowered[draw, block] = margin[:before].mean(0)
-            closing[draw, block] = margin[before:].mean(0) if len(margin) > before else lowered[draw, block]
+            lowered[draw, block] = _mean(margin[:before])
+            closing[draw, block] = _mean(margin[min(before, len(margin) - max(1, len(margin) // 4)) :])
             is_indicator[draw, block] = indicator
             runner_up = runner_up[:before]
             votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))
         suggested[block], count = most_frequent(np.concatenate(votes))
-        judged_epochs = np.array([len(some) for some in epochs]) @ ~is_indicator[:, block]
+        judged_epochs = np.where(is_indicator[:, block], 0, seen[:, block]).sum(0)
         share[block] = count / np.maximum(judged_epochs, 1)
     memorised /= np.maximum(is_indicator.sum(1), 1)
-    return Areas(aum, lowered, closing, is_indicator, suggested, share, min(map(len, epochs)), memorised.tolist())
+    least = min(map(len, epochs))
+    return Areas(aum, lowered, closing, is_indicator, seen, suggested, share, least, memorised.tolist())
+
+
+def no_areas(n: int) -> Areas:
+    """What there is of n samples without a margin log."""
+    nothing, none = np.empty((0, n)), np.empty((0, n), bool)
+    suggested = np.full(n, -1, np.int32)
+    return Areas(nothing, nothing, nothing, none, none.astype(np.int32), suggested, np.zeros(n), 0, [])
+
+
+def _mean(margin: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+    """Over the epochs in which each sample was seen, NaN where there is none."""
+    known = ~np.isnan(margin)
+    if known.all():
+        return np.asarray(margin.mean(0, dtype=dtype))
+    total, count = np.where(known, margin, 0).sum(0, dtype=dtype), known.sum(0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _blocks(n: int) -> Iterator[slice]:

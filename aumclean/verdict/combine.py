@@ -63,6 +63,21 @@ def repeat_deviation(distances: np.ndarray, judges: np.ndarray) -> float:
     return float(np.sqrt(2 * squares.mean() / len(distances)))
 
 
+def standing(aum: np.ndarray, judges: np.ndarray) -> np.ndarray:
+    """Where nothing says at which AUM suspicion begins: AUM itself, in deviations, as the mean over judging draws.
+
+    Args:
+        aum: float64 [draws, n].
+        judges: bool [draws, n].
+
+    Returns:
+        float64 [n]; NaN where no draw judges.
+    """
+    scale = np.array([draw[judge].std() or 1.0 for draw, judge in zip(aum, judges, strict=True)])
+    total = np.where(judges, aum / scale[:, None], 0).sum(0)
+    return np.asarray(np.where(judges.any(0), total / np.maximum(judges.sum(0), 1), np.nan))
+
+
 def label_score(distance: np.ndarray) -> np.ndarray:
     """Distance to the threshold as a score in [0, 1]: 0.5 at the threshold, lower is more suspect."""
     return np.asarray(1 / (1 + np.exp(-distance)))

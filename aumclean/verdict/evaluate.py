@@ -15,8 +15,8 @@ TOP = 100
 def evaluate(report: pa.Table, paths: pa.Array, true_labels: pa.Array) -> dict[str, Any]:
     """Compare a report with the truth, sample by sample, joined by path.
 
-    Only judged samples of known truth count. Ranking and cut are measured apart: a good order with a bad
-    threshold looks different from the reverse.
+    Only judged samples of known truth count, or ranked ones where none is judged. Ranking and cut are measured apart: a
+    good order with a bad threshold looks different from the reverse.
 
     Args:
         report: from `judge`.
@@ -32,14 +32,15 @@ def evaluate(report: pa.Table, paths: pa.Array, true_labels: pa.Array) -> dict[s
     """
     position = pc.index_in(report["path"], paths)
     true = true_labels.take(position.combine_chunks())
-    known = pc.and_(pc.is_valid(true), pc.is_valid(report["flagged"]).combine_chunks())
-    table = report.append_column("true_label", true).filter(known)
-    if pc.all(pc.is_null(report["flagged"])).as_py():
+    judged = pc.is_valid(report["flagged"]) if pc.any(pc.is_valid(report["flagged"])).as_py() else None
+    ranked = pc.is_valid(report["label_score"]) if judged is None else judged  # by margins alone nothing is flagged
+    table = report.append_column("true_label", true).filter(pc.and_(pc.is_valid(true), ranked.combine_chunks()))
+    if not pc.any(ranked).as_py():
         raise DataError("nothing to evaluate: no sample was judged, since every class has too few")
     if len(table) == 0:
         raise DataError("--truth: none of its paths is in the report; it must be the manifest that was scanned")
     wrong = pc.not_equal(table["label"], table["true_label"]).to_numpy()
-    flagged = table["flagged"].to_numpy()
+    flagged = pc.fill_null(table["flagged"], False).to_numpy()
     hits = int((wrong & flagged).sum())
     return {
         "samples": len(table),
@@ -49,8 +50,14 @@ def evaluate(report: pa.Table, paths: pa.Array, true_labels: pa.Array) -> dict[s
         "precision": _ratio(hits, flagged.sum()),
         "recall": _ratio(hits, wrong.sum()),
         "f1": _ratio(2 * hits, flagged.sum() + wrong.sum()),
-        **{score: ranking(-table[score].to_numpy(), wrong) for score in SCORES},
+        **{score: _ranking(table[score], wrong) for score in SCORES},
     }
+
+
+def _ranking(score: pa.ChunkedArray, wrong: np.ndarray) -> dict[str, float | None]:
+    """Of the samples that have the score."""
+    known = pc.is_valid(score).to_numpy()
+    return ranking(-score.to_numpy()[known], wrong[known])
 
 
 def ranking(suspicion: np.ndarray, wrong: np.ndarray) -> dict[str, float | None]:

@@ -1,6 +1,7 @@
 """What a run holds of evidence about its labels: from its files to what `posterior` weighs."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,40 @@ import pyarrow.parquet as pq
 from aumclean.margins.final import read_final
 from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_out
 from aumclean.run.directory import Run
-from aumclean.verdict.aum import Areas, areas
+from aumclean.run.record import ScanRecord
+from aumclean.verdict.aum import Areas, areas, no_areas
 from aumclean.verdict.label_noise import LabelNoise, alike, fit
-from aumclean.verdict.posterior import Posterior, Witness, posterior
-from aumclean.verdict.transitions import Transitions, find_transitions, read_corrected, read_predictions
+from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior
+from aumclean.verdict.transitions import (
+    NO_DIRECTION,
+    Transitions,
+    find_transitions,
+    last_predictions,
+    read_corrected,
+    read_predictions,
+)
 
 NETWORK = "network"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the networks of a run say: of labels they were not taught, and which errors have a direction."""
+    """What the networks of a run say.
+
+    Attributes:
+        files: the final margins of every draw; none where the margin log is all there is.
+        witnesses: what says something of labels that it was not taught; perhaps none.
+        directed: which errors have a direction.
+    """
 
     files: list[Path]
-    witness: Witness
+    witnesses: list[Witness]
     directed: Transitions
+
+    @property
+    def witness(self) -> Witness:
+        """The one of a scan."""
+        return self.witnesses[0]
 
 
 def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> Evidence:
@@ -38,13 +58,51 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
     Raises:
         RunError: when a file is missing or damaged.
     """
-    files = [run.final_margins(draw) for draw in range(draws)]
-    predicted, sureness = read_predictions(files, labels)
-    is_old = not run.held_out.is_dir()
-    held = _of_old_run(run, files, labels, n_classes) if is_old else read_held_out(run.held_out, n_classes)
-    peers = [predicted[(held.fold + other) % draws, held.sample] for other in range(1, draws)]
-    directed = find_transitions(predicted, sureness, labels, n_classes)
-    return Evidence(files, Witness(NETWORK, held.sample, held.log_probs, peers), directed)
+    scanned = isinstance(record := run.read(), ScanRecord)
+    files = [run.final_margins(draw) for draw in range(draws)] if scanned else []
+    if scanned:
+        predicted, sureness = read_predictions(files, labels)
+    else:
+        predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
+    directed = find_transitions(predicted, sureness, labels, n_classes) if draws else NO_DIRECTION
+    if run.held_out.is_dir():
+        held = read_held_out(run.held_out, n_classes)
+    elif scanned:
+        held = _of_old_run(run, files, labels, n_classes)
+    else:
+        return Evidence(files, [], directed)
+    return Evidence(files, _witnesses(held, predicted), directed)
+
+
+def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
+    """What is held out by fold: folds that share no sample are one witness, others are witnesses of their own.
+
+    Args:
+        held: of all folds; those of draws have the draw's number.
+        predicted: int [draws, n], what each draw takes each sample for: the peers of whatever is not that draw itself.
+    """
+    together: list[list[int]] = []
+    samples = {int(fold): held.sample[held.fold == fold] for fold in np.unique(held.fold)}
+    for fold, own in samples.items():
+        for others in together:
+            if not any(np.isin(own, samples[other], assume_unique=True).any() for other in others):
+                others.append(fold)
+                break
+        else:
+            together.append([fold])
+    rows = [np.flatnonzero(np.isin(held.fold, folds)) for folds in together]
+    takes = held.log_probs.argmax(1)
+    witnesses = []
+    for number, own_rows in enumerate(rows):
+        sample, draws = held.sample[own_rows], len(predicted)
+        peers = [predicted[(held.fold[own_rows] + other) % draws, sample] for other in range(1, draws)]
+        for other_rows in rows[:number] + rows[number + 1 :]:
+            said = np.full(int(held.sample.max()) + 1, -1)
+            said[held.sample[other_rows]] = takes[other_rows]
+            peers.append(said[sample])
+        name = NETWORK if number == 0 else f"{NETWORK} {number + 1}"
+        witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers))
+    return witnesses
 
 
 def _of_old_run(run: Run, files: list[Path], labels: np.ndarray, n_classes: int) -> HeldOut:
@@ -80,8 +138,23 @@ def weigh(
     evidence: Evidence, run: Run, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
 ) -> tuple[Areas, Posterior]:
     """The areas under the margins, and the posterior by them and all else; epochs and stops as of `areas`."""
-    area = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed)
-    final = read_corrected(evidence.files, labels, evidence.directed)
+    if not epochs:
+        found = posterior(labels, n_classes, evidence.witnesses)
+        return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
+    whole = isinstance(run.read(), ScanRecord)
+    area = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
+    if not evidence.witnesses:
+        return area, nothing_known(len(labels))
+    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else area.closing
     margins = np.stack([final, area.closing, area.lowered])
     expected = expected_errors(evidence.directed, n_classes)
-    return area, posterior(labels, n_classes, [evidence.witness], margins, ~area.is_indicator, expected)
+    return area, posterior(labels, n_classes, evidence.witnesses, margins, area.judges, expected)
+
+
+def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, labels: np.ndarray) -> Areas:
+    """With the likeliest other class by each witness that was not taught the label, the first one that speaks."""
+    suggested, share = area.suggested.copy(), area.suggested_share.copy()
+    for one in reversed(witnesses):
+        noise = found.noise[one.name]
+        suggested[one.sample], share[one.sample] = noise.suggested(one.log_probs[None], labels[one.sample])
+    return replace(area, suggested=suggested, suggested_share=share)

@@ -14,13 +14,14 @@ def histogram(aum: np.ndarray, is_indicator: np.ndarray, threshold: float) -> di
     Args:
         aum: float64 [n].
         is_indicator: bool [n].
-        threshold: always inside the range.
+        threshold: always inside the range; NaN where there is none.
 
     Returns:
         `low` and `high`, where the bins begin and end; the counts `samples` and `indicator_samples`.
     """
     low, high = (float(edge) for edge in np.quantile(aum, (TAIL, 1 - TAIL)))
-    low, high = min(low, threshold), max(high, threshold)
+    if not np.isnan(threshold):
+        low, high = min(low, threshold), max(high, threshold)
     if low == high:
         low, high = low - 0.5, high + 0.5
     counts = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aumclean.errors import ConfigError
 from aumclean.recipe import Recipe
-from aumclean.run.record import ComparedRecipe, Horizon, RunRecord
+from aumclean.run.record import ComparedRecipe, Horizon, RunRecord, ScanRecord
 from aumclean.verdict.warnings import Caution
 
 RECORD = "diagnostic.json"
@@ -94,4 +94,6 @@ def horizon_warnings(horizon: Horizon, recipe: Recipe, images: int) -> list[Caut
 
 def recorded_warnings(record: RunRecord, images: int) -> list[Caution]:
     """The warnings that follow from the horizon in a `run.json`, if there is one."""
-    return horizon_warnings(record.horizon, record.recipe, images) if record.horizon else []
+    if not isinstance(record, ScanRecord) or record.horizon is None:
+        return []
+    return horizon_warnings(record.horizon, record.recipe, images)

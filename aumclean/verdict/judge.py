@@ -15,12 +15,11 @@ import scipy.special
 from aumclean import chance
 from aumclean.errors import ConfigError, RunError
 from aumclean.margins.log import ROW_GROUP
-from aumclean.recipe import closing_epochs
 from aumclean.run.directory import Run
-from aumclean.run.record import RunRecord, Settings
+from aumclean.run.record import JudgedRecord, RunRecord, Settings
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas
-from aumclean.verdict.combine import Combined, combine_draws, label_score
+from aumclean.verdict.combine import Combined, combine_draws, label_score, standing
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.estimate import Estimate
@@ -53,9 +52,11 @@ def settings_of(run: Run, **changed: Any) -> Settings:
         given = {**dict.fromkeys(TARGETS), "threshold": "estimate", **given}
     settings = Settings(**{**asdict(record.judge), **given})
     require_targets(settings.threshold, settings.target_precision, settings.target_recall)
+    if settings.threshold == "indicator" and not record.draws:
+        raise ConfigError("--threshold indicator: this run has no margins, so no threshold of indicator samples either")
     if not 0 < settings.percentile < 100:
         raise ConfigError(f"--percentile: {settings.percentile:g} is not between 0 and 100")
-    epochs = min(_before_closing(record))
+    epochs = min(record.averaged_epochs, default=1)
     if not 0 <= settings.first_epoch < epochs:
         raise ConfigError(
             f"--first-epoch: {settings.first_epoch} is not among the epochs that AUM is read from, 0 to {epochs - 1}"
@@ -76,11 +77,6 @@ def require_targets(threshold: str, precision: float | None, recall: float | Non
             raise ConfigError(f"--target-{name}: moves the cut of --threshold estimate; the published one has none")
         if target is not None and not 0 < target < 1:
             raise ConfigError(f"--target-{name}: {target:g} is not between 0 and 1")
-
-
-def _before_closing(record: RunRecord) -> list[int]:
-    """How many epochs of each draw there are before the learning rate begins to fall."""
-    return [done - closing_epochs(done, record.recipe.closing) for done in record.epochs_done]
 
 
 @dataclass(frozen=True)
@@ -137,25 +133,25 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     class_names = tuple(record.data.class_names)
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
-    epochs = [range(settings.first_epoch, stop) for stop in _before_closing(record)]
+    epochs = [range(settings.first_epoch, stop) for stop in record.averaged_epochs]
     evidence = read_evidence(run, labels, len(class_names), record.draws)
     area, posterior = weigh(evidence, run, labels, len(class_names), epochs, record.epochs_done)
     del evidence  # of millions of samples as large as what is made of it
     thresholds = np.array(
         [
-            indicator_threshold(aum[indicator], settings.percentile, settings.rule)
-            for aum, indicator in zip(area.aum, area.is_indicator, strict=True)
+            indicator_threshold(aum[indicator], settings.percentile, settings.rule) if indicator.any() else np.nan
+            for aum, indicator in zip(area.aum, area.is_indicator & (area.seen > 0), strict=True)
         ]
     )
-    of_class, judges = np.bincount(labels, minlength=len(class_names))[labels], ~area.is_indicator
+    of_class = np.bincount(labels, minlength=len(class_names))[labels]
     if settings.threshold == "estimate":
         judged = (of_class > 1) & ~np.isnan(posterior.log_odds) & posterior.trained
         cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
-        distance = cut.log_odds - posterior.log_odds
+        distance = cut.log_odds - posterior.log_odds if posterior.by else standing(area.aum, area.judges)
         combined = Combined(distance < 0, distance, posterior.repeat_deviation)
     else:
-        judged, cut = (of_class >= warnings.FEW_SAMPLES) & judges.any(0), find_cut(posterior.log_odds)
-        combined = combine_draws(area.aum, area.is_indicator, thresholds, settings.combine, settings.rule)
+        judged, cut = (of_class >= warnings.FEW_SAMPLES) & area.judges.any(0), find_cut(posterior.log_odds)
+        combined = combine_draws(area.aum, ~area.judges, thresholds, settings.combine, settings.rule)
     first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
     found = _Judged(
         run=run,
@@ -177,7 +173,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
 
 
 def _generator(record: RunRecord) -> np.random.Generator:
-    return chance.generator(record.config.seed, "bootstrap")
+    return chance.generator(record.seed, "bootstrap")
 
 
 def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
@@ -199,15 +195,17 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
     area, n = judged.area, len(judged.labels)
     not_suggested, not_judged = area.suggested < 0, ~judged.judged
     score = label_score(judged.combined.distance)
-    judging_draws = (~area.is_indicator).sum(0)
+    not_ranked = not_judged if judged.posterior.by else np.isnan(score)
+    judging_draws = area.judges.sum(0)
     order = np.lexsort((np.arange(n), score, not_judged))
     texts = {name: _in_order(_read_samples(judged.run, name), order) for name in ("content_hash", "path", "label")}
 
     def ranked(values: np.ndarray, mask: np.ndarray | None = None) -> pa.Array:
         return pa.array(values[order], mask=None if mask is None else mask[order])
 
-    def mean_over_draws(values: np.ndarray) -> np.ndarray:
-        return np.asarray(np.where(area.is_indicator, 0, values).sum(0) / np.maximum(judging_draws, 1))
+    def mean_over_draws(values: np.ndarray) -> pa.Array:
+        mean = np.where(area.judges, values, 0).sum(0) / np.maximum(judging_draws, 1)
+        return ranked(mean, mask=(judging_draws == 0) | np.isnan(mean))
 
     columns: dict[str, Any] = {
         "rank": pa.array(np.arange(1, n + 1, dtype=np.int32)),
@@ -217,17 +215,18 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
         "suggested_label": pa.array(judged.class_names).take(ranked(area.suggested, mask=not_suggested)),
         "suggested_confidence": ranked(area.suggested_share, mask=not_suggested),
         "flagged": ranked(judged.flagged, mask=not_judged),
-        "aum": ranked(mean_over_draws(area.aum)),
-        "threshold": ranked(mean_over_draws(judged.thresholds[:, None])),
-        "label_score": ranked(score, mask=not_judged),
+        "aum": mean_over_draws(area.aum),
+        "threshold": mean_over_draws(judged.thresholds[:, None]),
+        "label_score": ranked(score, mask=not_ranked),
     }
     for draw, aum in enumerate(area.aum):
-        columns[f"aum_draw_{draw}"] = ranked(aum, mask=area.is_indicator[draw])
+        columns[f"aum_draw_{draw}"] = ranked(aum, mask=~area.judges[draw])
     for draw, aum in enumerate(area.aum):
         vote = below_threshold(aum, judged.thresholds[draw], settings.rule)
-        columns[f"flagged_draw_{draw}"] = ranked(vote, mask=area.is_indicator[draw] | not_judged)
+        unknown = ~area.judges[draw] | not_judged | np.isnan(judged.thresholds[draw])
+        columns[f"flagged_draw_{draw}"] = ranked(vote, mask=unknown)
     columns |= {
-        "n_epochs": pa.array(np.full(n, area.epochs, np.int32)),
+        "n_epochs": ranked(_epochs_seen(area)),
         "n_draws": ranked(judging_draws.astype(np.int32)),
         **_probabilities(judged, ranked),
         "content_hash": texts["content_hash"],
@@ -245,9 +244,16 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
     return pa.table(columns).replace_schema_metadata(about)
 
 
+def _epochs_seen(area: Areas) -> np.ndarray:
+    """Over how many epochs each sample was averaged in the draw that has the fewest, int32 [n]."""
+    seen = np.where(area.judges, area.seen, area.epochs).min(0, initial=area.epochs)
+    return np.where(area.judges.any(0), seen, 0).astype(np.int32)
+
+
 def _probabilities(judged: _Judged, ranked: Callable[..., pa.Array]) -> dict[str, pa.Array]:
     """That the label is wrong: by all evidence, and by the networks that were not taught it; null where unknown."""
-    known = {"wrong_probability": judged.posterior.log_odds, "wrong_by_network": judged.posterior.by[NETWORK]}
+    by_network = judged.posterior.by.get(NETWORK, np.full(len(judged.labels), np.nan))
+    known = {"wrong_probability": judged.posterior.log_odds, "wrong_by_network": by_network}
     unknown = not judged.posterior.trained
     return {
         name: ranked(scipy.special.expit(log_odds), mask=np.isnan(log_odds) | unknown)
@@ -264,10 +270,9 @@ def _reasons(judged: _Judged, settings: Settings) -> np.ndarray:
         reasons[flagged] = [f"label wrong with probability {p:.3f}; {cut}" for p in scipy.special.expit(odds).tolist()]
         return reasons
     area, draws = judged.area, {"all": "every draw", "any": "a draw", "mean": "the mean of the draws"}
-    count = np.maximum((~area.is_indicator).sum(0), 1)
+    count = np.maximum(area.judges.sum(0), 1)
     aum, threshold = (
-        (np.where(area.is_indicator, 0, values).sum(0) / count)[flagged]
-        for values in (area.aum, judged.thresholds[:, None])
+        (np.where(area.judges, values, 0).sum(0) / count)[flagged] for values in (area.aum, judged.thresholds[:, None])
     )
     rule = f"the indicator samples' {settings.percentile:g}th percentile, in {draws[settings.combine]}"
     low = "below" if settings.rule == "asapp" else "at or below"
@@ -307,28 +312,12 @@ def _for_the_annotator(confirmed: pa.Table, order: np.ndarray) -> dict[str, pa.A
 
 def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.Table) -> Summary:
     area, flagged, labels, names = judged.area, judged.flagged, judged.labels, judged.class_names
-    rng = _generator(record)
-    thresholds = []
-    for draw, threshold in enumerate(judged.thresholds):
-        indicator_aum = area.aum[draw][area.is_indicator[draw]]
-        low, high = interval(bootstrap_quantiles(indicator_aum, settings.percentile / 100, rng))
-        thresholds.append(
-            {
-                "draw": draw,
-                "threshold": float(threshold),
-                "low": low,
-                "high": high,
-                "indicator_samples": len(indicator_aum),
-                "epochs": record.epochs_done[draw],
-                "memorised": area.memorised[draw],
-            }
-        )
+    thresholds = _thresholds(judged, settings, record)
     share = float(flagged.sum() / max(judged.judged.sum(), 1))
     said = [
         *warnings.label_warnings(labels, names, published=settings.threshold == "indicator"),
-        *warnings.indicator_warnings(int(area.is_indicator[0].sum())),
+        *_evidence_warnings(judged, record),
         *warnings.flag_warnings(share),
-        *warnings.trained_warnings(judged.posterior.trained),
         *recorded_warnings(record, len(labels)),
     ]
     found = {
@@ -347,16 +336,53 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
         "thresholds": thresholds,
         "repeat_deviation": judged.combined.repeat_deviation,
         "histograms": [
-            histogram(aum, indicator, threshold)
-            for aum, indicator, threshold in zip(area.aum, area.is_indicator, judged.thresholds, strict=True)
+            histogram(aum[seen], indicator[seen], float(threshold))
+            for aum, indicator, seen, threshold in zip(
+                area.aum, area.is_indicator, area.seen > 0, judged.thresholds, strict=True
+            )
         ],
-        "settings": {**asdict(settings), "epochs": max(record.epochs_done), "draws": record.draws},
+        "settings": {**asdict(settings), "epochs": max(record.epochs_done, default=0), "draws": record.draws},
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),
         "warnings": [asdict(warning) for warning in said],
         "flagged_digest": _digest(report.filter(pc.fill_null(report["flagged"], False))),
     }
     return Summary.model_validate(found)
+
+
+def _thresholds(judged: _Judged, settings: Settings, record: RunRecord) -> list[dict[str, Any]]:
+    """The threshold of every draw with its interval; nulls where a draw has no indicator samples."""
+    area, rng = judged.area, _generator(record)
+    found = []
+    for draw, threshold in enumerate(judged.thresholds):
+        indicator_aum = area.aum[draw][area.is_indicator[draw] & (area.seen[draw] > 0)]
+        known: dict[str, float | None] = dict.fromkeys(("threshold", "low", "high"))
+        if len(indicator_aum):
+            low, high = interval(bootstrap_quantiles(indicator_aum, settings.percentile / 100, rng))
+            known = {"threshold": float(threshold), "low": low, "high": high}
+        found.append(
+            {
+                "draw": draw,
+                **known,
+                "indicator_samples": len(indicator_aum),
+                "epochs": record.epochs_done[draw],
+                "memorised": area.memorised[draw],
+            }
+        )
+    return found
+
+
+def _evidence_warnings(judged: _Judged, record: RunRecord) -> list[warnings.Caution]:
+    """What to say of the evidence there is."""
+    area, posterior = judged.area, judged.posterior
+    said = []
+    if area.is_indicator.any():
+        said += warnings.indicator_warnings(int(area.is_indicator[0].sum()))
+    said += warnings.trained_warnings(posterior.trained) if posterior.by else [warnings.nothing_held_out()]
+    if isinstance(record, JudgedRecord):
+        said += warnings.seen_warnings(area.seen, np.array(record.averaged_epochs), record.repeated)
+        said += warnings.in_sample_warnings([one.agreement for one in record.evidence])
+    return said
 
 
 def _noise_rate(judged: _Judged) -> dict[str, float | None]:

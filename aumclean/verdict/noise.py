@@ -27,7 +27,7 @@ def per_class(
     rows = []
     for index, name in enumerate(class_names):
         low, high = map(float, wilson(hits[index], samples[index]))
-        share = float(hits[index] / samples[index])
+        share = float(hits[index] / max(samples[index], 1))
         row = {"label": name, "samples": int(samples[index]), "judged": bool(is_judged[index])}
         known = {"flagged": int(hits[index]), "flagged_share": share, "low": low, "high": high}
         rows.append(row | (known if is_judged[index] else dict.fromkeys(known)))

@@ -126,6 +126,12 @@ def posterior_of(log_odds: np.ndarray, name: str, noise: LabelNoise) -> Posterio
     )
 
 
+def nothing_known(n: int) -> Posterior:
+    """What is known of n samples without a witness: their margins may be low, but nothing says what that means."""
+    unknown = np.full(n, np.nan)
+    return Posterior(unknown, {}, {}, np.empty((0, n)), False, np.zeros((n, 1)), np.zeros((1, 1)), 0.0)
+
+
 def posterior(
     labels: np.ndarray,
     n_classes: int,
@@ -153,11 +159,11 @@ def posterior(
     trained = any(one.gain * 2 > scipy.stats.chi2.isf(BY_CHANCE, n_classes) for one in noise.values())
     draws = np.empty((0, n)) if taught is None else np.full(taught.shape, np.nan)
     slopes, covariance, log_odds = np.zeros((n, 1)), np.zeros((1, 1)), held_out
-    if margins is not None and taught is not None:
+    is_taught = np.zeros(n, bool) if taught is None else taught.any(0)
+    both = is_taught & ~np.isnan(held_out)
+    if margins is not None and taught is not None and both.any():  # else nothing says what the margins mean
         terms = -_standardised(margins, taught)
         slopes = _means(terms, taught)
-        is_taught = taught.any(0)
-        both = is_taught & ~np.isnan(held_out)
         weights, covariance = _regression(slopes[both], scipy.special.expit(held_out[both]))
         draws = np.where(taught, np.einsum("t,tdn->dn", weights[1:], terms) + weights[0], np.nan)
         by_margins = np.where(is_taught, slopes @ weights, np.nan)

@@ -39,9 +39,9 @@ class DrawThreshold(Record):
     """The threshold of one draw."""
 
     draw: Count = Field(description="Which draw, counted from 0.")
-    threshold: float = Field(description="An AUM at or below it is suspect.")
-    low: float = Field(description="Lower end of its 95 % bootstrap interval.")
-    high: float = Field(description="Upper end.")
+    threshold: float | None = Field(description="An AUM at or below it is suspect; null without indicator samples.")
+    low: float | None = Field(description="Lower end of its 95 % bootstrap interval, or null.")
+    high: float | None = Field(description="Upper end, or null.")
     indicator_samples: Count = Field(description="How many indicator samples it rests on.")
     epochs: Count = Field(description="Epochs of the draw, the closing ones included.")
     memorised: Share = Field(
@@ -124,7 +124,7 @@ class Summary(Record):
     cut: CutAt | None = Field(
         default=None, description="Where flags begin; null where the indicator samples' threshold decides."
     )
-    thresholds: list[DrawThreshold] = Field(min_length=1, description="The threshold of each draw.")
+    thresholds: list[DrawThreshold] = Field(description="The threshold of each draw; none without margins.")
     repeat_deviation: float = Field(
         ge=0,
         description="Standard deviation of what another scan of the same data adds to a sample's distance to the "

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.special
 
 from aumclean.margins.final import Final, read_final
+from aumclean.margins.log import ROW_GROUP, read_block
 
 SURE = 0.3  # share of the samples that are taken for a class, the surest ones
 SYMMETRIC = 0.01  # p-value from which on contradicting labels are taken to go both ways
@@ -60,6 +61,34 @@ def read_predictions(files: Sequence[Path], labels: np.ndarray) -> tuple[np.ndar
     for draw, file in enumerate(files):
         for block, final in read_final(file, len(labels)):
             predicted[draw, block], sureness[draw, block] = taken_for(final, labels[block])
+    return predicted, sureness
+
+
+def last_predictions(
+    folder: Path, labels: np.ndarray, n_classes: int, epochs_done: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by the last recorded epoch, where there are no final margins.
+
+    A sample that was not seen then, or was taught or taken for the indicator class, is taken for nothing but its label,
+    and not surely.
+
+    Args:
+        folder: the margin log.
+        labels: int [n].
+        n_classes: number of classes without the indicator class.
+        epochs_done: of every draw.
+    """
+    shape = len(epochs_done), len(labels)
+    predicted, sureness = np.broadcast_to(labels, shape).astype(np.int32), np.full(shape, -np.inf, np.float32)
+    for draw, done in enumerate(epochs_done):
+        for start in range(0, len(labels), ROW_GROUP):
+            here = slice(start, min(start + ROW_GROUP, len(labels)))
+            last = range(done - 1, done)
+            margin, runner_up, is_indicator = read_block(folder, draw, last, here.start, here.stop, whole=False)
+            known = ~is_indicator & (runner_up[0] >= 0) & (runner_up[0] < n_classes)
+            other = known & (margin[0] < 0)
+            predicted[draw, here][other] = runner_up[0, other]
+            sureness[draw, here][known] = -np.exp(-abs(margin[0, known]))
     return predicted, sureness
 
 

@@ -1,5 +1,6 @@
 """Small numbers and odd labels: said by name in the summary and the report, never hidden."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 FEW_INDICATORS = 100  # below it the 99th percentile rests on the one or two largest
 FEW_SAMPLES = 20  # a class below it is judged with a mark, by the published threshold not at all
 OVER_FLAGGED = 0.5
+TAUGHT = 0.995  # agreement with labels that networks seldom have with labels they were not taught
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,57 @@ def trained_warnings(trained: bool) -> list[Caution]:
             "not-trained",
             "the networks are not trained enough to say anything of the labels: they predict those they were not "
             "taught no better than chance; more --epochs or more images may help",
+        )
+    ]
+
+
+def nothing_held_out() -> Caution:
+    """What to say when all that speaks of the labels was taught them."""
+    return Caution(
+        "nothing-held-out",
+        "nothing speaks of the labels that was not taught them: by margins alone the noise rate is unknown; give "
+        "predictions of networks that were not taught these labels, or train with indicator samples in two draws",
+    )
+
+
+def seen_warnings(seen: np.ndarray, epochs: np.ndarray, repeated: int) -> list[Caution]:
+    """What to say of samples that a training of somebody's own passed over, or saw more than once in an epoch.
+
+    Args:
+        seen: int [draws, n], in how many epochs each sample was seen.
+        epochs: int [draws], how many there were.
+        repeated: how often a sample was seen again in an epoch.
+    """
+    found = []
+    never, partly = (seen == 0).all(0).sum() if len(seen) else 0, (seen < epochs[:, None]).any(0).sum()
+    if partly:
+        found.append(
+            Caution(
+                "left-out",
+                f"{partly:,} samples were not seen in every epoch, {never:,} of them in none: their margins are "
+                "averaged over the epochs in which they were",
+            )
+        )
+    if repeated:
+        found.append(
+            Caution("repeated", f"samples were seen again {repeated:,} times in an epoch: their margins were averaged")
+        )
+    return found
+
+
+def in_sample_warnings(agreement: Sequence[float | None]) -> list[Caution]:
+    """What to say of predictions that agree with the labels as those of a network do that was taught them.
+
+    Args:
+        agreement: of each source of evidence, the share of labels that are its likeliest class; None of margins.
+    """
+    if not any(share is not None and share > TAUGHT for share in agreement):
+        return []
+    return [
+        Caution(
+            "in-sample",
+            f"predictions agree with over {TAUGHT:.1%} of the labels, as those of a network do that was taught them: "
+            "if it was, wrong labels are not seen; predict every sample by a network that was trained without it",
         )
     ]
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from aumclean.recipe import Recipe
 from aumclean.run.directory import Run
-from aumclean.run.record import Data, Options, RunRecord, Settings
+from aumclean.run.record import Data, Options, ScanRecord, Settings
 
 FORMATS = ("text", "json", "jsonl", "github", "gitlab", "sarif", "junit", "markdown")
 
@@ -53,7 +53,7 @@ def make_run(folder: Path, n: int, flagged: int) -> None:
     (folder / "summary.json").write_text(json.dumps({"repeat_deviation": 0.2}))
     photos = str(folder / "photos")
     Run(folder).write(
-        RunRecord(
+        ScanRecord(
             aumclean="0", versions={}, argv=["aumclean"], started="2026-01-01T00:00:00+00:00", state="done",
             config=Options(), device="none", image_size=32, recipe=Recipe("none", 1, 0.1, 64, 0.0),
             data=Data(

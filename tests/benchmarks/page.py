@@ -26,7 +26,7 @@ from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.recipe import Recipe
 from aumclean.reports import html
 from aumclean.run.directory import Run
-from aumclean.run.record import Data, Options, RunRecord, Settings
+from aumclean.run.record import Data, Options, ScanRecord, Settings
 from aumclean.verdict.judge import judge
 
 CLASSES = 10
@@ -95,7 +95,7 @@ def make_run(folder: Path, count: int, suspects: int, side: int) -> Run:
         )
     root = str((folder / "images").absolute())
     run.write(
-        RunRecord(
+        ScanRecord(
             aumclean="0", versions={}, argv=["aumclean", "scan", root], started="2026-01-01T00:00:00+00:00",
             state="done", config=Options(), device="cpu", image_size=side, recipe=Recipe("none", EPOCHS, 0.1, 64, 0.0),
             data=Data(

@@ -28,7 +28,7 @@ from aumclean.margins.log import EpochMargins, write_epoch
 from aumclean.recipe import Recipe
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
-from aumclean.run.record import Data, Options, RunRecord, Settings
+from aumclean.run.record import Data, Options, ScanRecord, Settings
 from aumclean.verdict.judge import judge
 
 CLASSES = 100
@@ -97,7 +97,7 @@ def simulate(run: Run, n: int, epochs: int, draws: int) -> None:
             write_epoch(run.margins, draw, epoch, recorded, {"simulated": True})
     simulated = str(run.path / "simulated")
     run.write(
-        RunRecord(
+        ScanRecord(
             aumclean=__version__, versions={}, argv=["aumclean", "scan", "simulated"],
             started="2026-01-01T00:00:00+00:00", state="done", config=Options(), device="none", image_size=32,
             data=Data(

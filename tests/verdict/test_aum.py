@@ -44,8 +44,19 @@ def test_aum_is_the_mean_margin_over_the_chosen_epochs(tmp_path, monkeypatch):
     np.testing.assert_allclose(found.aum, margin[:, 1:3].mean(1, dtype=np.float64))
     np.testing.assert_allclose(found.closing, margin[:, 3], atol=1e-6)
     assert found.epochs == 2
-    without = areas(tmp_path, np.zeros(20, int), 3, [range(1, 3)] * 2, [3, 3])
-    np.testing.assert_allclose(without.closing, without.aum, atol=1e-6)
+    without = areas(tmp_path, np.zeros(20, int), 3, [range(0, 4)] * 2, [4, 4])
+    np.testing.assert_allclose(without.closing, margin[:, 3], atol=1e-6)  # the last quarter
+
+
+def test_a_log_with_gaps_is_averaged_over_what_was_seen(tmp_path):
+    nobody = np.zeros(3, bool)
+    for epoch, (ids, margin) in enumerate([([0, 1], [1, -2]), ([0], [3]), ([1], [-4])]):
+        part = EpochMargins(np.array(ids), np.array(margin, np.float32), np.array([1] * len(ids)), nobody[ids])
+        write_epoch(tmp_path, 0, epoch, part, {})
+    found = areas(tmp_path, np.zeros(3, int), 2, [range(3)], [3], whole=False)
+    np.testing.assert_array_equal(found.aum[0], [2, -3, np.nan])
+    assert found.seen[0].tolist() == [2, 2, 0] and found.judges[0].tolist() == [True, True, False]
+    assert found.suggested.tolist() == [1, 1, -1] and found.suggested_share.tolist() == [1, 1, 0]
 
 
 def test_suggestion_leaves_out_the_indicator_class_and_indicator_draws(tmp_path):

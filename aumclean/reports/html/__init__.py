@@ -12,6 +12,7 @@ from markupsafe import Markup
 from aumclean import __version__
 from aumclean.reports.html import charts, page
 from aumclean.reports.html.safety import command_line, environment, policy
+from aumclean.run.record import ScanRecord
 from aumclean.verdict.judge import Verdict
 
 TOP = 1000
@@ -45,12 +46,12 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
             style=Markup(style),
             script=Markup(script),
             record=record,
-            recipe=asdict(record.recipe),
+            recipe=asdict(record.recipe) if isinstance(record, ScanRecord) else {},
             command=command_line(record.argv),
             summary=summary,
             trust=page.trust(verdict),
             histograms=[
-                charts.histogram(counted, about.threshold)
+                charts.histogram(counted, about.threshold or 0.0)
                 for counted, about in zip(summary.histograms, summary.thresholds, strict=True)
             ],
             heat_map=page.heat_map(verdict),

@@ -41,7 +41,10 @@ STATES = {
 
 @dataclass(frozen=True)
 class Curve:
-    """The margins of a sample in one draw: the path, the threshold's height, and the numbers behind them."""
+    """The margins of a sample in one draw: the path, the threshold's height, and the numbers behind them.
+
+    Where there are no indicator samples, the margin of zero stands in place of the threshold.
+    """
 
     path: str
     threshold_height: int
@@ -89,7 +92,7 @@ def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> lis
     ids = np.array([row["sample_id"] for row in rows], np.int64)
     per_draw = []
     for about in verdict.summary.thresholds:
-        draw, threshold = about.draw, about.threshold
+        draw, threshold = about.draw, about.threshold or 0.0
         paths, height = charts.curves(read_curves(verdict.run.margins, draw, range(about.epochs), ids), threshold)
         per_draw.append(
             [
@@ -101,7 +104,7 @@ def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> lis
         )
     decided = any(row["decision"] for row in rows)
     return [
-        Suspect(row, pictures[row["sample_id"]], list(drawn), list(_states(row, drawn, pictures, decided=decided)))
+        Suspect(row, pictures.get(row["sample_id"]), list(drawn), list(_states(row, drawn, pictures, decided=decided)))
         for row, *drawn in zip(rows, *per_draw, strict=True)
     ]
 
@@ -109,12 +112,13 @@ def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> lis
 def _states(
     row: dict[str, Any], drawn: Sequence[Curve | None], pictures: dict[int, str | None], *, decided: bool
 ) -> Iterator[str]:
-    yield "all" if all(curve is None or curve.flagged for curve in drawn) else "some"
+    if drawn:
+        yield "all" if all(curve is None or curve.flagged for curve in drawn) else "some"
     if row["conflict"]:
         yield "conflict"
     if row["duplicate_of"] is not None:
         yield "duplicate"
-    if pictures[row["sample_id"]] is None:
+    if row["sample_id"] in pictures and pictures[row["sample_id"]] is None:
         yield "gone"
     if decided:
         yield row["decision"] if row["decision"] in STATES else "open"
@@ -143,7 +147,9 @@ def flagged(verdict: Verdict) -> pa.Table:
 
 
 def thumbnails(verdict: Verdict, sample_ids: Sequence[int]) -> dict[int, str | None]:
-    """A small JPEG in base64 of each sample, None where its file is gone or changed."""
+    """A small JPEG in base64 of each sample, None where its file is gone or changed; of data without images none."""
+    if not verdict.run.read().data.pictures:
+        return {}
     unique = np.unique(np.array(sample_ids, np.int64))
     try:
         made = list(pictures_of(verdict.run).thumbnails(unique, THUMBNAIL))
@@ -172,7 +178,7 @@ def conflicts(verdict: Verdict) -> tuple[list[list[dict[str, Any]]], int]:
 def groups(found: list[list[dict[str, Any]]], pictures: dict[int, str | None]) -> list[Group]:
     """Each group with its picture."""
     return [
-        Group(pictures[members[0]["sample_id"]], members[:MOST_MEMBERS], max(0, len(members) - MOST_MEMBERS))
+        Group(pictures.get(members[0]["sample_id"]), members[:MOST_MEMBERS], max(0, len(members) - MOST_MEMBERS))
         for members in found
     ]
 
@@ -209,9 +215,18 @@ def trust(verdict: Verdict) -> list[str]:
     thresholds = ", ".join(
         f"{about.threshold:.2f} in draw {about.draw + 1} (95 % interval {about.low:.2f} to {about.high:.2f})"
         for about in summary.thresholds
+        if about.threshold is not None and about.low is not None and about.high is not None
     ).replace("-", "\N{MINUS SIGN}")
-    indicators = f"{summary.thresholds[0].indicator_samples:,} indicator samples"
-    if settings.threshold == "estimate" and summary.cut is not None:
+    indicators = f"{summary.thresholds[0].indicator_samples:,} indicator samples" if thresholds else ""
+    if settings.threshold == "estimate" and summary.cut is not None and not thresholds:
+        said = [
+            "Images are ranked by how probable it is that their label is wrong, and suspect above "
+            f"{summary.cut.probability:.2f} ({summary.cut.why}). The probability rests on what was not taught their "
+            "labels."
+            if summary.noise_rate.estimate is not None
+            else "Images are ranked by their area under the margin alone; nothing says where suspicion begins."
+        ]
+    elif settings.threshold == "estimate" and summary.cut is not None:
         said = [
             "Images are ranked by how probable it is that their label is wrong, and suspect above "
             f"{summary.cut.probability:.2f} ({summary.cut.why}). The probability rests on {indicators} per "
@@ -231,7 +246,7 @@ def trust(verdict: Verdict) -> list[str]:
             f"{_with_interval(flags['recall'])} of all mislabeled images should be among them. Mistakes between "
             "classes that look alike are the harder ones, so more of them are missed."
         )
-    if summary.flagged:
+    if summary.flagged and thresholds:
         said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
     said.append(
         "Noise rate, precision and recall are sums of these probabilities. Their intervals hold the error of sampling "

@@ -1,0 +1,115 @@
+"""`aumclean judge`: the verdict on labels by predictions of networks of one's own."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aumclean.cli.console import give, say_notes, show, table
+from aumclean.cli.help import READ
+from aumclean.cli.options import Judging, Options, Reading, Writing, option, with_options
+from aumclean.cli.scan import expected
+from aumclean.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aumclean.run.directory import Run
+    from aumclean.verdict.judge import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Options):
+    """What speaks of the labels."""
+
+    pred_probs: Annotated[
+        list[Path] | None,
+        option("Out-of-sample probabilities: .npy, .npz, .parquet or .safetensors; repeatable.", metavar="FILE"),
+    ] = None
+    logits: Annotated[
+        list[Path] | None, option("Out-of-sample logits, as --pred-probs; repeatable.", metavar="FILE")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReading(Reading):
+    """How labels are read, and which column of predictions is of which class."""
+
+    classes: Annotated[
+        str | None,
+        option("Class of each column: a,b,c or a file with a name a line. [default: sorted, or 0, 1, ...]", panel=READ),
+    ] = None
+
+
+@partial(with_options, first=("pred_probs", "logits", "out", "overwrite", "classes"))
+def command(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Labels, such as labels.csv: a table, a .npy array, or what scan takes.", show_default=False
+        ),
+    ],
+    evidence: Evidence,
+    reading: LabelReading,
+    judging: Judging,
+    writing: Writing,
+) -> None:
+    """Judge labels by predictions of networks of your own, which were not taught these labels.
+
+    Works for any data that have labels: images, tables, texts. Writes a run directory as scan does, with which report,
+    review, gate, clean and evaluate work, and prints its path.
+
+    Example: `aumclean judge labels.csv --pred-probs fold-1.npz --pred-probs fold-2.npz`
+    """
+    if not evidence.given():
+        raise ConfigError(
+            "--pred-probs: is needed, or --logits: predictions of networks that were not taught the labels"
+        )
+
+    from aumclean.judging.judge import Asked, judge_predictions
+    from aumclean.judging.labels import read_labels
+    from aumclean.judging.predictions import Kind, read_predictions
+
+    options = reading.given()
+    classes = _names(options.pop("classes", None))
+    samples = read_labels(data, **options)
+    say_notes(samples)
+    files: dict[Kind, list[Path]] = {"pred-probs": evidence.pred_probs or [], "logits": evidence.logits or []}
+    given = [read_predictions(file, kind) for kind in files for file in files[kind]]
+    run, verdict = judge_predictions(samples, given, classes=classes, asked=Asked(**judging.given()), **writing.given())
+    show_verdict(run, verdict)
+    give(run.path)
+
+
+def _names(given: str | None) -> list[str] | None:
+    """Names from a file with one a line, or between commas."""
+    if given is None:
+        return None
+    if (file := Path(given)).is_file():
+        return file.read_text(encoding="utf-8").splitlines()
+    return [name.strip() for name in given.split(",")]
+
+
+def show_verdict(run: "Run", verdict: "Verdict") -> None:
+    """How much is flagged, how far to trust that, and which labels are the most suspect."""
+    from aumclean.verdict.estimate import percent, said
+
+    summary = verdict.summary
+    rate = summary.noise_rate
+    facts = [
+        ("judged", f"{summary.judged:,} of {summary.samples:,} labels in {summary.classes} classes"),
+        ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%}), set {summary.flagged_digest}"),
+        ("noise rate", said(rate.estimate, rate.low, rate.high)),
+        *expected(summary.flags),
+    ]
+    parts = [table("", ("", ""), facts)]
+    suspects = [row for row in verdict.report.slice(0, 10).to_pylist() if row["flagged"]]
+    if suspects:
+        rows = [
+            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", percent(row["wrong_probability"]))
+            for row in suspects
+        ]
+        parts.append(
+            table("Most suspect", ("rank", "path", "label", "suggested", "wrong"), rows, right={"rank", "wrong"})
+        )
+    show(*parts, *(f"- {warning.code}: {warning.message}" for warning in summary.warnings))
