@@ -1,4 +1,4 @@
-"""CSV, for spreadsheets: a cell that a spreadsheet would run as a formula is quoted away, and back when it is read."""
+"""CSV, for spreadsheets: what one would run as a formula, or a build log obey, is quoted away, and back when read."""
 
 import base64
 import csv
@@ -15,7 +15,12 @@ import pyarrow.csv
 from aumclean.errors import DataError
 
 GUARD = "'"
-FORMULA_START = rf"^{GUARD}*[=+\-@\t\r]"  # with apostrophes of its own before it, so that taking one away is exact
+SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"  # a formula begins with one, in full width too
+DANGERS = (  # what stands before the guard, and after it: apostrophes of its own too, so that taking one away is exact
+    rf"^()({GUARD}*[{SIGNS}\t\r\n])",  # a formula (OWASP CSV injection)
+    rf"([;\t\r\n])({GUARD}*(?:[{SIGNS}]|::))",  # one where a spreadsheet splits at semicolons; a log's command
+    rf"(##)({GUARD}*\w*\[)",  # a command of Azure's agents, anywhere in a line
+)
 PIECE = 1 << 17  # rows
 DELIMITERS = (",", ";", "\t")
 
@@ -28,19 +33,22 @@ def pieces(table: pa.Table, *, guard: bool = False) -> Iterator[bytes]:
 
 
 def guarded(table: pa.Table) -> pa.Table:
-    """The table with an apostrophe before every text cell that a spreadsheet would evaluate (OWASP CSV injection)."""
+    """The table with an apostrophe before all in its texts that a spreadsheet would evaluate, or a build log obey."""
     for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
             column = table.column(index)
-            risky = pc.match_substring_regex(column, FORMULA_START)
-            prefixed = pc.binary_join_element_wise(GUARD, column, "")
-            table = table.set_column(index, field, pc.if_else(pc.fill_null(risky, False), prefixed, column))
+            for danger in DANGERS:
+                column = pc.replace_substring_regex(column, danger, rf"\1{GUARD}\2")
+            table = table.set_column(index, field, column)
     return table
 
 
 def unguarded(text: str) -> str:
     """A cell as it was before `guarded`."""
-    return text[1:] if text.startswith(GUARD) and re.match(FORMULA_START, text[1:]) else text
+    if GUARD in text:
+        for danger in reversed(DANGERS):
+            text = re.sub(danger.replace(")(", f"){GUARD}("), r"\1\2", text, flags=re.ASCII)
+    return text
 
 
 def read_rows(content: bytes, name: str, needed: str) -> Iterator[tuple[int, int, dict[str, str]]]:

@@ -1,7 +1,6 @@
 """GitLab code quality: a JSON array that a merge request compares with its target branch by fingerprint."""
 
-import json
-
+from aumclean.files.json import to_json
 from aumclean.gate.check import Finding, Outcome
 from aumclean.gate.fingerprint import fingerprints
 
@@ -18,7 +17,7 @@ def render(outcome: Outcome) -> str:
         }
         for finding, fingerprint in zip(outcome.findings, fingerprints(outcome.findings), strict=True)
     ]
-    return json.dumps(entries) + "\n"
+    return to_json(entries) + "\n"
 
 
 def _severity(finding: Finding) -> str:

@@ -1,15 +1,14 @@
 """JSON for programs: the whole outcome, or one line per finding. Its schema is `schemas/gate.schema.json`."""
 
-import json
-
+from aumclean.files.json import to_json
 from aumclean.gate.check import Outcome
 
 
 def render(outcome: Outcome) -> str:
     """One object."""
-    return json.dumps(outcome.model_dump(mode="json"), allow_nan=False) + "\n"
+    return to_json(outcome.model_dump(mode="json")) + "\n"
 
 
 def render_lines(outcome: Outcome) -> str:
     """JSON Lines: the findings."""
-    return "".join(json.dumps(vars(finding), allow_nan=False) + "\n" for finding in outcome.findings)
+    return "".join(to_json(vars(finding)) + "\n" for finding in outcome.findings)

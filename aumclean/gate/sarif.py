@@ -1,10 +1,10 @@
 """SARIF 2.1.0, for code scanning: a result per finding, with the region and the fingerprint that GitHub asks for."""
 
-import json
 from typing import Any
 from urllib.parse import quote
 
 from aumclean import __version__
+from aumclean.files.json import to_json
 from aumclean.gate.check import Finding, Outcome
 from aumclean.gate.fingerprint import fingerprints
 
@@ -64,7 +64,7 @@ def render(outcome: Outcome) -> str:
     if left := len(outcome.findings) - len(shown):
         message = {"text": f"{left:,} less suspect findings are left out: a SARIF upload holds {MOST:,}."}
         run["invocations"][0]["toolExecutionNotifications"] = [{"level": "note", "message": message}]
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
+    return to_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}) + "\n"
 
 
 def _rule(name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.files.csv import to_csv
+from aumclean.files.csv import guarded, to_csv
 from aumclean.verdict.judge import Verdict
 
 
@@ -27,4 +27,4 @@ def render(verdict: Verdict) -> str:
             ),
         }
     )
-    return to_csv(table)
+    return to_csv(guarded(table))

@@ -1,6 +1,5 @@
 """FiftyOne: an image classification dataset with the given labels, and a CSV dataset with everything."""
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +7,7 @@ import pyarrow.compute as pc
 
 from aumclean.errors import DataError
 from aumclean.files.csv import to_csv
+from aumclean.files.json import to_json
 from aumclean.verdict.judge import Verdict
 
 SHOWN = ("suggested_label", "suggested_confidence", "flagged", "aum", "label_score", "conflict", "sample_id")
@@ -39,6 +39,6 @@ def render(verdict: Verdict) -> dict[str, str]:
     table = report.select(["label", *SHOWN]).rename_columns(["given_label", *SHOWN])
     table = table.append_column("mistakenness", mistakenness).add_column(0, "filepath", files)
     return {
-        "labels.json": json.dumps({"classes": classes, "labels": labels}, indent=1) + "\n",
+        "labels.json": to_json({"classes": classes, "labels": labels}, indent=1) + "\n",
         "labels.csv": to_csv(table),
     }

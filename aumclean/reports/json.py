@@ -1,12 +1,12 @@
 """JSON for programs: the summary with every flagged sample, or one line per sample."""
 
-import json
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean import __version__
+from aumclean.files.json import to_json
 from aumclean.verdict.judge import Verdict
 from aumclean.verdict.summary import SCHEMA_VERSION
 
@@ -23,7 +23,7 @@ def render(verdict: Verdict) -> str:
         "summary": verdict.summary.model_dump(mode="json"),
         "findings": findings.to_pylist(),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return to_json(document, indent=2) + "\n"
 
 
 def render_lines(verdict: Verdict) -> str:
@@ -35,4 +35,4 @@ def lines(table: pa.Table) -> Iterator[str]:
     """A line for each row."""
     for batch in table.to_batches(max_chunksize=ROWS):
         for row in batch.to_pylist():
-            yield json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+            yield to_json(row) + "\n"

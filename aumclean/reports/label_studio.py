@@ -1,6 +1,5 @@
 """Label Studio: tasks with predictions, and the label config of their project."""
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +9,7 @@ from aumclean import __version__
 from aumclean.decisions.answers import OTHERS
 from aumclean.decisions.label_studio import LABEL, NOTE, OTHER
 from aumclean.errors import DataError
+from aumclean.files.json import to_json
 from aumclean.reports import annotation
 from aumclean.verdict.judge import Verdict
 
@@ -38,7 +38,7 @@ def render(verdict: Verdict, *, image_root_url: str | None = None) -> dict[str, 
         image_root_url = f"{LOCAL_FILES}{quote(Path(data.root).name)}/"
     tasks = [_task(row, image_root_url) for row in annotation.findings(verdict).to_pylist()]
     return {
-        "tasks.json": json.dumps(tasks, indent=1) + "\n",
+        "tasks.json": to_json(tasks, indent=1) + "\n",
         "label_config.xml": _label_config(annotation.classes(verdict)),
     }
 

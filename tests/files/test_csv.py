@@ -1,3 +1,5 @@
+import re
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -62,3 +64,20 @@ def test_cells_too_many_are_counted_and_cells_too_few_are_missing():
         (1, {"a": "1", "b": "2"}),
         (0, {"a": "4"}),
     ]
+
+
+@given(st.lists(st.text("a;\t\r\n=+-@:#['ä\uff1d").filter(bool), min_size=1))
+def test_guards_inside_of_cells_are_exact_too(cells):
+    written = csv.to_csv(csv.guarded(pa.table({"a": cells, "b": cells}))).encode()
+    assert [row["b"] for _, row in rows_of(written)] == cells
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "name", ["=1+1", "a;=1+1", "a\t@x", "a\n=1+1;b", "\r=1", "\uff1d1", "\n::error::x", "##vso[x]"]
+)
+def test_no_cell_is_a_formula_however_it_is_split_and_no_line_speaks_to_a_build_system(name, mark):
+    text = csv.to_csv(csv.guarded(pa.table({"n": [1], "name": [name], "m": [2]})))
+    cells = [cell for line in re.split(r"[\r\n]", text) for cell in line.split(mark)]
+    assert not [cell for cell in cells if cell.strip('"')[:1] in tuple("=+-@\uff1d")]
+    assert not re.search(r"(^|[\r\n])\s*::|##\w*\[", text)
