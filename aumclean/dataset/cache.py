@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import platformdirs
 import pyarrow as pa
-import pyarrow.parquet as pq
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from aumclean.dataset.decode import decode
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
-from aumclean.files import atomic
+from aumclean.files import atomic, parquet
 from aumclean.progress import Track, untracked
 
 FORMAT = 1  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
+LOCK_SUFFIX = ".lock"  # beside every entry: who builds, opens or deletes it holds it
 CACHE_GIB = 50.0  # what all entries together may take where nothing else was said
 
 
@@ -45,8 +45,15 @@ class Decoded:
 
 
 def default_cache_dir() -> Path:
-    """Where caches live on this system, such as `~/.cache/aumclean`."""
-    return platformdirs.user_cache_path("aumclean", appauthor=False, opinion=False)
+    """Where caches live on this system, such as `~/.cache/aumclean`.
+
+    Raises:
+        DataError: where nobody knows a home folder, as in some containers.
+    """
+    folder = platformdirs.user_cache_path("aumclean", appauthor=False, opinion=False)
+    if not folder.is_absolute():
+        raise DataError("no folder is known for decoded images (HOME is not set); name one with --cache-dir")
+    return folder
 
 
 def decoded(
@@ -77,7 +84,7 @@ def decoded(
     entry = cache_dir / _fingerprint(samples, size)
     with _blaming(cache_dir):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_dir / f"{entry.name}.lock").acquire()
+        lock = FileLock(entry.with_suffix(LOCK_SUFFIX)).acquire()
     with lock:
         found = _open(entry, size)
         if found is None:
@@ -141,12 +148,32 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track)
             with suppress(OSError):  # what a full disk did not take, said already
                 pixels.close()
         with _blaming(cache_dir):
-            pq.write_table(files, building / "files.parquet")
+            parquet.write(files, building / "files.parquet")
             (building / "entry.json").write_text(json.dumps({"format": FORMAT, "size": size, "samples": len(samples)}))
             shutil.rmtree(entry, ignore_errors=True)
             building.rename(entry)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _used(entry: Path) -> tuple[float, int]:
+    """When an entry was last used, and its size in bytes; of one that another process takes away just now, 0."""
+    try:
+        sizes = [file.stat().st_size for file in entry.iterdir()]
+        about = entry / "entry.json"
+        return (about if about.is_file() else entry).stat().st_mtime, sum(sizes)
+    except FileNotFoundError:
+        return 0.0, 0
+
+
+def _removed(path: Path) -> bool:
+    """Delete an entry, or what a killed build left of one, unless another process builds or opens it."""
+    try:
+        with FileLock(path.with_suffix(LOCK_SUFFIX)).acquire(timeout=0):
+            shutil.rmtree(path, ignore_errors=True)
+    except Timeout:
+        return False
+    return True
 
 
 def _written(
@@ -171,7 +198,7 @@ def _open(entry: Path, size: int) -> Decoded | None:
 
 
 def _read(entry: Path, size: int) -> Decoded:
-    files = pq.read_table(entry / "files.parquet")
+    files = parquet.opened(entry / "files.parquet").read()
     readable = np.flatnonzero(files["reason"].is_null().to_numpy())
     shape = (len(readable), size, size, 3)
     if (entry / "images.u8").stat().st_size != math.prod(shape) or not (entry / "entry.json").is_file():
@@ -182,11 +209,19 @@ def _read(entry: Path, size: int) -> Decoded:
 
 
 def _make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:
-    entries = [path for path in cache_dir.iterdir() if (path / "entry.json").is_file() and path != keep]
-    entries.sort(key=lambda path: (path / "entry.json").stat().st_mtime)
-    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
-    while entries and sum(sizes[path] for path in entries) + needed > limit_gib * GIB:
-        shutil.rmtree(entries.pop(0), ignore_errors=True)  # a run that has it mapped keeps its pages
+    """Take away what killed builds left, then entries, the longest unused first; what another process holds stays."""
+    entries, total = [], needed
+    for path in cache_dir.iterdir():
+        if path == keep or path.suffix == LOCK_SUFFIX:
+            continue
+        if path.suffix == atomic.TEMPORARY_SUFFIX and _removed(path):
+            continue
+        used, size = _used(path)
+        entries.append((used, path, size))
+        total += size
+    for _, path, size in sorted(entries):
+        if total > limit_gib * GIB and _removed(path):  # a run that has it mapped keeps its pages
+            total -= size
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
         raise DataError(

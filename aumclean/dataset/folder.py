@@ -77,7 +77,7 @@ def _count_folders(root: Path) -> int:
 def _images_below(base: Path) -> list[str]:
     found: list[str] = []
     seen = set()  # links may lead back to where they stand
-    for folder, subfolders, files in os.walk(base, followlinks=True):
+    for folder, subfolders, files in os.walk(base, followlinks=True, onerror=_refuse_closed):
         status = os.stat(folder)  # noqa: PTH116
         if (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
@@ -92,6 +92,11 @@ def _images_below(base: Path) -> list[str]:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
         ]
     return found
+
+
+def _refuse_closed(error: OSError) -> None:
+    """A folder that cannot be looked into would be a class that is silently gone."""
+    raise DataError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from None
 
 
 def _refuse_nested(base: Path, parts: list[list[str]], splits: list[str]) -> None:

@@ -19,6 +19,7 @@ PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
 SPLIT_COLUMN = "split"
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+MOST_COLUMNS = 10_000
 HUGGING_FACE_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
@@ -50,7 +51,7 @@ def read_manifest(
     images: Files | Embedded
     if image_column is None:
         path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
-        if pa.types.is_struct(table.schema.field(path_column).type):  # images by path alone, as `datasets` may write
+        if _holds_images(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
             paths_of_images = pc.struct_field(table[path_column], "path")
             table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
         _refuse_empty(file, table, path_column, rows)
@@ -95,11 +96,12 @@ def read_table(file: Path, *, without: str | None = None) -> pa.Table:
             table = _read_json_lines(file)
         elif suffix == ".parquet":
             table = _read_parquet(file, without)
+            table.validate(full=True)  # strings that are not UTF-8, offsets that lead nowhere
         else:
             raise DataError(f"{file}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except (pa.ArrowException, UnicodeError, RecursionError, IndexError) as error:
+    except (pa.ArrowException, ValueError, RecursionError, IndexError) as error:
         raise DataError(f"{file}: is not a readable {suffix[1:]} table ({' '.join(str(error).split())})") from None
     if table.num_rows == 0:
         raise DataError(f"{file}: has no rows")
@@ -127,12 +129,17 @@ def _read_json_lines(file: Path) -> pa.Table:
                 continue
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{file}: line {number} is not JSON ({error.msg})") from None
+            except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
+                why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                raise DataError(f"{file}: line {number} is not JSON ({why[:200]})") from None
             if not isinstance(record, dict):
                 raise DataError(f"{file}: line {number} is not a JSON object")
             records.append({key: _as_string(value) for key, value in record.items()})
     names = list(dict.fromkeys(name for record in records for name in record))
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{file}: has {len(names):,} different keys, more than {MOST_COLUMNS:,}; is it a list of images?"
+        )
     return pa.table({name: pa.array([record.get(name) for record in records], pa.string()) for name in names})
 
 
@@ -148,13 +155,25 @@ def _read_parquet(file: Path, without: str | None) -> pa.Table:
         column = table[name]
         feature = features.get(name)
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and pa.types.is_integer(column.type):
-            names = pa.array(feature["names"], pa.string())
+            names = _class_names(file, name, feature)
             unlabeled_as_null = pc.if_else(pc.less(column, 0), None, column)
             column = names.take(unlabeled_as_null.combine_chunks().cast(pa.int64()))
         elif not pa.types.is_nested(column.type) and "binary" not in str(column.type):
             column = column.cast(pa.string())
         table = table.set_column(index, name, column)
     return table
+
+
+def _class_names(file: Path, column: str, feature: dict[str, Any]) -> pa.Array:
+    """The names of a `ClassLabel`.
+
+    Raises:
+        DataError: when it has none, as a hand-made or damaged file may.
+    """
+    names = feature.get("names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file}: the ClassLabel of '{column}' has no list of names in the file's metadata; add them")
+    return pa.array(names, pa.string())
 
 
 def hugging_face_features(schema: pa.Schema) -> dict[str, Any]:
@@ -174,8 +193,8 @@ def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
         schema = pq.read_schema(file)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{file}: is not a readable parquet table ({error})") from None
+    except (ValueError, pa.ArrowException) as error:
+        raise DataError(f"{file}: is not a readable parquet table ({' '.join(str(error).split())})") from None
     found = [field.name for field in schema if _holds_images(field.type) and not _has_no_bytes(file, field.name)]
     if path_column is not None:
         return path_column if path_column in found else None

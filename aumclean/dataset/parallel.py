@@ -1,6 +1,9 @@
 """A function of many tasks, in parallel processes."""
 
 import logging
+import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -54,12 +57,23 @@ def in_processes(
                 future.cancel()
 
 
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent: one that was killed cannot say that nobody waits for results any more."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _executor(workers: int) -> Any:
     """Processes, or None where there can be none."""
     import loky
 
     try:
-        return loky.ProcessPoolExecutor(workers)
+        return loky.ProcessPoolExecutor(workers, initializer=_end_with, initargs=(os.getpid(),))
     except OSError as error:
         logger.warning("no processes can be started (%s): decoding in this one, slower", atomic.reason(error))
         return None

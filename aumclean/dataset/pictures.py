@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
 from aumclean.dataset.parallel import available_cpus, in_processes
 from aumclean.dataset.samples import Embedded, Files
 from aumclean.run.directory import Run
+from aumclean.run.tables import read_samples
 
 
 class ChangedError(OSError):
@@ -82,7 +82,7 @@ def pictures_of(run: Run) -> Pictures:
     """
     data = run.read().data
     embedded = data.image_column is not None
-    samples = pq.read_table(run.samples, columns=["row" if embedded else "path", "content_hash"])
+    samples = read_samples(run, "row" if embedded else "path", "content_hash")
     hashes = samples["content_hash"]
     if data.image_column is not None:
         return Pictures(Embedded(Path(data.source), data.image_column), samples["row"].to_numpy(), hashes)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from aumclean.errors import DataError
+
 SCHEMA = pa.schema(
     [
         ("sample_id", pa.int32()),
@@ -46,8 +48,25 @@ def decisions(given: str | None, labels: Sequence[str], others: Iterable[str]) -
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pa.Table:
-    """A decisions table."""
-    return pa.Table.from_pylist([{name: row.get(name) for name in ANSWERED.names} for row in rows], ANSWERED)
+    """A decisions table.
+
+    Raises:
+        DataError: for a row that holds something else than texts and numbers.
+    """
+    checked = [
+        {name: row.get(name) if name == "sample_id" else _text(row, name) for name in ANSWERED.names} for row in rows
+    ]
+    return pa.Table.from_pylist(checked, ANSWERED)
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    if not isinstance(value, str | int | float | None):
+        raise DataError(f"{row['where']}: its {name} is a {type(value).__name__}, not a text")
+    try:
+        return None if value is None else str(value).encode().decode()
+    except (UnicodeEncodeError, ValueError):  # a lone surrogate; a number of more digits than Python writes
+        raise DataError(f"{row['where']}: its {name} cannot be stored as text") from None
 
 
 def number(value: Any) -> int | None:

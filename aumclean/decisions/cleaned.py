@@ -14,9 +14,10 @@ from aumclean.dataset.decode import format_of
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import manifest
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
-from aumclean.errors import ConfigError, DataError, OutputError
+from aumclean.errors import ConfigError, DataError, OutputError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
+from aumclean.run.tables import read_samples
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         for target in targets:
             if target.suffix.lower() != ".parquet":
                 raise DataError(f"{target}: the images are in {data.source}, so the cleaned data must be .parquet")
-        rows = pq.read_table(run.samples, columns=["row"])["row"].to_numpy()
+        rows = read_samples(run, "row")["row"].to_numpy()
         source = manifest.EmbeddedSource(Path(data.source), rows, data.source_bytes, data.source_changed_ns)
         schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)
         for target in targets:
@@ -103,8 +104,11 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
 def input_table(run: Run) -> pa.Table:
     """The input's own columns, row i is sample i; for an image folder path and label."""
     if run.manifest.is_file():
-        return pq.read_table(run.manifest)
-    return pq.read_table(run.samples, columns=["path", "label"])
+        table = parquet.read(run.manifest, None)
+        if len(table) != run.read().data.samples:
+            raise RunError(f"{run.manifest}: is not of the samples of this run; scan again")
+        return table
+    return read_samples(run, "path", "label")
 
 
 def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
@@ -138,7 +142,7 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
 
 def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:
     pictures, new_labels, kept = pictures_of(run), cleaning.new_labels, cleaning.kept
-    samples = pq.read_table(run.samples, columns=["path", "label"])
+    samples = read_samples(run, "path", "label")
     paths, labels = samples["path"].to_pylist(), samples["label"].to_pylist()
     for sample, (file, encoded) in zip(kept.tolist(), pictures.each(kept), strict=True):
         label = new_labels.get(sample, labels[sample])

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aumclean.decisions.answers import CONTRADICTORY, SCHEMA, WORDS, rows_of
 from aumclean.errors import did_you_mean
 from aumclean.run.directory import Run
+from aumclean.run.tables import read_samples
 
 Row = dict[str, Any]
 
@@ -44,8 +44,8 @@ def join(tables: Sequence[pa.Table], run: Run) -> Decisions:
     rows = [row for table in tables for row in rows_of(table)]
     wanted = pa.array({row["content_hash"] for row in rows} - {None}, pa.string())
     by_content = defaultdict(list)
-    columns = ["sample_id", "path", "label", "content_hash"]
-    for batch in pq.ParquetFile(run.samples).iter_batches(columns=columns) if len(wanted) else ():
+    columns = ("sample_id", "path", "label", "content_hash")
+    for batch in read_samples(run, *columns).to_batches() if len(wanted) else ():
         for sample in batch.filter(pc.is_in(batch["content_hash"], wanted)).to_pylist():
             by_content[sample["content_hash"]].append(sample)
 

@@ -8,18 +8,53 @@ import json
 import os
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
 from filelock import FileLock
+from pydantic import Field, ValidationError
 
-from aumclean.errors import DataError
+from aumclean.errors import DataError, OutputError
+from aumclean.files import atomic
+from aumclean.files.records import Record, Text, problem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
+MOST_SAMPLES = 2**31  # int32, as everywhere
+LONGEST_NOTE = 100_000  # characters; the desk takes 2,000, a tool's comments may be longer
 
-Entry = dict[str, Any]
-"""A decision (`id`, `sample_id`, `content_hash`, `path`, `label`, `decision`, `new_label`, `reviewer`, `time`, `note`,
-`blind`), or the undoing of one (`id`, `undoes`, `reviewer`, `time`)."""
+Id = Annotated[Text, Field(min_length=1, max_length=200)]
+Name = Annotated[Text, Field(min_length=1, max_length=1000)]
+
+
+class Decision(Record):
+    """What a reviewer decided on a sample; `blind` in a spot check."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: Id
+    sample_id: int = Field(ge=0, lt=MOST_SAMPLES, strict=True)
+    content_hash: Name
+    path: Text | None = None
+    label: Text | None = None
+    decision: Literal["keep", "relabel", "remove", "unsure"]
+    new_label: Text | None = None
+    reviewer: Name
+    time: Text | None = Field(default=None, max_length=1000)
+    note: Text | None = Field(default=None, max_length=LONGEST_NOTE)
+    blind: bool = False
+
+
+class Undoing(Record):
+    """That a reviewer took a decision back."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    id: Id
+    undoes: Id
+    reviewer: Name | None = None
+    time: Text | None = Field(default=None, max_length=1000)
+
+
+Entry = Decision | Undoing
 
 
 class Journal:
@@ -54,64 +89,84 @@ class Journal:
                     new = file.read()
             except FileNotFoundError:
                 return
+            except OSError as error:
+                raise DataError(f"{self.path}: cannot be read ({atomic.reason(error)})") from None
             whole = new[: new.rfind(b"\n") + 1]
-            for line in whole.splitlines():
+            for line in whole.split(b"\n")[:-1]:
                 self._lines += 1
                 entry = self._parsed(line)
-                if entry["id"] not in self._ids:
-                    self._ids.add(entry["id"])
+                if entry.id not in self._ids:
+                    self._ids.add(entry.id)
                     self.entries.append((self._lines, entry))
             self._read += len(whole)
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries, and return when they are on disk; one whose `id` is there already is not written again."""
-        with self._in_process, FileLock(self.path.with_name(f".{self.path.name}.lock")):
-            self.refresh()
-            self._mend()
-            new = [entry for entry in entries if entry["id"] not in self._ids]
-            lines = [json.dumps({"schema_version": SCHEMA_VERSION, **entry}).encode() + b"\n" for entry in new]
-            if not lines:
-                return
-            made_now = not self.path.exists()
-            with self.path.open("ab") as file:
-                file.write(b"".join(lines))
-                file.flush()
+        """Write entries, all or none, and return when they are on disk; of one `id` the first is kept.
+
+        Raises:
+            OutputError: when they cannot be written; none of them is there then.
+        """
+        try:
+            with self._in_process, FileLock(self.path.with_name(f".{self.path.name}.lock")):
+                self.refresh()
+                self._mend()
+                new = [entry for entry in entries if entry.id not in self._ids]
+                lines = [json.dumps(entry.model_dump()).encode() + b"\n" for entry in new]
+                if lines:
+                    self._write(b"".join(lines))
+                    self.refresh()
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({atomic.reason(error)})") from None
+
+    def _write(self, lines: bytes) -> None:
+        """Put lines at the end and on disk; when that fails (a full disk, Ctrl-C) nothing of them stays."""
+        made_now = not self.path.exists()
+        with self.path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                while lines:
+                    lines = lines[file.write(lines) :]
                 os.fsync(file.fileno())
-            if made_now:
-                _sync_folder(self.path.parent)
-            self.refresh()
+            except BaseException:
+                with suppress(OSError):
+                    file.truncate(end)
+                raise
+        if made_now:
+            _sync_folder(self.path.parent)
 
     def knows(self, identity: str) -> bool:
         """Whether an entry with this `id` is there."""
         return identity in self._ids
 
-    def current(self) -> list[tuple[int, Entry]]:
+    def find(self, identity: str) -> Entry | None:
+        """The entry with this `id`."""
+        return next((entry for _, entry in self.entries if entry.id == identity), None)
+
+    def current(self) -> list[tuple[int, Decision]]:
         """The last decision of each reviewer on each sample that was not undone, with its line; oldest first."""
         self.refresh()
         with self._in_process:
-            undone = {entry["undoes"] for _, entry in self.entries if "undoes" in entry}
-            last: dict[tuple[Any, ...], tuple[int, Entry]] = {}
+            undone = {entry.undoes for _, entry in self.entries if isinstance(entry, Undoing)}
+            last: dict[tuple[Any, ...], tuple[int, Decision]] = {}
             for line, entry in self.entries:
-                if "undoes" not in entry and entry["id"] not in undone:
-                    key = (entry["sample_id"], entry["content_hash"], entry["reviewer"])
+                if isinstance(entry, Decision) and entry.id not in undone:
+                    key = (entry.sample_id, entry.content_hash, entry.reviewer)
                     last.pop(key, None)
                     last[key] = (line, entry)
             return list(last.values())
 
     def _parsed(self, line: bytes) -> Entry:
         try:
-            entry: Entry = json.loads(line)
-            version = entry["schema_version"]
-            complete = "undoes" in entry or entry.keys() >= {"sample_id", "content_hash", "decision", "reviewer"}
-            if not complete or not isinstance(entry["id"], str):
-                raise KeyError
-        except (ValueError, KeyError, TypeError):
+            found = json.loads(line)
+            version = found["schema_version"]
+            if type(version) is int and version > SCHEMA_VERSION:
+                raise DataError(f"{self.path}: was written with schema version {version}; upgrade aumclean")
+            return (Undoing if "undoes" in found else Decision).model_validate(found)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            why = f" ({problem(error)})" if isinstance(error, ValidationError) else ""
             raise DataError(
-                f"{self.path}: line {self._lines} is damaged; mend or delete that line, the others are whole"
+                f"{self.path}: line {self._lines} is damaged{why}; mend or delete that line, the others are whole"
             ) from None
-        if version > SCHEMA_VERSION:
-            raise DataError(f"{self.path}: was written with schema version {version}; upgrade aumclean")
-        return entry
 
     def _mend(self) -> None:
         """End or take away a last line without its end: what a killed writer left was never confirmed to anybody."""
@@ -122,7 +177,7 @@ class Journal:
             rest = file.read()
             try:
                 json.loads(rest)
-            except ValueError:
+            except (ValueError, RecursionError):
                 file.truncate(self._read)
             else:  # whole but for the line end, as a text editor may leave it
                 file.write(b"\n")

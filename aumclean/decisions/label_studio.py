@@ -33,7 +33,7 @@ def _answers(text: str) -> Iterator[dict[str, Any]]:
         return
     try:
         records = json.loads(text.lstrip("\ufeff"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"is not valid JSON ({error})") from None
     for position, record in enumerate(records, 1):
         if not isinstance(record, dict):
@@ -59,7 +59,7 @@ def _answers_of_csv(text: str) -> Iterator[dict[str, Any]]:
 def _several(cell: str) -> Any:
     """A cell that holds several answers as JSON, taken apart; any other, such as a class called `["a"]`, as it is."""
     if cell[:1] in ("{", "["):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             answers = json.loads(cell)
             if isinstance(answers, dict) or len(answers) > 1:
                 return answers
@@ -67,15 +67,15 @@ def _several(cell: str) -> Any:
 
 
 def _answers_of(task: dict[str, Any], position: int) -> Iterator[dict[str, Any]]:
-    for annotated in task.get("annotations") or []:
+    for annotated in _list(task.get("annotations")):
         if not isinstance(annotated, dict):
             raise DataError(f"is not an export of Label Studio: item {position} has a broken annotation")
         if annotated.get("was_cancelled"):
             continue
         answer: dict[str, Any] = {LABEL: [], OTHER: [], NOTE: []}
-        for result in annotated.get("result") or []:
-            if isinstance(result, dict) and result.get("from_name") in answer:
-                answer[result["from_name"]] += _texts(result.get("value"))
+        for result in _list(annotated.get("result")):
+            if isinstance(result, dict) and isinstance(name := result.get("from_name"), str) and name in answer:
+                answer[name] += _texts(result.get("value"))
         yield {
             **task["data"],
             **answer,
@@ -83,6 +83,10 @@ def _answers_of(task: dict[str, Any], position: int) -> Iterator[dict[str, Any]]
             "updated_at": annotated.get("updated_at") or annotated.get("created_at"),
             "where": f"item {position}",
         }
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _rows(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,12 +6,12 @@ A CSV to be kept with the project, one row per content and label. `clean --ledge
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from aumclean.errors import DataError
-from aumclean.files import atomic, csv
+from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
+from aumclean.run.tables import read_samples
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("content_hash", "label", "reviewer", "time", "run", "path")])
 
@@ -46,7 +46,7 @@ def confirmed(run: Run, decided: pa.Table) -> tuple[dict[Pair, dict[str, str]], 
         run: the run.
         decided: one row per sample, from `aumclean.decisions.read`.
     """
-    labels = pq.read_table(run.samples, columns=["label"])["label"].to_pylist()
+    labels = read_samples(run, "label")["label"].to_pylist()
     yes: dict[Pair, dict[str, str]] = {}
     no: set[Pair] = set()
     for row in decided.to_pylist():
@@ -85,7 +85,7 @@ def write_silenced(run: Run, ledger: Path) -> None:
     if run.silenced.exists():
         return
     known = {(row["content_hash"], row["label"]): row for row in read(ledger).to_pylist()}
-    samples = pq.read_table(run.samples, columns=["sample_id", "content_hash", "label"]).to_pylist()
+    samples = read_samples(run, "sample_id", "content_hash", "label").to_pylist()
     rows = [
         {**known[pair], "sample_id": sample["sample_id"]}
         for sample in samples
@@ -93,4 +93,4 @@ def write_silenced(run: Run, ledger: Path) -> None:
     ]
     schema = pa.schema([("sample_id", pa.int32()), *((field.name, field.type) for field in SCHEMA)])
     with atomic.replacing(run.silenced) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema), temporary)
+        parquet.write(pa.Table.from_pylist(rows, schema), temporary)

@@ -10,14 +10,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from aumclean.decisions.answers import EXTENDED, rows_of
 from aumclean.decisions.join import Decisions, join, outcome_of
-from aumclean.decisions.journal import Journal
+from aumclean.decisions.journal import Decision, Journal
 from aumclean.decisions.read import read
 from aumclean.errors import AumcleanError, DataError
+from aumclean.files import parquet
+from aumclean.files.records import problem
 from aumclean.run.directory import Run
+from aumclean.run.tables import read_samples
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR, Verdict
 
 Row = dict[str, Any]
@@ -31,7 +34,7 @@ def of_run(run: Run) -> Decisions:
 def recorded(run: Run) -> pa.Table:
     """The last decision of every reviewer on every sample of a run."""
     rows = [
-        {**entry, "where": f"{run.decisions.name}: line {line}", "unreadable": None}
+        {**entry.model_dump(), "where": f"{run.decisions.name}: line {line}", "unreadable": None}
         for line, entry in Journal(run.decisions).current()
     ]
     return pa.Table.from_pylist(rows, EXTENDED)
@@ -48,7 +51,7 @@ def of_files(files: Iterable[Path], run: Run) -> Decisions:
 
 def kept_pairs(run: Run) -> set[tuple[str, str]]:
     """(content_hash, label) of the samples that reviewers of a run decided to keep as they are."""
-    samples = pq.read_table(run.samples, columns=["content_hash", "label"])
+    samples = read_samples(run, "content_hash", "label")
     decided = of_run(run).decided
     kept = samples.take(decided["sample_id"].filter(pc.equal(decided["decision"], "keep")))
     return set(zip(kept["content_hash"].to_pylist(), kept["label"].to_pylist(), strict=True))
@@ -84,7 +87,7 @@ def filled_by_hand(run: Run) -> int:
         return 1  # not as we wrote it: somebody's work
     if not rows:
         return 0
-    table = pq.read_table(run.report("parquet"), columns=["content_hash", "sample_id", *FOR_THE_ANNOTATOR])
+    table = parquet.read(run.report("parquet"), ["content_hash", "sample_id", *FOR_THE_ANNOTATOR])
     ours = {_key(row) for row in table.filter(pc.is_valid(table["decision"])).to_pylist()}
     return sum(_key(row) not in ours for row in rows)
 
@@ -115,19 +118,23 @@ def take_in(run: Run, voices: pa.Table, reviewer: str) -> int:
         reviewer: who is meant where a decision has no name.
 
     Raises:
-        DataError: when the journal is damaged.
+        DataError: when the journal is damaged, or could not hold one of them.
+        OutputError: when they cannot be written; none of them is taken in then.
     """
     journal = Journal(run.decisions)
-    labels = pq.read_table(run.samples, columns=["label"])["label"].to_pylist()
+    labels = read_samples(run, "label")["label"].to_pylist()
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    there = {(entry["sample_id"], entry["reviewer"]): entry for _, entry in journal.current()}
+    there = {(entry.sample_id, entry.reviewer): entry.model_dump() for _, entry in journal.current()}
     new = []
     for row in voices.to_pylist():
         entry = {**row, "label": labels[row["sample_id"]], "reviewer": row["reviewer"] or reviewer, "blind": False}
         same = there.get((entry["sample_id"], entry["reviewer"]))
-        if same and (outcome_of(same) == outcome_of(entry) or (entry["time"] and entry["time"] < same["time"])):
+        if same and (outcome_of(same) == outcome_of(entry) or (entry["time"] or now) < (same["time"] or "")):
             continue
-        new.append({"id": uuid.uuid4().hex, **entry, "time": entry["time"] or now})
+        try:
+            new.append(Decision(id=uuid.uuid4().hex, **{**entry, "time": entry["time"] or now}))
+        except ValidationError as error:
+            raise DataError(f"the decision on {row['path']} cannot be taken in ({problem(error)})") from None
     journal.append(new)
     return len(new)
 

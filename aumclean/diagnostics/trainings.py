@@ -3,21 +3,23 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import torch
 from accelerate import Accelerator
+from pydantic import Field
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.store import Store
 from aumclean.errors import RunError
 from aumclean.files import atomic
+from aumclean.files.records import Count, Record, Seconds, Share, read_record
 from aumclean.progress import Track, part_of, untracked
-from aumclean.recipe import Recipe
+from aumclean.recipe import MOST_EPOCHS, Recipe
 from aumclean.training.loop import Epoch, load_checkpoint, train
 from aumclean.training.network import write_network
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Row = dict[str, Any]
 Measure = Callable[[Epoch], Mapping[str, Any]]
@@ -108,17 +110,34 @@ def trained(
     return Training(rows, stopped)
 
 
+class _EpochRow(Record):
+    """What was measured after an epoch; a diagnostic's own measures are further keys."""
+
+    epoch: Count
+    loss: float
+    accuracy: Share
+    learning_rate: float
+    seconds: Seconds
+
+
+class _Stored(Record):
+    """`trainings/<name>.json`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    recipe: dict[str, Any]
+    seed: int
+    ended: bool
+    enough: bool
+    rows: list[_EpochRow] = Field(max_length=MOST_EPOCHS)
+
+
 def _stored(store: Store, name: str, about: Mapping[str, Any]) -> tuple[list[Row], bool | None]:
     """The rows that are on disk; and of a training that has ended, whether it was enough."""
     file = store.training(name)
     if not file.is_file():
         return [], None
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        same = all(stored[key] == value for key, value in json.loads(json.dumps(about)).items())
-        rows, ended, enough = stored["rows"], stored["ended"], stored["enough"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: is damaged ({error}); delete it to repeat this training") from None
-    if not same:
+    stored = read_record(file, _Stored, remedy="delete it to repeat this training")
+    if any(getattr(stored, key) != value for key, value in json.loads(json.dumps(about)).items()):
         raise RunError(f"{file}: is of another recipe or seed; choose another --out")
-    return rows, enough if ended else None
+    return [row.model_dump() for row in stored.rows], stored.enough if stored.ended else None

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from aumclean.errors import RunError
 
@@ -13,6 +13,18 @@ Count = Annotated[int, Field(ge=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+
+
+def _utf8(text: str) -> str:
+    """Refuse text that no file of UTF-8 and no Arrow table can hold: a lone surrogate, which JSON can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not text that UTF-8 can hold") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_utf8)]
 
 
 class Record(BaseModel):
@@ -36,7 +48,7 @@ def read_record(file: Path, kind: type[Kind], *, remedy: str = "repeat what made
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{file}: cannot be read ({error})") from None
+        raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())[:200]})") from None
     if "schema_version" in kind.model_fields:
         _require_version(file, found, kind.model_fields["schema_version"].default)
     try:

@@ -1,26 +1,37 @@
 """What a gate looks at: the report of a finished scan, or the scores of new images."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from aumclean.errors import RunError
+from aumclean.files import parquet
 from aumclean.files.records import Record, read_record
 from aumclean.run.directory import Run
 from aumclean.run.record import Place
+from aumclean.run.tables import read_unreadable
 from aumclean.verdict.summary import FalseAlarms
 
-COLUMNS = (
-    "sample_id", "path", "label", "suggested_label", "suggested_confidence", "flagged", "label_score", "content_hash",
-    "duplicate_of", "conflict",
-)  # fmt: skip
+COLUMNS = pa.schema(
+    [
+        pa.field("sample_id", pa.int32(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        ("suggested_label", pa.string()),
+        ("suggested_confidence", pa.float64()),
+        ("flagged", pa.bool_()),
+        ("label_score", pa.float64()),
+        pa.field("content_hash", pa.string(), nullable=False),
+        ("duplicate_of", pa.string()),
+        pa.field("conflict", pa.bool_(), nullable=False),
+    ]
+)
 KEY_DIGITS = 12  # of the content hash: 48 bits, so that 100,000 images give a chance match of one in a billion
 LINES_BEFORE_ROW_0 = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".ndjson": 1}
 
@@ -85,23 +96,16 @@ def read_subject(path: Path) -> Subject:
         run.require_finished()
     data = run.read().data if is_scan else run.read_scores().data
     remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score again"
+    report = parquet.read(run.report("parquet"), COLUMNS, remedy=remedy)
     try:
-        report = read_columns(run.report("parquet"), COLUMNS)
         summary = read_record(run.summary, Measured, remedy=remedy)
-        with run.unreadable.open(newline="", encoding="utf-8") as file:
-            unreadable = tuple((row["path"], row["reason"]) for row in csv.DictReader(file))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise RunError(f"{path}: its report cannot be read ({' '.join(str(error).split())}); {remedy}") from None
-    return Subject(path, is_scan, report, summary, data, unreadable)
-
-
-def read_columns(file: Path, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a Parquet file; unlike `read_table` and `pa.array` this does not load pandas, half a second."""
-    return pq.ParquetFile(file).read(columns=list(columns))
+    except FileNotFoundError:
+        raise RunError(f"{run.summary}: is missing; {remedy}") from None
+    return Subject(path, is_scan, report, summary, data, tuple(read_unreadable(run)))
 
 
 def as_arrow(mask: np.ndarray) -> pa.BooleanArray:
-    """A mask (bool [n]) as Arrow takes it; for the same reason not `pa.array`."""
+    """A mask (bool [n]) as Arrow takes it; not by `pa.array`, which loads pandas, half a second."""
     bits = pa.py_buffer(np.packbits(mask, bitorder="little"))
     return pa.BooleanArray.from_buffers(pa.bool_(), len(mask), [None, bits])
 
@@ -142,7 +146,7 @@ def places(subject: Subject, sample_ids: np.ndarray, data: Path | None = None) -
     first = LINES_BEFORE_ROW_0.get(source.suffix.lower())
     if first is None or not source.is_file():
         return Places(None, {}, _shown(root))
-    rows = read_columns(Run(subject.path).samples, ["row"])["row"].to_numpy()[sample_ids]
+    rows = parquet.read(Run(subject.path).samples, ["row"])["row"].to_numpy()[sample_ids]
     starts = list(_row_starts(source)) if first == 2 else _filled_lines(source)
     lines = {int(sample): starts[row] for sample, row in zip(sample_ids, rows, strict=True) if row < len(starts)}
     return Places(_shown(source), lines, _shown(root))

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
-from aumclean.files import atomic
+from aumclean.files import atomic, parquet
 from aumclean.margins.log import ROW_GROUP
 
 RIVALS = 5
@@ -61,7 +61,7 @@ def write_final(file: Path, final: Final) -> None:
         pq.write_table(
             pa.table(columns),
             temporary,
-            compression="zstd",
+            **parquet.CHECKED,
             row_group_size=ROW_GROUP,
             use_dictionary=["rivals.list.element"],
             column_encoding={"sample_id": "DELTA_BINARY_PACKED", "margins.list.element": "BYTE_STREAM_SPLIT"},
@@ -80,14 +80,14 @@ def read_final(file: Path, n: int) -> Iterator[tuple[slice, Final]]:
     """
     done = 0
     try:
-        for batch in pq.ParquetFile(file).iter_batches(ROW_GROUP, columns=["sample_id", "rivals", "margins"]):
+        for batch in parquet.opened(file).iter_batches(ROW_GROUP, columns=["sample_id", "rivals", "margins"]):
             here = slice(done, done + len(batch))
             if here.stop > n or not np.array_equal(batch["sample_id"].to_numpy(), np.arange(here.start, here.stop)):
                 done = -1
                 break
             done = here.stop
             yield here, Final(*(batch[name].flatten().to_numpy().reshape(len(batch), -1) for name in Final._fields))
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, AttributeError, pa.ArrowException) as error:  # the last two of other columns
         raise RunError(
             f"{file}: cannot be read ({' '.join(str(error).split())}); scan again, or judge with --threshold indicator"
         ) from None

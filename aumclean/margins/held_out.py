@@ -15,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
-from aumclean.files import atomic
+from aumclean.files import atomic, parquet
 
 MOST_CLASSES = 100  # that are stored; the others share what is left alike
 MOST_NUMBERS = 20_000_000  # held-out samples times classes, of all folds, so that judging takes megabytes and seconds
@@ -62,7 +61,7 @@ def write_held_out(file: Path, held: HeldOut) -> None:
         log_probs = np.take_along_axis(log_probs, likeliest, 1)
     columns["log_probs"] = _lists(log_probs.astype(np.float16))
     with atomic.replacing(file) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+        parquet.write(pa.table(columns), temporary)
 
 
 def _lists(values: np.ndarray) -> pa.FixedSizeListArray:
@@ -92,7 +91,7 @@ def joined(parts: list[HeldOut]) -> HeldOut:
 
 def _read(file: Path, n_classes: int) -> HeldOut:
     try:
-        table = pq.read_table(file).combine_chunks()
+        table = parquet.opened(file).read().combine_chunks()
         stored = _matrix(table, "log_probs").astype(np.float32)
         if "classes" in table.column_names:
             rest = np.log(np.maximum(1 - np.exp(stored).sum(1, keepdims=True), 1e-6) / (n_classes - stored.shape[1]))
@@ -102,7 +101,7 @@ def _read(file: Path, n_classes: int) -> HeldOut:
         if stored.shape[1] != n_classes:
             raise RunError(f"{file}: is of {stored.shape[1]} classes, the run has {n_classes}; scan anew")
         sample, fold = (table[name].to_numpy() for name in ("sample_id", "fold"))
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, AttributeError, IndexError, pa.ArrowException) as error:
         raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
     return HeldOut(sample.astype(np.int64), fold, stored)
 

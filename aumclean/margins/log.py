@@ -21,10 +21,19 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
-from aumclean.files import atomic
+from aumclean.files import atomic, parquet
 
 SCHEMA_VERSION = 1
 ROW_GROUP = 1 << 20
+CHECKED = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
+KINDS = {
+    "sample_id": {pa.int32()},
+    "margin": {pa.float32()},
+    "runner_up": {pa.int16(), pa.int32()},
+    "is_indicator": {pa.bool_()},
+}
 PARTITIONING = ds.partitioning(pa.schema([("draw", pa.int32()), ("epoch", pa.int32())]), flavor="hive")
 
 
@@ -73,7 +82,7 @@ def write_epoch(
         pq.write_table(
             table,
             temporary,
-            compression="zstd",
+            **parquet.CHECKED,
             row_group_size=ROW_GROUP,
             use_dictionary=["runner_up", "is_indicator"],
             column_encoding={"sample_id": "DELTA_BINARY_PACKED", "margin": "BYTE_STREAM_SPLIT"},
@@ -156,13 +165,17 @@ def _read(folder: Path, draw: int, epochs: range, where: ds.Expression, columns:
     if not files:
         raise RunError(f"{folder / f'draw={draw}'}: holds no margins of epochs {epochs.start} to {epochs.stop - 1}")
     try:
-        return ds.dataset(files, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
+        table = ds.dataset(files, format=CHECKED, partitioning=PARTITIONING, partition_base_dir=str(folder)).to_table(
             columns=["epoch", "sample_id", *columns], filter=where
         )
     except (OSError, pa.ArrowException) as error:
         raise RunError(
             f"{folder / f'draw={draw}'}: cannot be read ({' '.join(str(error).split())}); scan again"
         ) from None
+    for name in ("sample_id", *columns):
+        if table[name].type not in KINDS[name] or table[name].null_count:
+            raise RunError(f"{folder / f'draw={draw}'}: is damaged ({name} holds {table[name].type}); scan again")
+    return table
 
 
 def _places(epochs: range, table: pa.Table, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

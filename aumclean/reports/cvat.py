@@ -3,16 +3,15 @@
 A class tag set beforehand could not be told from an answer, so none is set: an image without one is not decided yet.
 """
 
-import json
 from typing import Any
 from xml.etree import ElementTree as ET
-
-import pyarrow.parquet as pq
 
 from aumclean.decisions.answers import OTHERS
 from aumclean.decisions.cvat import OWN, SAMPLE
 from aumclean.errors import DataError
+from aumclean.files.json import to_json
 from aumclean.reports import annotation
+from aumclean.run.tables import read_samples
 from aumclean.verdict.judge import Verdict
 
 SHOWN = ("suggested_label", "suggested_confidence", "aum", "label_score", "rank")
@@ -32,7 +31,7 @@ def render(verdict: Verdict) -> dict[str, str]:
     labels = [SAMPLE, *names, *(f"{OWN}{other}" for other in OTHERS)]
     return {
         "annotations.xml": _annotations(verdict, labels),
-        "labels.json": json.dumps([_label(name) for name in labels], indent=1) + "\n",
+        "labels.json": to_json([_label(name) for name in labels], indent=1) + "\n",
     }
 
 
@@ -61,7 +60,7 @@ def _annotations(verdict: Verdict, labels: list[str]) -> str:
                 ET.SubElement(described, key).text = value
             ET.SubElement(described, "default_value")
             ET.SubElement(described, "values")
-    samples = pq.read_table(verdict.run.samples, columns=["width", "height"])
+    samples = read_samples(verdict.run, "width", "height")
     widths, heights = (samples[name].to_pylist() for name in ("width", "height"))
     for number, row in enumerate(annotation.findings(verdict).to_pylist()):
         image = ET.SubElement(root, "image", id=str(number), name=annotation.xml_text(row["path"]))

@@ -16,11 +16,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aumclean.errors import ConfigError
+from aumclean.errors import AumcleanError, ConfigError
 from aumclean.review.session import Refused, ReviewSession
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 65536
+LONGEST_PATH = 200  # characters; the longest that the page asks for has fewer, and a number of 5,000 digits is none
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -73,6 +74,8 @@ class Guard:
         ):
             return 403
         token = request.url.path.lstrip("/").split("/")[0]
+        if len(request.url.path) > LONGEST_PATH:
+            return 404
         return None if secrets.compare_digest(token.encode(), self.token.encode()) else 404
 
 
@@ -127,7 +130,7 @@ async def _body(request: Request) -> dict[str, Any]:
             return {}
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return asked if isinstance(asked, dict) else {}
 
@@ -138,6 +141,8 @@ def _answer(ask: Callable[..., dict[str, Any]], *arguments: Any) -> Response:
         content, status = ask(*arguments), 200
     except Refused as refused:
         content, status = {"error": str(refused)}, 400
+    except AumcleanError as error:  # a full disk, a journal that somebody damaged: nothing was saved, and why
+        content, status = {"error": str(error)}, 500
     headers = {**HEADERS, "Cache-Control": "no-store"}
     return Response(json.dumps(content), status, headers, "application/json")
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pydantic import ValidationError
 
 from aumclean.dataset.decode import format_of, thumbnail
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import recorded
 from aumclean.decisions.answers import CONTRADICTORY, WORDS
-from aumclean.decisions.journal import Entry, Journal
+from aumclean.decisions.journal import Decision, Journal, Undoing
 from aumclean.decisions.read import to_csv
+from aumclean.files.records import problem
 from aumclean.review.estimate import expected_errors, spot_check_result
 from aumclean.review.queue import Queue, alike
 from aumclean.run.directory import Run
@@ -48,7 +50,7 @@ class ReviewSession:
         self.pictures = pictures_of(run)
         self.class_names: list[str] = run.read().data.class_names
         self.position = {row["sample_id"]: at for at, row in enumerate(queue.rows)}
-        self._voices: list[dict[str, Entry]] = []
+        self._voices: list[dict[str, Decision]] = []
         self._all_outcomes: list[str | None] = []
         self._counted = -1
         self._lock = threading.RLock()
@@ -167,16 +169,19 @@ class ReviewSession:
             raise Refused(f"{new_label!r} is no other class of this run")
         if note is not None and (not isinstance(note, str) or len(note) > NOTE_LENGTH):
             raise Refused(f"a note has at most {NOTE_LENGTH} characters")
-        entry = {
-            "id": identity,
-            **{name: row[name] for name in ("sample_id", "content_hash", "path", "label")},
-            "decision": decision,
-            "new_label": new_label if decision == "relabel" else None,
-            "reviewer": self.reviewer,
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "note": note,
-            "blind": self.queue.blind,
-        }
+        try:
+            entry = Decision(
+                id=identity,
+                **{name: row[name] for name in ("sample_id", "content_hash", "path", "label")},
+                decision=decision,
+                new_label=new_label if decision == "relabel" else None,
+                reviewer=self.reviewer,
+                time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                note=note,
+                blind=self.queue.blind,
+            )
+        except ValidationError as error:  # what the journal could not read again
+            raise Refused(problem(error)) from None
         self.journal.append([entry])
         return {"progress": self.progress(position), "next": self._next_open(position)}
 
@@ -191,15 +196,17 @@ class ReviewSession:
             mine = [
                 entry
                 for _, entry in self.journal.current()
-                if entry["reviewer"] == self.reviewer and entry["sample_id"] in self.position
+                if entry.reviewer == self.reviewer and entry.sample_id in self.position
             ]
             if not mine:
                 raise Refused("there is nothing to undo")
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self.journal.append([{"id": identity, "undoes": mine[-1]["id"], "reviewer": self.reviewer, "time": time}])
-        undoing = next(entry for _, entry in self.journal.entries if entry["id"] == identity)
-        undone = next(entry for _, entry in self.journal.entries if entry["id"] == undoing["undoes"])
-        position = self.position[undone["sample_id"]]
+            self.journal.append([Undoing(id=identity, undoes=mine[-1].id, reviewer=self.reviewer, time=time)])
+        undoing = self.journal.find(identity)
+        undone = self.journal.find(undoing.undoes) if isinstance(undoing, Undoing) else None
+        if not isinstance(undone, Decision) or undone.sample_id not in self.position:
+            raise Refused("that request undid nothing in this queue")
+        position = self.position[undone.sample_id]
         return {"progress": self.progress(position), "at": position}
 
     def look_for_alike(self) -> None:
@@ -217,24 +224,24 @@ class ReviewSession:
 
     # What follows from the journal
 
-    def _by_position(self) -> list[dict[str, Entry]]:
+    def _by_position(self) -> list[dict[str, Decision]]:
         """The last decision of each reviewer at each position."""
         with self._lock:
             self.journal.refresh()
             if len(self.journal.entries) != self._counted:
-                voices: list[dict[str, Entry]] = [{} for _ in self.queue.rows]
+                voices: list[dict[str, Decision]] = [{} for _ in self.queue.rows]
                 counted = len(self.journal.entries)
                 for _, entry in self.journal.current():
-                    at = self.position.get(entry["sample_id"])
-                    if at is not None and self.queue.rows[at]["content_hash"] == entry["content_hash"]:
-                        voices[at][entry["reviewer"]] = entry
+                    at = self.position.get(entry.sample_id)
+                    if at is not None and self.queue.rows[at]["content_hash"] == entry.content_hash:
+                        voices[at][entry.reviewer] = entry
                 self._voices, self._all_outcomes, self._counted = voices, self._combined(voices), counted
             return self._voices
 
-    def _combined(self, voices: list[dict[str, Entry]]) -> list[str | None]:
+    def _combined(self, voices: list[dict[str, Decision]]) -> list[str | None]:
         if self.queue.blind:
             mine = (one.get(self.reviewer) for one in voices)
-            return [entry["decision"] if entry and entry.get("blind") else None for entry in mine]
+            return [entry.decision if entry and entry.blind else None for entry in mine]
         return [_outcome(list(one.values())) for one in voices]
 
     def _outcomes(self) -> list[str | None]:
@@ -280,15 +287,13 @@ def _identity(asked: dict[str, Any]) -> str:
     return identity
 
 
-def _said(entry: Entry | None) -> dict[str, Any] | None:
-    if entry is None:
-        return None
-    return {name: entry.get(name) for name in ("reviewer", "decision", "new_label", "note", "time")}
+def _said(entry: Decision | None) -> dict[str, Any] | None:
+    return None if entry is None else entry.model_dump(include={"reviewer", "decision", "new_label", "note", "time"})
 
 
-def _outcome(entries: list[Entry]) -> str | None:
+def _outcome(entries: list[Decision]) -> str | None:
     """What several reviewers together decided."""
-    definite = {(entry["decision"], entry["new_label"]) for entry in entries if entry["decision"] != "unsure"}
+    definite = {(entry.decision, entry.new_label) for entry in entries if entry.decision != "unsure"}
     if len(definite) > 1:
         return CONTRADICTORY
     if definite:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aumclean import __version__
 from aumclean.dataset.open import Opened, content_hashes, open_samples
@@ -22,6 +21,7 @@ from aumclean.margins.held_out import log_softmax
 from aumclean.progress import Track, untracked
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import ScoresRecord
+from aumclean.run.tables import read_samples
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.combine import label_score
@@ -84,7 +84,7 @@ def score(
     networks = read_networks(run)
     about = networks[0].about
     accelerator = make_accelerator(device)
-    scanned = pq.read_table(run.samples, columns=["path", "label", "content_hash"])
+    scanned = read_samples(run, "path", "label", "content_hash")
     content = content_hashes(samples)
     keys = list(zip(content, samples.label_names().to_pylist(), strict=True))
     known = set(zip(scanned["content_hash"].to_pylist(), scanned["label"].to_pylist(), strict=True))

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from aumclean.errors import RunError
+from aumclean.files import parquet
 from aumclean.margins.final import read_final
 from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_out
 from aumclean.run.directory import Run
@@ -71,6 +72,8 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         held = _of_old_run(run, files, labels, n_classes)
     else:
         return Evidence(files, [], directed)
+    if len(held.sample) and (held.sample.min() < 0 or held.sample.max() >= len(labels)):
+        raise RunError(f"{run.held_out}: is not of the samples of this run; scan again")
     return Evidence(files, _witnesses(held, predicted), directed)
 
 
@@ -109,8 +112,8 @@ def _of_old_run(run: Run, files: list[Path], labels: np.ndarray, n_classes: int)
     """What the networks of a run from before there was `held_out` said: all but the five likeliest classes alike."""
     parts = []
     for draw, file in enumerate(files):
-        ids = pq.read_table(run.path / "models" / f"draw={draw}.held_out.parquet", columns=["sample_id"])
-        ids = ids["sample_id"].to_numpy().astype(np.int64)
+        held = parquet.read(run.path / "models" / f"draw={draw}.held_out.parquet", ["sample_id"])
+        ids = held["sample_id"].to_numpy().astype(np.int64)
         blocks = [block for _, block in read_final(file, len(labels))]
         rivals, margins = (np.concatenate(values)[ids] for values in zip(*blocks, strict=True))
         logits = np.repeat(np.minimum(-margins[:, -1:], 0), n_classes, axis=1)

@@ -1,17 +1,46 @@
 """The memorisation horizon: after how many epochs wrong labels are learned, so that AUM must have been read."""
 
-import json
 import math
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from aumclean.errors import ConfigError
-from aumclean.recipe import Recipe
+from pydantic import Field, ValidationError, model_validator
+
+from aumclean.errors import ConfigError, RunError
+from aumclean.files.records import Count, Record, problem, read_record
+from aumclean.recipe import MOST_EPOCHS, Recipe
 from aumclean.run.record import ComparedRecipe, Horizon, RunRecord, ScanRecord
 from aumclean.verdict.warnings import Caution
 
 RECORD = "diagnostic.json"
 KIND = "random-labels horizon"
 COMPARED = tuple(ComparedRecipe.model_fields)
+Epochs = Annotated[float, Field(ge=0, le=MOST_EPOCHS)]
+
+
+class _Answer(Record):
+    """What is needed of `diagnostic.json`."""
+
+    state: Literal["running", "done"]
+    kind: str | None = None
+    facts: dict[str, Any] = Field(default={})
+
+
+class _Facts(Record):
+    """What `random-labels horizon` found."""
+
+    horizon: Epochs | None
+    low: Epochs | None
+    high: Epochs | None
+    later_than: Epochs | None
+    images: Count | None
+    recipe: ComparedRecipe
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.horizon is None and self.later_than is None:
+            raise ValueError("horizon or later_than must be a number")
+        return self
 
 
 def read_horizon(given: str) -> Horizon:
@@ -33,24 +62,19 @@ def _stored(folder: Path) -> Horizon:
     file = folder / RECORD if folder.is_dir() else folder
     remedy = "give a number of epochs, or the directory that aumclean random-labels horizon wrote"
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        kind, state = record.get("kind"), record["state"]
+        answer = read_record(file, _Answer, remedy=remedy)
+        if answer.state != "done" or answer.kind != KIND:
+            what = "is not finished" if answer.state != "done" else f"holds the answer of {answer.kind}"
+            raise ConfigError(f"--horizon {folder}: {what}; {remedy}")
+        facts = _Facts.model_validate(answer.facts)
     except FileNotFoundError:
         raise ConfigError(f"--horizon {folder}: no such result; {remedy}") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"--horizon {file}: cannot be read ({error}); {remedy}") from None
-    if state != "done" or kind != KIND:
-        what = "is not finished" if state != "done" else f"holds the answer of {kind}"
-        raise ConfigError(f"--horizon {folder}: {what}; {remedy}")
-    facts = record["facts"]
-    return Horizon(
-        epochs=facts["horizon"],
-        low=facts["low"],
-        high=facts["high"],
-        later_than=facts["later_than"],
-        images=facts["images"],
-        recipe=ComparedRecipe(**{name: facts["recipe"][name] for name in COMPARED}),
-    )
+    except ValidationError as error:
+        raise ConfigError(f"--horizon {file}: is damaged ({problem(error)}); {remedy}") from None
+    except RunError as error:
+        raise ConfigError(f"--horizon {error}; {remedy}") from None
+    recipe = ComparedRecipe(**{name: getattr(facts.recipe, name) for name in COMPARED})
+    return Horizon(facts.horizon, facts.low, facts.high, facts.later_than, facts.images, recipe)
 
 
 def horizon_warnings(horizon: Horizon, recipe: Recipe, images: int) -> list[Caution]:

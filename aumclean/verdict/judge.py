@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import scipy.special
 
 from aumclean import chance
 from aumclean.errors import ConfigError, RunError
+from aumclean.files import parquet
 from aumclean.margins.log import ROW_GROUP
 from aumclean.run.directory import Run
 from aumclean.run.record import JudgedRecord, RunRecord, Settings
+from aumclean.run.tables import read_samples
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.aum import Areas
 from aumclean.verdict.combine import Combined, combine_draws, label_score, standing
@@ -34,6 +35,16 @@ INDICATOR_SETTINGS = {"percentile", "combine"}
 TARGETS = {"target_precision", "target_recall"}
 
 FOR_THE_ANNOTATOR = ("decision", "new_label", "reviewer", "note")
+CONFIRMED = pa.schema([pa.field("sample_id", pa.int32(), nullable=False), ("reviewer", pa.string())])
+BANDS = pa.schema(
+    [
+        ("sample_id", pa.int32()),
+        ("margin_original", pa.float32()),
+        ("margin_low", pa.float32()),
+        ("margin_high", pa.float32()),
+        ("reliance", pa.string()),
+    ]
+)
 
 
 def settings_of(run: Run, **changed: Any) -> Settings:
@@ -163,7 +174,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         judged=judged,
         conflict=conflict,
         first_of_content=first,
-        bands=pq.read_table(run.frequency) if run.frequency.is_file() else None,
+        bands=_read_bands(run, len(labels)) if run.frequency.is_file() else None,
         confirmed=_read_confirmed(run),
         posterior=posterior,
         cut=cut,
@@ -178,16 +189,21 @@ def _generator(record: RunRecord) -> np.random.Generator:
 
 def _read_samples(run: Run, column: str) -> pa.ChunkedArray:
     """One column of the samples; all of them together, of millions of samples, are as large as the report."""
-    try:
-        return pq.read_table(run.samples, columns=[column])[column]
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{run.samples}: cannot be read ({' '.join(str(error).split())}); scan again") from None
+    return read_samples(run, column)[column]
+
+
+def _read_bands(run: Run, n: int) -> pa.Table:
+    remedy = "repeat aumclean frequency join, or delete it"
+    bands = parquet.read(run.frequency, BANDS, remedy=remedy)
+    if not np.array_equal(bands["sample_id"].to_numpy(), np.arange(n)):
+        raise RunError(f"{run.frequency}: is not of the samples of this run; {remedy}")
+    return bands
 
 
 def _read_confirmed(run: Run) -> pa.Table:
     if run.silenced.is_file():
-        return pq.read_table(run.silenced)
-    return pa.table({name: pa.array([], kind) for name, kind in (("sample_id", pa.int32()), ("reviewer", pa.string()))})
+        return parquet.read(run.silenced, CONFIRMED)
+    return CONFIRMED.empty_table()
 
 
 def _report(judged: _Judged, settings: Settings) -> pa.Table:
@@ -236,7 +252,6 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
     }
     columns["reason"] = pa.array(columns["reason"], pa.string())
     if judged.bands is not None:
-        assert (judged.bands["sample_id"].to_numpy() == np.arange(n)).all(), "row i is sample i"
         of = [name for name in judged.bands.column_names if name != "sample_id"]
         columns |= {name: judged.bands[name].take(pa.array(order)) for name in of}
     columns |= _for_the_annotator(judged.confirmed, order)

@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean.decisions.journal import Journal
+from aumclean.decisions.journal import Decision, Journal
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_nothing_is_applied_when_a_row_cannot_be_used_unless_asked(aumclean, own
     assert done.code == 0
     if command == "review":
         ((_, entry),) = Journal(own_run.decisions).current()
-        assert entry["decision"] == "relabel"
+        assert entry.decision == "relabel"
 
 
 def test_decisions_go_in_and_out_of_a_run(aumclean, own_run, filled_in, tmp_path):
@@ -88,7 +88,7 @@ def test_contradicting_reviewers_stop_clean(aumclean, own_run, filled_in):
     row = pq.read_table(own_run.report("parquet")).to_pylist()[0]
     entry = {name: row[name] for name in ("sample_id", "content_hash", "path", "label")}
     about = {"id": "x" * 8, "decision": "remove", "new_label": None, "reviewer": "bob", "time": "t", "note": None}
-    Journal(own_run.decisions).append([{**entry, **about}])
+    Journal(own_run.decisions).append([Decision(**entry, **about)])
     done = aumclean("clean", own_run.path)
     assert done.code == 2
     assert f"contradictory on {row['path']} (ann: keep; bob: remove)" in done.err

@@ -2,10 +2,12 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from aumclean.dataset import cache
 from aumclean.dataset.cache import decoded
@@ -109,6 +111,41 @@ def test_the_longest_unused_entry_goes_when_the_limit_is_passed(folder, tmp_path
     for size in (8, 10, 11, 9):
         load(folder, tmp_path / "cache", size=size)
     assert builds == [9]
+
+
+def test_what_another_process_holds_stays_and_what_a_killed_one_left_goes(folder, tmp_path):
+    """Entries are taken away under their own locks: none from under a scan that is about to read it."""
+    room = tmp_path / "cache"
+    load(folder, room)
+    (held,) = (path for path in room.iterdir() if path.is_dir())
+    (room / "feed.part").mkdir()
+    (room / "feed.part" / "images.u8").write_bytes(b"half")
+    with FileLock(held.with_suffix(".lock")):
+        load(folder, room, size=9, limit_gib=1 / cache.GIB)
+        assert held.is_dir() and not (room / "feed.part").exists()
+    load(folder, room, size=10, limit_gib=1 / cache.GIB)
+    assert len([path for path in room.iterdir() if path.is_dir()]) == 1
+
+
+def in_turns(folder, room, seed):
+    """Scans that share a cache too small for two of them; what went wrong."""
+    sizes = np.random.default_rng(seed).integers(8, 12, 12).tolist()
+    try:
+        return [load(folder, room, size=size, limit_gib=1 / cache.GIB).images.shape[1] - size for size in sizes]
+    except Exception as error:
+        return repr(error)
+
+
+def test_many_at_once_share_a_cache_at_its_limit(folder, tmp_path):
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(in_turns, [folder] * 6, [tmp_path / "cache"] * 6, range(6)))
+    assert done == [[0] * 12] * 6
+
+
+def test_without_a_home_folder_the_cache_must_be_named(folder, monkeypatch):
+    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache/aumclean"))
+    with pytest.raises(DataError, match="HOME is not set.*--cache-dir"):
+        cache.default_cache_dir()
 
 
 def test_a_build_that_fails_leaves_nothing_and_the_next_one_works(folder, tmp_path, monkeypatch):

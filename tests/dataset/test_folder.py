@@ -91,6 +91,19 @@ def test_links_in_a_circle_end(folder):
     assert len(read_samples(folder, class_folder="first")) == 12
 
 
+def test_a_class_that_cannot_be_looked_into_is_no_class_that_is_not_there(folder, monkeypatch):
+    real = os.scandir
+
+    def closed(path):
+        if os.fspath(path).endswith("blue"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DataError, match="blue: cannot be read .permission denied."):
+        read_samples(folder)
+
+
 @pytest.mark.parametrize("split", ["../photos", "sub/train", ".."])
 def test_a_split_is_a_name_not_a_path(folder, split):
     with pytest.raises(DataError, match="has no split folder"):

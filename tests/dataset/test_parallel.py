@@ -1,6 +1,9 @@
 import os
+import subprocess
+import sys
 
 import loky
+import psutil
 import pytest
 
 from aumclean.dataset import parallel
@@ -24,12 +27,35 @@ def test_few_tasks_start_no_process():
 
 
 def test_where_no_process_can_be_started_this_one_does_all_and_says_so(monkeypatch, caplog):
-    def refused(workers):
+    def refused(workers, **options):
         raise PermissionError(13, "Permission denied")  # as without a usable /dev/shm
 
     monkeypatch.setattr(loky, "ProcessPoolExecutor", refused)
     assert set(in_processes(process, range(9), 9, workers=2)) == {os.getpid()}
     assert "no processes can be started (permission denied)" in caplog.text
+
+
+SLOWLY = """
+import os, sys, time
+from aumclean.dataset import parallel
+
+def slowly(number):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+list(parallel.in_processes(slowly, range(9), 9, workers=2))
+"""
+
+
+def test_processes_end_with_the_one_that_was_killed(tmp_path):
+    (tmp_path / "slowly.py").write_text(SLOWLY)
+    parent = subprocess.Popen([sys.executable, tmp_path / "slowly.py"], stdout=subprocess.PIPE, text=True)
+    children = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+    trackers = [child for child in psutil.Process(parent.pid).children(recursive=True) if child not in children]
+    parent.kill()
+    parent.communicate()
+    _, alive = psutil.wait_procs([*children, *trackers], timeout=60)
+    assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to processors")

@@ -197,7 +197,10 @@ def renamed(run, root, labels, paths):
         table = table.set_column(table.column_names.index(name), name, pa.array(values))
     pq.write_table(table, run.samples)
     record = run.read()
-    run.write(record.model_copy(update={"data": record.data.model_copy(update={"root": str(root)})}))
+    data = record.data.model_copy(
+        update={"root": str(root), "samples": len(paths), "class_names": sorted({*labels, "x"})}
+    )
+    run.write(record.model_copy(update={"data": data}))
 
 
 @pytest.mark.parametrize(

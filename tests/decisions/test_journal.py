@@ -1,22 +1,26 @@
+import errno
 import json
 import multiprocessing
+import os
 
+import pyarrow as pa
 import pytest
 
-from aumclean.decisions.journal import Journal
-from aumclean.errors import DataError
+from aumclean.decisions.answers import SCHEMA
+from aumclean.decisions.journal import Decision, Journal, Undoing
+from aumclean.errors import DataError, OutputError
 
 
 def entry(number, decision="keep", reviewer="ann", **more):
-    return {
-        "id": f"id{reviewer}{number:06d}{decision}", "sample_id": number, "content_hash": f"hash{number}",
-        "decision": decision, "new_label": None, "reviewer": reviewer, "time": "2026-01-01T00:00:00", **more,
-    }  # fmt: skip
+    return Decision(
+        id=f"id{reviewer}{number:06d}{decision}", sample_id=number, content_hash=f"hash{number}",
+        decision=decision, reviewer=reviewer, time="2026-01-01T00:00:00", **more,
+    )  # fmt: skip
 
 
 def current(path):
     return [
-        (line, one["sample_id"], one["reviewer"], one["decision"])
+        (line, one.sample_id, one.reviewer, one.decision)
         for line, one in sorted(Journal(path).current(), key=lambda pair: pair[0])
     ]
 
@@ -43,9 +47,9 @@ def test_the_last_decision_of_each_reviewer_counts_and_undoing_brings_the_one_be
     journal = Journal(tmp_path / "j")
     journal.append([entry(1), entry(1, reviewer="bob"), entry(2), entry(1, "remove")])
     assert current(tmp_path / "j") == [(2, 1, "bob", "keep"), (3, 2, "ann", "keep"), (4, 1, "ann", "remove")]
-    journal.append([{"id": "undo1", "undoes": entry(1, "remove")["id"], "reviewer": "ann", "time": "x"}])
+    journal.append([Undoing(id="undo1", undoes=entry(1, "remove").id, reviewer="ann", time="x")])
     assert current(tmp_path / "j") == [(1, 1, "ann", "keep"), (2, 1, "bob", "keep"), (3, 2, "ann", "keep")]
-    journal.append([{"id": "undo2", "undoes": entry(1)["id"], "reviewer": "ann", "time": "x"}])
+    journal.append([Undoing(id="undo2", undoes=entry(1).id, reviewer="ann", time="x")])
     assert current(tmp_path / "j") == [(2, 1, "bob", "keep"), (3, 2, "ann", "keep")]
 
 
@@ -53,7 +57,7 @@ def test_a_half_line_was_never_a_decision_and_goes_with_the_next(tmp_path):
     path = tmp_path / "j"
     Journal(path).append([entry(1)])
     with path.open("ab") as file:
-        file.write(json.dumps({"schema_version": 1, **entry(2)}).encode()[:-20])
+        file.write(entry(2).model_dump_json().encode()[:-20])
     assert current(path) == [(1, 1, "ann", "keep")]
     Journal(path).append([entry(3)])
     assert current(path) == [(1, 1, "ann", "keep"), (2, 3, "ann", "keep")]
@@ -67,7 +71,40 @@ def test_a_whole_last_line_without_its_end_is_kept(tmp_path):
     assert [sample for _, sample, _, _ in current(path)] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("line", [b"nonsense", b"[]", b'{"schema_version": 1}', b'{"schema_version": 1, "id": "x"}'])
+GOOD = {**entry(7).model_dump(), "id": "x"}
+ANYTHING = [None, "", [], {}, [[]], {"x": {}}, -1, 0.5, 10**30, 1e300, True, "\ud800", "x" * 10**6]
+
+
+@pytest.mark.parametrize("key", [*GOOD, "undoes", "new"])
+def test_a_line_of_any_wrong_shape_is_read_or_refused_with_its_number(tmp_path, key):
+    for value in ANYTHING:
+        path = tmp_path / "j"
+        path.write_text(f"{entry(1).model_dump_json()}\n{json.dumps({**GOOD, key: value})}\n")
+        try:
+            journal = Journal(path)
+        except DataError as error:
+            assert str(path) in str(error) and len(str(error)) < 500
+        else:
+            pa.Table.from_pylist([one.model_dump() for _, one in journal.current()], SCHEMA)
+
+
+def test_entries_are_written_all_or_none_and_the_file_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "j"
+    Journal(path).append([entry(1)])
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "no space")))
+    with pytest.raises(OutputError, match=f"{path}: cannot be written .no space."):
+        Journal(path).append([entry(number) for number in range(2, 300)])
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense", b"[]", b'{"schema_version": 1}', b'{"schema_version": 1, "id": "x"}', b"[" * 100_000,
+        b"1" * 10_000, b"\xff", b"",
+    ],
+)  # fmt: skip
 def test_a_damaged_line_stops_everything_with_its_number(tmp_path, line):
     path = tmp_path / "j"
     Journal(path).append([entry(1), entry(2)])
@@ -78,7 +115,7 @@ def test_a_damaged_line_stops_everything_with_its_number(tmp_path, line):
 
 
 def test_a_newer_journal_is_refused(tmp_path):
-    (tmp_path / "j").write_text(json.dumps({**entry(1), "schema_version": 2}) + "\n")
+    (tmp_path / "j").write_text(json.dumps({**entry(1).model_dump(), "schema_version": 2}) + "\n")
     with pytest.raises(DataError, match="schema version 2; upgrade aumclean"):
         Journal(tmp_path / "j")
 

@@ -8,7 +8,7 @@ import pytest
 
 from aumclean.decisions.answers import SCHEMA
 from aumclean.decisions.join import join
-from aumclean.decisions.journal import Journal
+from aumclean.decisions.journal import Decision, Journal
 from aumclean.decisions.read import read, read_csv, to_csv
 from aumclean.decisions.recorded import kept_pairs, of_run, take_in, with_decisions
 from aumclean.errors import DataError
@@ -186,7 +186,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
 def decide(run, rows):
     labels = [one["label"] for one in samples(run)]
     Journal(run.decisions).append(
-        [{"id": f"{number:08d}{row['reviewer']}", "label": labels[row["sample_id"]], "blind": False, **row}
+        [Decision(id=f"{number:08d}{row['reviewer']}", label=labels[row["sample_id"]], **row)
          for number, row in enumerate(rows)]
     )  # fmt: skip
 

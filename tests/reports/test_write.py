@@ -6,7 +6,7 @@ import pytest
 from aumclean.decisions import recorded as decisions
 from aumclean.decisions.clean import read_changes, restore
 from aumclean.decisions.cleaned import input_table
-from aumclean.decisions.journal import Journal
+from aumclean.decisions.journal import Decision, Journal
 from aumclean.errors import DataError
 from aumclean.reports.write import write_reports
 
@@ -14,7 +14,7 @@ from aumclean.reports.write import write_reports
 def decide(run, row, decision, new_label=None, reviewer="ann"):
     entry = {name: row[name] for name in ("sample_id", "content_hash", "path", "label")}
     about = {"decision": decision, "new_label": new_label, "reviewer": reviewer, "time": "t", "note": None}
-    Journal(run.decisions).append([{"id": f"{row['sample_id']:08d}{reviewer}", **entry, **about}])
+    Journal(run.decisions).append([Decision(id=f"{row['sample_id']:08d}{reviewer}", **entry, **about)])
 
 
 def test_reports_written_anew_follow_the_decisions_and_lose_none(own_run, finished):

@@ -82,7 +82,7 @@ def test_deciding_by_keys_survives_a_kill_and_clean_uses_it(own_run, serve, page
             assert row["action"] == ("remove" if word in {"remove", "unsure"} else "relabel")
             assert row["new_label"] == (new_label or "")
             assert row["reviewer"] == ("" if word == "unsure" else "ann")
-    assert {entry["note"] for _, entry in Journal(own_run.decisions).current() if entry["sample_id"] == noted} == {
+    assert {entry.note for _, entry in Journal(own_run.decisions).current() if entry.sample_id == noted} == {
         "blurred, k x"
     }
 

@@ -76,6 +76,20 @@ def test_no_path_leads_out_of_the_data(server):
         assert b"schema_version" not in body and b"root:" not in body and b"import" not in body
 
 
+def test_what_no_page_would_ask_is_refused_and_never_an_error(server, identity):
+    base = server.base
+    for path in ("api/item/", "image/", "small/"):
+        assert server.ask(f"{base}{path}{'9' * 5000}")[0] == 404
+        assert server.ask(f"{base}{path}{'9' * 50}")[0] in {400, 404}
+    sample = json.loads(server.ask(f"{base}api/item/0")[2])["sample_id"]
+    good = {"id": identity(), "sample_id": sample, "decision": "keep"}
+    for body in (b"[" * 60_000, b"1" * 60_000, b"\xff", {**good, "note": "a\ud800"}, {**good, "sample_id": 10**400}):
+        assert server.ask(f"{base}api/decide", body)[0] == 400
+        assert isinstance(body, dict) or server.ask(f"{base}api/undo", body)[0] == 400
+    assert server.ask(f"{base}api/decide", good)[0] == 200
+    assert server.ask(f"{base}api/undo", {"id": good["id"]})[0] == 400
+
+
 def test_hostile_names_stay_text(own_run):
     hostile = "<script>alert(1)</script>\u2028\"'&"
     table = pq.read_table(own_run.samples)
@@ -149,7 +163,7 @@ def decide_through_kills(run, serve, identity, decisions, kills, seed):
 
 
 def assert_none_lost_and_none_doubled(run, confirmed):
-    entries = [entry for _, entry in Journal(run.decisions).entries]
+    entries = [entry.model_dump() for _, entry in Journal(run.decisions).entries]
     ids = [entry["id"] for entry in entries]
     assert ids == list(dict.fromkeys(ids)) == list(confirmed)
     for entry in entries:

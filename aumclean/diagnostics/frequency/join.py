@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from aumclean.dataset.dataset import Dataset
@@ -19,8 +18,7 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
-from aumclean.files import atomic
-from aumclean.files.parquet import to_parquet
+from aumclean.files import atomic, parquet
 from aumclean.margins import margins
 from aumclean.progress import Track, part_of, untracked
 from aumclean.reports.write import write_reports
@@ -96,7 +94,7 @@ def join(
     asked = {"kind": "frequency join", "data": run.read().data.fingerprint, **asdict(disc), "bn_eval": bn_eval}
     with run.lock(), opened(run.frequency.with_suffix(""), "", asked, overwrite=True) as store:
         bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device, track)
-        atomic.write_bytes(run.frequency, to_parquet(_table(bands, asked)))
+        atomic.write_bytes(run.frequency, parquet.to_parquet(_table(bands, asked)))
         verdict = judge(run)
         report = _report(verdict, bands, dataset, disc)
         report.settings.update({**asdict(disc), "bn_eval": bn_eval, "device": describe(accelerator.device)})
@@ -121,7 +119,7 @@ def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device:
             bf16=has_fast_bf16(device), high_offset=mean, track=shown,
         )  # fmt: skip
         judged = np.ones(n, bool)
-        judged[pq.read_table(run.held_out_part(draw), columns=["sample_id"])["sample_id"].to_numpy()] = False
+        judged[parquet.read(run.held_out_part(draw), ["sample_id"])["sample_id"].to_numpy()] = False
         for band, values in enumerate(logits.values()):
             margin, _ = margins(values[:, : len(dataset.class_names)], dataset.labels)
             total[band] += np.where(judged, margin, 0)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from accelerate import Accelerator
 
 from aumclean.dataset.dataset import Dataset
@@ -46,7 +45,7 @@ class Training:
             self._train(key, track)
         self.accelerator.wait_for_everyone()
         try:
-            table = pq.read_table(file)
+            table = parquet.opened(file).read()
             facts = json.loads(table.schema.metadata[b"aumclean"])
             position = {name: index for index, name in enumerate(self.class_names)}
             predicted = np.array([position[name] for name in table["predicted"].to_pylist()], np.int64)

@@ -1,7 +1,6 @@
 """What the page shows, gathered from a verdict and its run; no markup."""
 
 import base64
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from aumclean.dataset.pictures import pictures_of
 from aumclean.errors import DataError, printable
 from aumclean.margins.log import read_curves
 from aumclean.reports.html import charts
+from aumclean.run.tables import read_unreadable
 from aumclean.verdict.judge import Verdict
 from aumclean.verdict.summary import Estimated
 
@@ -202,10 +202,7 @@ def heat_map(verdict: Verdict) -> HeatMap:
 
 def unreadable(verdict: Verdict) -> tuple[list[dict[str, str]], int]:
     """The first files that could not be read, and how many there are."""
-    if not verdict.run.unreadable.is_file():
-        return [], 0
-    with verdict.run.unreadable.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [{"path": path, "reason": reason} for path, reason in read_unreadable(verdict.run)]
     return rows[:MOST_FILES], len(rows)
 
 

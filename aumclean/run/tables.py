@@ -1,0 +1,51 @@
+"""The tables of a run that several rooms read, checked against what its record says."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean.errors import DataError, RunError
+from aumclean.files import csv, parquet
+from aumclean.run.directory import Run
+
+SAMPLES = pa.schema(
+    [
+        pa.field("sample_id", pa.int32(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+        ("width", pa.int32()),  # null of what is no image
+        ("height", pa.int32()),
+        pa.field("row", pa.int64(), nullable=False),
+    ]
+)
+
+
+def read_samples(run: Run, *columns: str) -> pa.Table:
+    """Columns of `samples.parquet`: row i is sample i.
+
+    Raises:
+        RunError: when it is missing, damaged, or not of the data that `run.json` tells of.
+    """
+    table = parquet.read(run.samples, pa.schema([SAMPLES.field(name) for name in columns]))
+    data = run.read().data
+    if len(table) != data.samples:
+        raise RunError(f"{run.samples}: is damaged ({len(table)} samples, run.json has {data.samples}); scan again")
+    if "label" in columns and not pc.all(pc.is_in(table["label"], pa.array(data.class_names, pa.string()))).as_py():
+        raise RunError(f"{run.samples}: is damaged (labels that are no class of run.json); scan again")
+    return table
+
+
+def read_unreadable(run: Run) -> list[tuple[str, str]]:
+    """The files that could not be read, path and reason, of a scan or of scores; none where no list was written.
+
+    Raises:
+        RunError: when the list is damaged.
+    """
+    try:
+        rows = [row for _, _, row in csv.read_rows(run.unreadable.read_bytes(), str(run.unreadable), needed="reason")]
+        return [(row["path"], row["reason"]) for row in rows]
+    except FileNotFoundError:
+        return []
+    except (OSError, KeyError, DataError) as error:
+        what = error if isinstance(error, DataError) else f"{run.unreadable}: cannot be read ({error})"
+        raise RunError(f"{what}; scan again") from None
