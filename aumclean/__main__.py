@@ -1,5 +1,17 @@
-"""`python -m aumclean`, which launchers such as torchrun need."""
+"""`aumclean` and `python -m aumclean`: the command line, and what Ctrl-C does while it is still being loaded."""
 
-from aumclean.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line and exit, with 130 when interrupted before it could say so itself."""
+    try:
+        from aumclean.cli import main as command_line
+    except KeyboardInterrupt:
+        sys.stderr.write("aumclean: error: interrupted\n")
+        sys.exit(130)
+    command_line()
+
+
+if __name__ == "__main__":
+    main()

@@ -344,7 +344,7 @@ def _from_file(file: Path | None, folder: Path, section: str) -> dict[str, Any]:
             raise ConfigError(f"{file}: key '{key}' of [{section}] is not known{did_you_mean(key, known)}")
     for key in PATH_KEYS:
         if isinstance(options.get(key), str):
-            options[key] = str(file.parent / Path(options[key]).expanduser())
+            options[key] = str(file.parent / expanded(Path(options[key])))
     return options
 
 
@@ -353,6 +353,18 @@ def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigError(f"configuration: '{name}' must be a table, not {table!r}")
     return table
+
+
+def expanded(path: Path) -> Path:
+    """A path with a home folder at its beginning (`~`) written out.
+
+    Raises:
+        ConfigError: when there is no such user, or no home folder is known.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: no such home folder; write the path out") from None
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

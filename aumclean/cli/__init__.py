@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from functools import partial
@@ -64,10 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; those of the process by default.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _interrupt_once()
     try:
         code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
         sys.exit((code or 0) if words else COULD_NOT_RUN)
-    except (Interrupted, typer.Abort) as stopped:
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as stopped:
         show_error("; go on with: ".join(["interrupted", *stopped.args]))
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output is gone: nobody is left to tell
@@ -78,6 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exception(error)
         show_error(in_one_line(error))
         sys.exit(COULD_NOT_RUN)
+
+
+def _interrupt_once() -> None:
+    """Let the first Ctrl-C end the command, and no other disturb that end: files and threads are still being closed."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: None)
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _missing(error: Any) -> str | None:

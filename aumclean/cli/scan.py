@@ -1,6 +1,5 @@
 """`aumclean scan`: find the mislabeled images of a data set."""
 
-import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from aumclean.cli.console import counted, give, progress, say, say_notes, show, 
 from aumclean.cli.help import JUDGE, READ, TRAIN
 from aumclean.cli.options import Computing, Judging, LimitedReading, Options, Workers, Writing, option, with_options
 from aumclean.errors import ConfigError, TrainingError
+from aumclean.files.json import to_json
 
 if TYPE_CHECKING:
     from aumclean.scanning.scan import Scan
@@ -153,7 +153,7 @@ def command(
     from aumclean.scanning import plan, scan
 
     if dry_run:
-        give(json.dumps(plan.estimate(samples, plan.settle(samples, settled)), indent=2))
+        give(to_json(plan.estimate(samples, plan.settle(samples, settled)), indent=2))
         return
 
     with resumable_when_told_to_stop(), progress() as track:
@@ -186,23 +186,31 @@ def _join_frequency(path: Path) -> None:
     say(f"{'frequencies:':<20}{store.page}")
 
 
-class _ToldToStop(BaseException):  # like KeyboardInterrupt, so that nothing on the way takes it for a broken image
-    pass
+class _ToldToStop(KeyboardInterrupt):
+    """So that all that ends in an orderly way on Ctrl-C does so on SIGTERM too."""
 
 
 @contextmanager
 def resumable_when_told_to_stop() -> Iterator[None]:
     """End in an orderly way on SIGTERM, as a batch system and a launcher that lost another process send it."""
 
+    told = False
+
     def stop(*_: object) -> None:
-        raise _ToldToStop
+        nonlocal told
+        if not told:  # once: what is being closed is not disturbed
+            told = True
+            raise _ToldToStop
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    except _ToldToStop:
+    except KeyboardInterrupt as stopped:
+        if not told:
+            raise
         why = " (as when another of its processes has ended)" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
-        raise TrainingError(f"the scan was told to stop{why}; go on with: aumclean scan --resume RUN") from None
+        then = f"go on with: {stopped.args[0]}" if stopped.args else "no run was begun"
+        raise TrainingError(f"the scan was told to stop{why}; {then}") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -4,7 +4,7 @@ import errno
 from dataclasses import replace
 from pathlib import Path
 
-from aumclean.config import ClassFolder
+from aumclean.config import ClassFolder, expanded
 from aumclean.dataset.folder import read_folder
 from aumclean.dataset.manifest import HUGGING_FACE_METADATA, TABLE_SUFFIXES, read_manifest
 from aumclean.dataset.samples import Files, Samples
@@ -29,7 +29,7 @@ def read_samples(
     Raises:
         DataError: when DATA does not exist or cannot serve; also for a single class.
     """
-    data = data.expanduser()
+    data = expanded(data)
     if not data.exists():
         raise DataError(f"{data}: no such file or folder")
     manifest = _manifest_of(data, split)

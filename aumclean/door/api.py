@@ -99,8 +99,8 @@ def score(
     reading = _known("score", reading, config.READING)
     if device not in {"auto", "cpu", "cuda", "mps"}:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, mps")
-    target = None if out is None else Path(out).expanduser()
-    scanned = RunDirectory(run.path if isinstance(run, Run) else Path(run).expanduser())
+    target = None if out is None else config.expanded(Path(out))
+    scanned = RunDirectory(run.path if isinstance(run, Run) else config.expanded(Path(run)))
     scanned.require_finished()
     with _without_chatter():
         from aumclean.scanning import score as scoring
@@ -181,7 +181,7 @@ def open_run(path: str | os.PathLike[str]) -> "Run":
     Raises:
         RunError: when it is no run, or not finished.
     """
-    directory = RunDirectory(Path(path).expanduser())
+    directory = RunDirectory(config.expanded(Path(path)))
     directory.require_finished()
     return Run(directory.path)
 
@@ -344,7 +344,7 @@ class Run:
                 f"{len(found.problems)} decisions cannot be used, so nothing was written; the first: "
                 f"{found.problems[0]}"
             )
-        target, folder = (None if path is None else Path(path).expanduser() for path in (out, copy_to))
+        target, folder = (None if path is None else config.expanded(Path(path)) for path in (out, copy_to))
         return clean_run(directory, self._verdict.report, found.decided, policy, target, folder).manifests[0]
 
     def __repr__(self) -> str:
@@ -432,6 +432,6 @@ def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> d
         if name not in known:
             raise ConfigError(f"{function}() has no option '{name}'{did_you_mean(name, known)}")
     return {
-        name: Path(value).expanduser() if name in PATH_KEYS and value is not None else value
+        name: config.expanded(Path(value)) if name in PATH_KEYS and value is not None else value
         for name, value in options.items()
     }

@@ -270,8 +270,11 @@ class Run:
     def lock_briefly(self, *, patience: float = 60) -> Iterator[None]:
         """Hold the run to enter it or to judge it, while others may train its draws.
 
+        Args:
+            patience: for how many seconds to wait for who holds it; below 0 for as long as that takes.
+
         Raises:
-            RunError: when another process still holds it after `patience` seconds.
+            RunError: when another process holds it for longer.
         """
         busy = f"{self.path}: another aumclean is writing to this run; wait for it to end"
         with held(self.path / ".lock", busy, patience):

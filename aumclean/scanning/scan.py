@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from aumclean import __version__
-from aumclean.config import PATH_KEYS, ScanConfig
+from aumclean.config import PATH_KEYS, ScanConfig, expanded
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.dataset.open import Opened, open_samples, read_scanned
@@ -65,8 +66,8 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> S
     with _noticing_lost_processes(plan.accelerator):
         opened = _open(samples, config, plan, track)
         indicators = _indicators(opened, config.seed, plan)
-        if config.only_draw is not None:
-            return _scan_only_draw(config.only_draw, opened, indicators, config, plan, track)
+        if config.only_draw is not None and config.out is not None:
+            return _scan_only_draw(config.only_draw, config.out, opened, indicators, config, plan, track)
         run = _new_shared_run(samples.name, config, plan.accelerator)
         logger.info("writing to %s", run.path)
         with _writing(run, plan.accelerator):
@@ -112,6 +113,7 @@ def _require_same(run: Run, record: ScanRecord, opened: Opened, plan: Plan) -> N
 
 def _scan_only_draw(
     draw: int,
+    out: Path,
     opened: Opened,
     indicators: np.ndarray,
     config: ScanConfig,
@@ -124,10 +126,9 @@ def _scan_only_draw(
         RunError: when the run is of other data or options, or somebody trains this draw already.
     """
     accelerator = plan.accelerator
-    assert config.out is not None, "settled by the configuration"
-    run, dataset = Run(config.out), opened.dataset()
+    run, dataset = Run(out), opened.dataset()
     if accelerator.is_main_process:
-        config.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
         with run.lock_briefly():
             _enter(run, opened, config, plan)
     accelerator.wait_for_everyone()
@@ -135,7 +136,7 @@ def _scan_only_draw(
     train_draws(run, dataset, indicators, plan, track)
     if not accelerator.is_main_process:
         return Scan(run, None)
-    with run.lock_briefly():
+    with run.lock_briefly(patience=-1):  # this draw is on disk, however long another one judges
         if (missing := run.untrained()) or run.read().state == "done":
             logger.info("draws still to be trained: %s", ", ".join(map(str, missing)) or "none, the run is judged")
             return Scan(run, None)
@@ -249,7 +250,7 @@ def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
 def _recorded(config: ScanConfig) -> Options:
     """The options with absolute paths, so that a run can be resumed from another folder."""
     paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
-    absolute = {name: path.expanduser().absolute() for name, path in paths.items() if path is not None}
+    absolute = {name: expanded(path).absolute() for name, path in paths.items() if path is not None}
     return Options(**{**config.model_dump(), **absolute})
 
 

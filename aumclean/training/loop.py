@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ def train(
     average = AveragedModel(bare, multi_avg_fn=running_average, use_buffers=True)
     number, recipe = _restore(checkpoint, recipe, bare, average, optimizer, device)
 
-    images = _resident(torch.from_numpy(dataset.images), device)
+    images = _resident(dataset.images, device)
     labels = torch.from_numpy(dataset.labels).to(device)
     mean, std = (torch.tensor(values, device=device) for values in input_scale(dataset, recipe))
     steps = max(1, min(-(-n // recipe.batch_size), n // (2 * ranks)))  # batch norm needs two samples per process
@@ -197,7 +198,8 @@ class _Recorder:
         return bool(self.margin.isfinite().all())
 
     def epoch(self, number: int, learning_rate: float, started: float, model: nn.Module, average: nn.Module) -> Epoch:
-        assert self.done == len(self.order), "every sample of the epoch exactly once"
+        if self.done != len(self.order):
+            raise TrainingError(f"epoch {number}: {self.done} of {len(self.order)} samples were recorded")
         ascending = self.order.argsort().numpy()
         as_trained = self.margin.cpu().numpy()
         margin = as_trained[ascending]
@@ -225,14 +227,34 @@ def _require_each_once(order: torch.Tensor, n: int, accelerator: Accelerator | N
     count = torch.bincount(order, minlength=n).to(torch.uint8)
     if accelerator is not None:
         count = accelerator.reduce(count.to(accelerator.device), "sum")
-    assert bool((count == 1).all()), "every sample of the epoch exactly once: no padding, no tail left out"
+    if not bool((count == 1).all()):
+        wrong = int((count != 1).nonzero()[0])
+        raise TrainingError(f"sample {wrong} was trained on {int(count[wrong])} times in an epoch, not once")
 
 
-def _resident(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The images on the device when they take at most half of its free memory, else where they are."""
-    if device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] // 2:
-        return images.to(device)
-    return images
+_ON_DEVICE: WeakValueDictionary[tuple[int, torch.device], torch.Tensor] = WeakValueDictionary()
+_ONE_COPIES = threading.Lock()
+
+
+def _resident(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The images on the device when they take at most half of its free memory, else where they are.
+
+    Trainings side by side share one copy; it goes with the last of them, each of which holds the array too, so that
+    its identity is not another's meanwhile.
+    """
+    if device.type != "cuda":
+        return torch.from_numpy(images)
+    with _ONE_COPIES:
+        found = _ON_DEVICE.get((id(images), device))
+        if found is None:
+            found = torch.from_numpy(images)
+            if images.nbytes <= _free(device) // 2:
+                found = _ON_DEVICE[id(images), device] = found.to(device)
+    return found
+
+
+def _free(device: torch.device) -> int:
+    return int(torch.cuda.mem_get_info(device)[0])
 
 
 def _save(
