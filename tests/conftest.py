@@ -1,5 +1,6 @@
 """Shared ground: an environment without surprises, small images that can be learned, one trained run for all."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -155,6 +156,28 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def make_large(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Make a run of crops of photographs, as the benchmark does: (samples, suspects, side in pixels)."""
+    file = Path(__file__).parent / "benchmarks" / "page.py"
+    spec = importlib.util.spec_from_file_location("page_benchmark", file)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    return lambda *size: benchmark.make_run(tmp_path_factory.mktemp("large"), *size)
+
+
+@pytest.fixture
+def axe() -> Callable[[Any], list[str]]:
+    """The rules of access that a page in the browser breaks, by axe-core; skips where that is not installed."""
+    checker = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+
+    def broken(page: Any) -> list[str]:
+        found = checker.run(page).response["violations"]
+        return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
+
+    return broken
 
 
 @pytest.fixture

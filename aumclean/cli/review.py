@@ -25,6 +25,9 @@ def command(
     spot_check: Annotated[
         int | None, option("Decide so many images, flagged and not, without knowing which.", min=2)
     ] = None,
+    overlap: Annotated[
+        str | None, option("Ask this share, as 10%, whatever other reviewers decided, without showing it.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page, when started on a terminal.")] = True,
     take_in: Annotated[
@@ -35,9 +38,9 @@ def command(
     ] = False,
     give_out: Annotated[Path | None, option("Write decisions.csv here, and stop.", "--export")] = None,
 ) -> None:
-    """Look at the flagged images on a local web page, and decide with the keyboard.
+    """Look at the flagged images on a local web page, in groups or one by one, and decide.
 
-    The address is printed. Every decision is on disk before the page shows it; Ctrl-C ends (exit code 0).
+    The address is printed. Every decision is on disk before the page says so; Ctrl-C ends (exit code 0).
 
     Example: `aumclean review runs/photos-1 --reviewer ann`
     """
@@ -59,11 +62,14 @@ def command(
     from aumclean.review.queue import suspects
     from aumclean.review.session import ReviewSession
 
+    share = _share(overlap)
+    if share and spot_check:
+        raise ConfigError("--overlap: a spot check asks everybody about all its images; leave one of the two out")
     queue = drawn(opened, spot_check) if spot_check else suspects(opened, everything=everything)
     if not len(queue):
         say("nothing is flagged: nothing to review (--all goes through all images)")
         return
-    _serve(ReviewSession(opened, queue, name), port, browser)
+    _serve(ReviewSession(opened, queue, name, overlap=share), port, browser)
 
 
 def _serve(session: "ReviewSession", port: int, browser: bool) -> None:
@@ -79,13 +85,47 @@ def _serve(session: "ReviewSession", port: int, browser: bool) -> None:
         webbrowser.open(server.url)
     with suppress(KeyboardInterrupt):  # the usual way to end
         server.run()
-    said = session.progress(0)
-    say(f"{said['decided']:,} of {len(session.queue):,} decided; they are in {session.run.decisions}")
-    if session.queue.blind:
-        for line in _result(session.spot_check()):
-            say(line)
-    else:
-        say(f"carry them out with: aumclean clean {session.run.path}")
+    told = session.end()
+    total = len(session.queue)
+    say(f"{total - told['open']:,} of {total:,} decided; they are in {session.run.decisions}")
+    for line in _result(told["spot_check"]) if session.queue.blind else _so_far(told):
+        say(line)
+
+
+def _so_far(told: dict[str, Any]) -> list[str]:
+    """What is known of the flags, the reviewers and what is left, and what comes next, in sentences."""
+    lines, precision, unseen = [], told["precision"], told["unseen"]
+    if precision["share"] is not None:
+        lines.append(
+            "precision so far: {share:.0%} ({low:.0%} to {high:.0%}) of the decided suspects are wrong "
+            "[{wrong} of {decided}]".format(**precision)
+        )
+    if unseen is not None and precision["share"] is not None:
+        lines.append(
+            "left unseen: about {expected:,.0f} ({low:,.0f} to {high:,.0f}) wrong labels expected among the "
+            "{samples:,} images outside this queue".format(**unseen)
+        )
+    for pair in told["agreement"]:
+        known = "" if pair["kappa"] is None else ": kappa {kappa:.2f} ({low:.2f} to {high:.2f})".format(**pair)
+        lines.append(f"{' and '.join(pair['reviewers'])} agree on {pair['agreed']:,} of {pair['both']:,}{known}")
+    if disputed := told["counts"].get("contradictory"):
+        lines.append(f"reviewers disagree on {counted(disputed, 'image')}: settle these on the page first")
+    return [*lines, f"carry them out with: {told['command']}"]
+
+
+def _share(text: str | None) -> float:
+    """A share written as 10% or 0.1.
+
+    Raises:
+        ConfigError: when it is none.
+    """
+    try:
+        share = float((text or "0").removesuffix("%")) / (100 if text and text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"--overlap: '{text}' is no share; write 10% or 0.1")
+    return share
 
 
 def _result(result: dict[str, Any]) -> list[str]:

@@ -28,10 +28,11 @@ Name = Annotated[Text, Field(min_length=1, max_length=1000)]
 
 
 class Decision(Record):
-    """What a reviewer decided on a sample; `blind` in a spot check."""
+    """What a reviewer decided on a sample; `blind` in a spot check, `step` equal for what was decided at once."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     id: Id
+    step: Id | None = None
     sample_id: int = Field(ge=0, lt=MOST_SAMPLES, strict=True)
     content_hash: Name
     path: Text | None = None
@@ -49,6 +50,7 @@ class Undoing(Record):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     id: Id
+    step: Id | None = None
     undoes: Id
     reviewer: Name | None = None
     time: Text | None = Field(default=None, max_length=1000)

@@ -13,6 +13,20 @@ from aumclean.run.directory import Run
 from aumclean.verdict.judge import Verdict, judge
 
 EXAMPLES = 6
+TWINS = "near_group"
+LEAK = "leaked_from"
+WITNESSES = {"wrong_by_network": "the network", "wrong_by_features": "the features", "outlier": "out of place"}
+"""Columns of the report that testify against a label each by its own lights, where a run has them."""
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What nobody is going to look at: samples outside the queue, and the wrong labels expected among them."""
+
+    samples: int
+    expected: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class Queue:
         examples: for every class the sample ids that fit it best, the highest AUM first.
         copies: sample ids and labels of the other samples with the same file, by content hash, where there are any.
         flagged, unflagged: how many samples of the run are, of those that were judged.
+        unseen: what is left outside; None when blind, or when the networks know nothing.
     """
 
     rows: list[dict[str, Any]]
@@ -39,9 +54,47 @@ class Queue:
     copies: dict[str, list[tuple[int, str]]]
     flagged: int
     unflagged: int
+    unseen: Unseen | None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def kind(self, position: int) -> str:
+        """Why a sample is in the queue: conflict, leak, suspect, twin or, where all are asked for, other."""
+        row = self.rows[position]
+        if row["conflict"] and row["decision"] is None:
+            return "conflict"
+        if row.get(LEAK) is not None:
+            return "leak"
+        if row["flagged"]:
+            return "suspect"
+        return "twin" if row.get(TWINS) is not None else "other"
+
+    def witnesses(self) -> dict[str, str]:
+        """The columns of witnesses that this run has, with their names for people; none when blind."""
+        there = self.rows[0] if self.rows and not self.blind else {}
+        return {column: name for column, name in WITNESSES.items() if column in there}
+
+    def columns(self, class_names: list[str]) -> dict[str, list[Any]]:
+        """What a page lists, sorts and filters by: a list per column; of a blind queue only what gives nothing away."""
+        place = {name: index for index, name in enumerate(class_names)}
+        told = {
+            "sample_id": [row["sample_id"] for row in self.rows],
+            "label": [place[row["label"]] for row in self.rows],
+            "suggested": [place.get(row["suggested_label"]) for row in self.rows],
+            "path": [row["path"] for row in self.rows],
+        }
+        if self.blind:
+            return told
+        together = [_together(row) for row in self.rows]
+        number = {name: index for index, name in enumerate(dict.fromkeys(together))}
+        return {
+            **told,
+            "wrong": [_rounded(row["wrong_probability"]) for row in self.rows],
+            "kind": [self.kind(position) for position in range(len(self.rows))],
+            "together": [None if name is None else number[name] for name in together],
+            **{column: [_rounded(row[column]) for row in self.rows] for column in self.witnesses()},
+        }
 
     def curve(self, position: int) -> dict[str, Any] | None:
         """The margins of one sample over the epochs, in the draws that judged it; None where no draw did."""
@@ -55,7 +108,10 @@ class Queue:
 
 
 def suspects(run: Run, *, everything: bool = False) -> Queue:
-    """The flagged samples and those whose file has another label elsewhere, the most suspect first.
+    """What there is to decide, the most suspect first.
+
+    That is the flagged samples, those whose file has another label elsewhere, and where the run knows them images that
+    nearly repeat another or are in another split too.
 
     Args:
         run: a finished run.
@@ -64,8 +120,11 @@ def suspects(run: Run, *, everything: bool = False) -> Queue:
     verdict = judge(run)
     report = verdict.report
     if not everything:
-        open_conflict = pc.and_(report["conflict"], pc.is_null(report["decision"]))
-        report = report.filter(pc.or_(pc.fill_null(report["flagged"], False), open_conflict))
+        wanted = pc.fill_null(report["flagged"], False)
+        wanted = pc.or_(wanted, pc.and_(report["conflict"], pc.is_null(report["decision"])))
+        for finding in {TWINS, LEAK} & set(report.column_names):
+            wanted = pc.or_(wanted, pc.is_valid(report[finding]))
+        report = report.filter(wanted)
     ids = report["sample_id"].to_numpy()
     draws = verdict.summary.thresholds
     curves = [read_curves(run.margins, draw.draw, range(draw.epochs), ids) for draw in draws]
@@ -107,7 +166,30 @@ def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.n
         copies=_copies(verdict.report),
         flagged=pc.sum(judged).as_py() or 0,
         unflagged=pc.sum(pc.invert(judged)).as_py() or 0,
+        unseen=None if blind else _unseen(verdict, report),
     )
+
+
+def _unseen(verdict: Verdict, queue: pa.Table) -> Unseen | None:
+    """The wrong labels outside the queue; their interval is that of the noise rate, less what is in it."""
+    noise, wrong = verdict.summary.noise_rate, verdict.report["wrong_probability"]
+    if noise.low is None or noise.high is None:
+        return None
+    known, inside = len(wrong) - wrong.null_count, pc.sum(queue["wrong_probability"]).as_py() or 0.0
+    expected = max(0.0, (pc.sum(wrong).as_py() or 0.0) - inside)
+    low, high = (max(0.0, share * known - inside) for share in (noise.low, noise.high))
+    return Unseen(len(wrong) - len(queue), expected, min(low, expected), max(high, expected))
+
+
+def _together(row: dict[str, Any]) -> str | None:
+    """What the samples of one group of twins have in common."""
+    if row.get(TWINS) is not None:
+        return f"near {row[TWINS]}"
+    return row["content_hash"] if row["conflict"] or row["duplicate_of"] is not None else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _examples(report: pa.Table) -> dict[str, list[int]]:

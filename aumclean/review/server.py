@@ -20,7 +20,7 @@ from aumclean.errors import AumcleanError, ConfigError
 from aumclean.review.session import Refused, ReviewSession
 
 HOST = "127.0.0.1"
-LARGEST_BODY = 65536
+LARGEST_BODY = 8_000_000  # bytes; some 80,000 decisions at once
 LONGEST_PATH = 200  # characters; the longest that the page asks for has fewer, and a number of 5,000 digits is none
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -35,9 +35,12 @@ HEADERS = {
 }
 PAGE = {
     "": ("page.html", "text/html"),
-    "page.css": ("page.css", "text/css"),
-    "page.js": ("page.js", "text/javascript"),
     "page.svg": ("page.svg", "image/svg+xml"),
+    **{f"{name}.css": (f"{name}.css", "text/css") for name in ("page", "grid")},
+    **{
+        f"{name}.js": (f"{name}.js", "text/javascript")
+        for name in ("choose", "curve", "desk", "detail", "dom", "end", "grid", "queue", "store")
+    },
 }
 
 
@@ -92,11 +95,20 @@ def make_app(session: ReviewSession, port: int, token: str) -> ASGIApp:
     def item(request: Request) -> Response:
         return _answer(session.item, int(request.path_params["position"]))
 
+    def end(request: Request) -> Response:
+        return _answer(session.end)
+
     def image(request: Request) -> Response:
-        return _picture(lambda: session.image(request.path_params["sample_id"]))
+        return _picture(lambda: session.pictures.large(request.path_params["sample_id"]))
 
     def small(request: Request) -> Response:
-        return _picture(lambda: (session.small_image(request.path_params["sample_id"]), "image/jpeg"))
+        return _picture(lambda: session.pictures.small(request.path_params["sample_id"]))
+
+    def report(request: Request) -> Response:
+        if session.queue.blind or not session.run.html.is_file():
+            return Response(status_code=404, headers=HEADERS)
+        own = {name: value for name, value in HEADERS.items() if name != "Content-Security-Policy"}  # it has its own
+        return Response(session.run.html.read_bytes(), headers=own, media_type="text/html")
 
     def table(request: Request) -> Response:
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="decisions.csv"'}
@@ -112,9 +124,11 @@ def make_app(session: ReviewSession, port: int, token: str) -> ASGIApp:
         *(Route(f"/{name}", page) for name in PAGE),
         Route("/api/session", about),
         Route("/api/item/{position:int}", item),
+        Route("/api/end", end),
         Route("/image/{sample_id:int}", image),
         Route("/small/{sample_id:int}", small),
         Route("/decisions.csv", table),
+        Route("/report.html", report),
         Route("/api/decide", decide, methods=["POST"]),
         Route("/api/undo", undo, methods=["POST"]),
     ]
@@ -184,7 +198,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
-        threading.Thread(target=self.session.look_for_alike, daemon=True).start()
+        threading.Thread(target=self.session.pictures.make_ahead, daemon=True).start()
         config = uvicorn.Config(
             make_app(self.session, self.port, self.token),
             log_level="warning",

@@ -1,33 +1,29 @@
-"""A review session without the web: what is shown with each sample; decisions are on disk before they are confirmed."""
+"""A review session without the web: what the page is told; decisions are on disk before they are confirmed."""
 
-import io
+import shlex
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import ValidationError
 
-from aumclean.dataset.decode import format_of, thumbnail
+from aumclean import chance
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import recorded
 from aumclean.decisions.answers import CONTRADICTORY, WORDS
 from aumclean.decisions.journal import Decision, Journal, Undoing
 from aumclean.decisions.read import to_csv
 from aumclean.files.records import problem
-from aumclean.review.estimate import expected_errors, spot_check_result
-from aumclean.review.queue import Queue, alike
+from aumclean.review.agreement import agreements
+from aumclean.review.estimate import share_wrong, spot_check_result
+from aumclean.review.pictures import QueuePictures
+from aumclean.review.queue import Queue
+from aumclean.review.voices import Voices, outcome
+from aumclean.review.why import why
 from aumclean.run.directory import Run
 
-WEB_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
-LARGEST_SENT = 2_000_000  # bytes; what is larger, or of another format, goes as a JPEG of at most:
-LARGEST_SIDE = 1600
-THUMBNAIL_SIDE = 128
-ALIKE = 6
-ALIKE_SIDE = 12
-ALIKE_FIRST = 5000
-AHEAD = 4
 NOTE_LENGTH = 2000
 ID_LENGTH = 64
 
@@ -39,103 +35,101 @@ class Refused(Exception):
 class ReviewSession:
     """One reviewer at one queue; safe to use from several threads."""
 
-    def __init__(self, run: Run, queue: Queue, reviewer: str) -> None:
+    def __init__(self, run: Run, queue: Queue, reviewer: str, *, overlap: float = 0) -> None:
         """Open the journal and find the images.
+
+        Args:
+            run: the run.
+            queue: what to decide.
+            reviewer: who decides.
+            overlap: share of the images that is asked of this reviewer whatever others decided, and without showing it.
 
         Raises:
             DataError: when the journal is damaged.
         """
         self.run, self.queue, self.reviewer = run, queue, reviewer
         self.journal = Journal(run.decisions)
-        self.pictures = pictures_of(run)
-        self.class_names: list[str] = run.read().data.class_names
-        self.position = {row["sample_id"]: at for at, row in enumerate(queue.rows)}
-        self._voices: list[dict[str, Decision]] = []
-        self._all_outcomes: list[str | None] = []
-        self._counted = -1
+        record, pictures = run.read(), pictures_of(run)
+        self.pictures = QueuePictures(pictures, queue)
+        self.class_names: list[str] = record.data.class_names
+        ids = [row["sample_id"] for row in queue.rows]
+        self.position = {sample_id: at for at, sample_id in enumerate(ids)}
+        self.voices = Voices(self.journal, self.position, [row["content_hash"] for row in queue.rows])
+        drawn = chance.generator(record.config.seed, "second opinion").random(len(pictures.rows))  # for all the same
+        self.asked_again = frozenset(np.flatnonzero(drawn[ids] < overlap).tolist())
+        self._known_outcomes: list[str | None] = [None] * len(queue)
+        self._known_until = 0
         self._lock = threading.RLock()
-        self._vectors: np.ndarray | None = None
 
     # What the page is told
 
     def about(self) -> dict[str, Any]:
-        """What stays the same while the page is open, and where to begin."""
+        """The whole queue, and what stays the same while the page is open."""
         return {
             "run": self.run.path.resolve().name,
             "reviewer": self.reviewer,
             "blind": self.queue.blind,
             "classes": self.class_names,
             "examples": self.queue.examples,
-            "length": len(self.queue),
-            "start": self._next_open(-1),
-            "progress": self.progress(0),
+            "witnesses": self.queue.witnesses(),
+            "report": self.run.html.is_file() and not self.queue.blind,
+            "rows": self.queue.columns(self.class_names),
+            "again": sorted(self.asked_again),
+            **self.news(0),
         }
 
-    def progress(self, position: int) -> dict[str, Any]:
-        """How far the queue is decided, seen from a position."""
-        outcomes = self._outcomes()
-        said = [outcome for outcome in outcomes if outcome is not None]
-        told = {
-            "decided": len(said),
-            "counts": {word: said.count(word) for word in WORDS},
-            "contradictory": [at for at, outcome in enumerate(outcomes) if outcome == CONTRADICTORY],
-        }
-        if self.queue.blind:
-            return told | {"result": self.spot_check() if len(said) == len(outcomes) else None, "contradictory": []}
-        return told | {"estimate": expected_errors(outcomes, position)}
+    def news(self, since: int) -> dict[str, Any]:
+        """What anybody decided since the journal had so many entries: per position the outcome, and who said what."""
+        with self._lock:
+            outcomes, version = self._outcomes(), self._known_until
+            changed = self.voices.changed_since(since)
+            return {"version": version, "said": [[at, outcomes[at], self._said(at)] for at in changed]}
 
     def item(self, position: int) -> dict[str, Any]:
-        """One sample of the queue; of a blind one only what gives nothing away.
+        """What is shown beside one large sample; nothing that gives anything away when blind.
 
         Raises:
             Refused: when there is no such position.
         """
         if not 0 <= position < len(self.queue):
             raise Refused(f"the queue has no position {position}")
-        row, voices = self.queue.rows[position], self._by_position()[position]
-        shown = {
-            "at": position,
-            "sample_id": row["sample_id"],
-            "path": row["path"],
-            "label": row["label"],
-            "suggested": row["suggested_label"],
-            "mine": _said(voices.get(self.reviewer)),
-            "next": self._next_open(position),
-            "ahead": self._ahead(position),
-            "around": [self._small(at) for at in range(position - 3, position + 6) if 0 <= at < len(self.queue)],
-        }
         if self.queue.blind:
-            return shown
+            return {"at": position}
+        row = self.queue.rows[position]
+        copies = [
+            {"sample_id": sample_id, "label": label}
+            for sample_id, label in self.queue.copies.get(row["content_hash"], [])
+            if sample_id != row["sample_id"]
+        ]
         return {
-            **shown,
-            "confidence": row["suggested_confidence"],
+            "at": position,
+            "why": why(row, sum(copy["label"] != row["label"] for copy in copies)),
             "rank": row["rank"],
-            "flagged": row["flagged"],
-            "others": [_said(entry) for name, entry in voices.items() if name != self.reviewer],
             "curve": self.queue.curve(position),
-            "copies": [
-                {"sample_id": sample_id, "label": label}
-                for sample_id, label in self.queue.copies.get(row["content_hash"], [])
-                if sample_id != row["sample_id"]
-            ],
-            "alike": [self._small(at) for at in self._alike(position)],
+            "copies": copies,
+            "alike": self.pictures.alike(position),
         }
 
-    def image(self, sample_id: int) -> tuple[bytes, str]:
-        """An image for the large place, and its media type.
+    def counts(self) -> dict[str, int]:
+        """How often each word was decided, of those that were."""
+        outcomes = self._outcomes()
+        counted = {word: outcomes.count(word) for word in (*WORDS, CONTRADICTORY)}
+        return {word: count for word, count in counted.items() if count}
 
-        Raises:
-            OSError: when it is gone or has changed since the scan.
-        """
-        encoded = self.pictures.encoded(self._known(sample_id))
-        media_type = WEB_FORMATS.get(format_of(encoded))
-        if media_type is None or len(encoded) > LARGEST_SENT:
-            return thumbnail(encoded, LARGEST_SIDE, quality=90), "image/jpeg"
-        return encoded, media_type
-
-    def small_image(self, sample_id: int) -> bytes:
-        """An image for the margin, as JPEG; errors as those of `image`."""
-        return thumbnail(self.pictures.encoded(self._known(sample_id)), THUMBNAIL_SIDE, quality=85)
+    def end(self) -> dict[str, Any]:
+        """What comes next, and what is known by now: of the flags, of what is unseen, of the reviewers."""
+        outcomes, blind = self._outcomes(), self.queue.blind
+        flagged = [said for row, said in zip(self.queue.rows, outcomes, strict=True) if row["flagged"]]
+        voices = [self.voices.at(at) for at in range(len(self.queue))]
+        return {
+            "command": shlex.join(["aumclean", "clean", str(self.run.path)]),
+            "counts": self.counts(),
+            "open": outcomes.count(None),
+            "spot_check": self.spot_check() if blind else None,
+            "precision": None if blind else share_wrong(flagged),
+            "unseen": None if self.queue.unseen is None else asdict(self.queue.unseen),
+            "agreement": [] if blind else agreements(voices),
+        }
 
     def decisions_csv(self) -> str:
         """Every reviewer's last decisions, as decisions.csv."""
@@ -149,15 +143,27 @@ class ReviewSession:
     # What the page asks for
 
     def decide(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Write one decision to disk; asked twice with the same `id`, as after a broken connection, it is one.
+        """Write a step of decisions to disk, a line for each; asked twice with the same `id`, it is one step.
 
         Args:
-            asked: `id`, `sample_id`, `decision`, and if there is one `new_label` and `note`.
+            asked: `id`, `decisions` (each `sample_id`, `decision`, and if there is one `new_label` and `note`), and
+                `since`, the version of the journal that the page knows.
 
         Raises:
-            Refused: when it makes no sense; nothing is written.
+            Refused: when any of it makes no sense; nothing is written.
         """
-        identity, sample_id = _identity(asked), asked.get("sample_id")
+        identity, decisions = _identity(asked), asked.get("decisions")
+        if not isinstance(decisions, list) or not decisions:
+            raise Refused("there is nothing to decide")
+        time = _now()
+        self.journal.append(
+            [self._decision(one, f"{identity}x{number}", identity, time) for number, one in enumerate(decisions)]
+        )
+        return self.news(_since(asked))
+
+    def _decision(self, asked: Any, identity: str, step: str, time: str) -> Decision:
+        asked = asked if isinstance(asked, dict) else {}
+        sample_id = asked.get("sample_id")
         position = self.position.get(sample_id) if type(sample_id) is int else None
         decision, new_label, note = asked.get("decision"), asked.get("new_label"), asked.get("note") or None
         if position is None:
@@ -170,114 +176,66 @@ class ReviewSession:
         if note is not None and (not isinstance(note, str) or len(note) > NOTE_LENGTH):
             raise Refused(f"a note has at most {NOTE_LENGTH} characters")
         try:
-            entry = Decision(
+            return Decision(
                 id=identity,
+                step=step,
                 **{name: row[name] for name in ("sample_id", "content_hash", "path", "label")},
                 decision=decision,
                 new_label=new_label if decision == "relabel" else None,
                 reviewer=self.reviewer,
-                time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                time=time,
                 note=note,
                 blind=self.queue.blind,
             )
         except ValidationError as error:  # what the journal could not read again
             raise Refused(problem(error)) from None
-        self.journal.append([entry])
-        return {"progress": self.progress(position), "next": self._next_open(position)}
 
     def undo(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Take back this reviewer's last decision in this queue; an earlier one on the same sample counts again.
+        """Take back this reviewer's last step in this queue; earlier decisions on its samples count again.
+
+        Asked twice with the same `id` it takes back one step, also when the first time ended halfway.
 
         Raises:
             Refused: when there is none.
         """
         identity = _identity(asked)
-        if not self.journal.knows(identity):
-            mine = [
-                entry
-                for _, entry in self.journal.current()
-                if entry.reviewer == self.reviewer and entry.sample_id in self.position
+        self.voices.refresh()
+        begun = next((one for _, one in self.journal.entries if isinstance(one, Undoing) and one.step == identity), None)
+        step = self.voices.step_of(begun.undoes) if begun else self.voices.last_step(self.reviewer)
+        if not step:
+            raise Refused("there is nothing to undo")
+        time = _now()
+        self.journal.append(
+            [
+                Undoing(id=f"{identity}x{number}", step=identity, undoes=entry.id, reviewer=self.reviewer, time=time)
+                for number, entry in enumerate(step)
             ]
-            if not mine:
-                raise Refused("there is nothing to undo")
-            time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self.journal.append([Undoing(id=identity, undoes=mine[-1].id, reviewer=self.reviewer, time=time)])
-        undoing = self.journal.find(identity)
-        undone = self.journal.find(undoing.undoes) if isinstance(undoing, Undoing) else None
-        if not isinstance(undone, Decision) or undone.sample_id not in self.position:
-            raise Refused("that request undid nothing in this queue")
-        position = self.position[undone.sample_id]
-        return {"progress": self.progress(position), "at": position}
-
-    def look_for_alike(self) -> None:
-        """Find out which pictures of the queue look alike; takes seconds, so a thread of its own does it."""
-        ids = np.array([row["sample_id"] for row in self.queue.rows[:ALIKE_FIRST]], np.int64)
-        vectors = np.full((len(ids), ALIKE_SIDE * ALIKE_SIDE * 3), np.nan, np.float32)
-        for at, sample_id in enumerate(ids.tolist()):
-            try:
-                small = thumbnail(self.pictures.encoded(sample_id), 4 * ALIKE_SIDE)
-                with Image.open(io.BytesIO(small)) as image:
-                    vectors[at] = np.asarray(image.resize((ALIKE_SIDE, ALIKE_SIDE)), np.float32).ravel()
-            except Exception:  # gone, changed or broken: it is like no other
-                continue
-        self._vectors = vectors
+        )
+        return {**self.news(_since(asked)), "undone": sorted({self.position[entry.sample_id] for entry in step})}
 
     # What follows from the journal
 
-    def _by_position(self) -> list[dict[str, Decision]]:
-        """The last decision of each reviewer at each position."""
-        with self._lock:
-            self.journal.refresh()
-            if len(self.journal.entries) != self._counted:
-                voices: list[dict[str, Decision]] = [{} for _ in self.queue.rows]
-                counted = len(self.journal.entries)
-                for _, entry in self.journal.current():
-                    at = self.position.get(entry.sample_id)
-                    if at is not None and self.queue.rows[at]["content_hash"] == entry.content_hash:
-                        voices[at][entry.reviewer] = entry
-                self._voices, self._all_outcomes, self._counted = voices, self._combined(voices), counted
-            return self._voices
-
-    def _combined(self, voices: list[dict[str, Decision]]) -> list[str | None]:
-        if self.queue.blind:
-            mine = (one.get(self.reviewer) for one in voices)
-            return [entry.decision if entry and entry.blind else None for entry in mine]
-        return [_outcome(list(one.values())) for one in voices]
-
     def _outcomes(self) -> list[str | None]:
-        """What is decided at each position; when blind, by this reviewer in a blind check."""
-        self._by_position()
-        return self._all_outcomes
+        """What is decided at each position, as far as this reviewer may know."""
+        with self._lock:
+            version = self.voices.refresh()
+            for at in self.voices.changed_since(self._known_until):
+                self._known_outcomes[at] = outcome(self._heard(at).values())
+            self._known_until = version
+            return self._known_outcomes
 
-    def _next_open(self, position: int) -> int | None:
-        """The next position without a decision, from the start again after the end; None when all are decided."""
-        outcomes = self._outcomes()
-        around = [*range(position + 1, len(outcomes)), *range(min(position + 1, len(outcomes)))]
-        return next((at for at in around if outcomes[at] is None), None)
+    def _heard(self, position: int) -> dict[str, Decision]:
+        """Whose decisions count: when blind one's own; where a second opinion is asked, the others' after one's own."""
+        voices = self.voices.at(position)
+        mine = voices.get(self.reviewer)
+        if self.queue.blind:
+            return {self.reviewer: mine} if mine and mine.blind else {}
+        return {} if position in self.asked_again and mine is None else voices
 
-    def _ahead(self, position: int) -> list[int]:
-        outcomes = self._outcomes()
-        later = (at for at in range(position + 1, len(outcomes)) if outcomes[at] is None)
-        return [at for at, _ in zip(later, range(AHEAD), strict=False)]
-
-    def _small(self, position: int) -> dict[str, Any]:
-        row = self.queue.rows[position]
-        return {
-            "at": position,
-            "sample_id": row["sample_id"],
-            "label": row["label"],
-            "decision": self._outcomes()[position],
-        }
-
-    def _alike(self, position: int) -> list[int]:
-        if self._vectors is None or position >= len(self._vectors):
-            return []
-        return alike(self._vectors, position, ALIKE)
-
-    def _known(self, sample_id: int) -> int:
-        if not 0 <= sample_id < len(self.pictures.rows):
-            raise FileNotFoundError(f"there is no sample {sample_id}")
-        return sample_id
+    def _said(self, position: int) -> list[dict[str, Any]]:
+        """What is said of one sample, this reviewer's own word first."""
+        heard = sorted(self._heard(position).items(), key=lambda voice: voice[0] != self.reviewer)
+        return [entry.model_dump(include={"reviewer", "decision", "new_label", "note"}) for _, entry in heard]
 
 
 def _identity(asked: dict[str, Any]) -> str:
@@ -287,15 +245,10 @@ def _identity(asked: dict[str, Any]) -> str:
     return identity
 
 
-def _said(entry: Decision | None) -> dict[str, Any] | None:
-    return None if entry is None else entry.model_dump(include={"reviewer", "decision", "new_label", "note", "time"})
+def _since(asked: dict[str, Any]) -> int:
+    since = asked.get("since")
+    return since if type(since) is int else 0
 
 
-def _outcome(entries: list[Decision]) -> str | None:
-    """What several reviewers together decided."""
-    definite = {(entry.decision, entry.new_label) for entry in entries if entry.decision != "unsure"}
-    if len(definite) > 1:
-        return CONTRADICTORY
-    if definite:
-        return str(next(iter(definite))[0])
-    return "unsure" if entries else None
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,7 +1,6 @@
 """Runs that the page has to cope with."""
 
 import csv
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -70,16 +69,6 @@ def plain(altered: Callable[..., Run]) -> Run:
     """The same with names that mean nothing."""
     names = {name: name for name in HOSTILE_CLASSES}
     return altered(names, lambda path, label: f"{path.removesuffix('.png')}/plain.png")
-
-
-@pytest.fixture(scope="session")
-def make_large(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
-    """Make a run of crops of photographs, as the benchmark does: (samples, suspects, side in pixels)."""
-    file = Path(__file__).parents[1] / "benchmarks" / "page.py"
-    spec = importlib.util.spec_from_file_location("page_benchmark", file)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    return lambda *size: benchmark.make_run(tmp_path_factory.mktemp("large"), *size)
 
 
 @pytest.fixture(scope="session")

@@ -80,3 +80,9 @@ def page(browser):
     opened.complaints = complaints
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def five_thousand(make_large):
+    """A run of 5,000 photographs, most of them suspect."""
+    return make_large(5000, 4900, 48)

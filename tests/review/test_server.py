@@ -26,17 +26,21 @@ def server(finished, serve, tmp_path_factory):
         yield started
 
 
+def first_sample(server):
+    return json.loads(server.ask(f"{server.base}api/session")[2])["rows"]["sample_id"][0]
+
+
 def test_only_what_the_page_itself_asks_is_answered(server, identity):
     base, origin = server.base, f"http://{server.netloc}"
-    sample = json.loads(server.ask(f"{base}api/item/0")[2])["sample_id"]
-    good = {"id": identity(), "sample_id": sample, "decision": "keep"}
+    sample = first_sample(server)
+    good = {"id": identity(), "decisions": [{"sample_id": sample, "decision": "keep"}]}
 
     def status(*arguments, **headers):
         return server.ask(*arguments, **headers)[0]
 
-    assert status(base) == status(f"{base}page.js") == status(f"{base}api/session") == 200
+    assert status(base) == status(f"{base}desk.js") == status(f"{base}api/session") == 200
     assert status(base, Host=server.netloc.replace("127.0.0.1", "localhost")) == 200
-    for path in ("/", "/api/session", "/wrong-token/", f"/{base[1:-2]}/", "/page.js", f"//{base[1:]}x"):
+    for path in ("/", "/api/session", "/wrong-token/", f"/{base[1:-2]}/", "/desk.js", f"//{base[1:]}x"):
         assert status(path) == 404
     for host in ("evil.example", f"evil.example:{server.netloc.split(':')[1]}", "127.0.0.1", None, "127.0.0.1:1"):
         assert status(base, Host=host) in {400, 403}
@@ -52,7 +56,18 @@ def test_only_what_the_page_itself_asks_is_answered(server, identity):
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(server):
-    for path in ("", "page.css", "api/session", "image/0", "small/0", "decisions.csv", "image/999", "nothing"):
+    for path in (
+        "",
+        "page.css",
+        "grid.js",
+        "api/session",
+        "api/end",
+        "image/0",
+        "small/0",
+        "decisions.csv",
+        "image/999",
+        "nothing",
+    ):
         _, headers, _ = server.ask(server.base + path)
         if path != "nothing":
             assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -108,8 +123,8 @@ def test_hostile_names_stay_text(own_run):
 
 def test_ctrl_c_ends_with_exit_code_0_and_says_what_comes_next(own_run, serve, identity):
     with serve(own_run) as server:
-        sample = json.loads(server.ask(f"{server.base}api/item/0")[2])["sample_id"]
-        server.ask(f"{server.base}api/decide", {"id": identity(), "sample_id": sample, "decision": "keep"})
+        decisions = [{"sample_id": first_sample(server), "decision": "keep"}]
+        server.ask(f"{server.base}api/decide", {"id": identity(), "decisions": decisions})
         server.process.send_signal(signal.SIGINT)
         out, err = server.process.communicate(timeout=20)
     assert (server.process.returncode, out) == (0, "")
@@ -124,41 +139,44 @@ def test_a_port_in_use_is_one_clear_line(server):
         Server(None, port)
 
 
-def decide_through_kills(run, serve, identity, decisions, kills, seed):
-    """Make random decisions on a server that is killed now and then; returns what was confirmed, per id."""
+def random_step(rng, rows, classes, identity):
+    """One decision, or up to forty at once."""
+    made = []
+    for at in rng.sample(range(len(rows["sample_id"])), rng.choice([1, 1, rng.randint(2, 40)])):
+        decision = rng.choice(["keep", "relabel", "remove", "unsure"])
+        others = [name for index, name in enumerate(classes) if index != rows["label"][at]]
+        label = rng.choice(others) if decision == "relabel" else None
+        made.append({"sample_id": rows["sample_id"][at], "decision": decision, "new_label": label})
+    return {"id": identity(), "decisions": made}
+
+
+def decide_through_kills(run, serve, identity, steps, kills, seed):
+    """Make random steps on a server that is killed now and then; returns what was confirmed, per decision."""
     rng = random.Random(seed)
-    at_risk = set(rng.sample(range(decisions), kills))
-    confirmed, pending = {}, None
-    while len(confirmed) < decisions:
+    at_risk = set(rng.sample(range(steps), kills))
+    done, confirmed, pending = 0, {}, None
+    while done < steps:
         with serve(run, "--all") as server:
-            classes = json.loads(server.ask(f"{server.base}api/session")[2])["classes"]
-            while len(confirmed) < decisions:
-                if pending is None:
-                    item = json.loads(server.ask(f"{server.base}api/item/{rng.randrange(360)}")[2])
-                    decision = rng.choice(["keep", "relabel", "remove", "unsure"])
-                    others = [name for name in classes if name != item["label"]]
-                    label = rng.choice(others) if decision == "relabel" else None
-                    pending = {
-                        "id": identity(),
-                        "sample_id": item["sample_id"],
-                        "decision": decision,
-                        "new_label": label,
-                    }
-                if len(confirmed) in at_risk:
-                    at_risk.remove(len(confirmed))
-                    delay = rng.random() * 0.006  # a decision takes a few milliseconds: before, amid and after it
+            about = json.loads(server.ask(f"{server.base}api/session")[2])
+            while done < steps:
+                pending = pending or random_step(rng, about["rows"], about["classes"], identity)
+                killer = None
+                if done in at_risk:
+                    at_risk.remove(done)
+                    delay = rng.random() * 0.008  # a step takes a few milliseconds: before, amid and after it
                     killer = subprocess.Popen(["sh", "-c", f"sleep {delay:.4f}; kill -9 {server.process.pid}"])
-                    try:
-                        server.ask(f"{server.base}api/decide", pending)
-                        confirmed[pending["id"]], pending = pending, None
-                    except (OSError, http.client.HTTPException):
-                        pass  # no answer, or half of one: on disk or not, it is sent again with the same id
+                try:
+                    status, _, _ = server.ask(f"{server.base}api/decide", pending)
+                except (OSError, http.client.HTTPException):
+                    status = None  # no answer, or half of one: on disk or not, it is sent again with the same id
+                if status is not None:
+                    assert status == 200
+                    confirmed |= {f"{pending['id']}x{n}": one for n, one in enumerate(pending["decisions"])}
+                    done, pending = done + 1, None
+                if killer:
                     killer.wait()
                     server.process.wait()
                     break
-                status, _, _ = server.ask(f"{server.base}api/decide", pending)
-                assert status == 200
-                confirmed[pending["id"]], pending = pending, None
     return confirmed
 
 
@@ -172,13 +190,14 @@ def assert_none_lost_and_none_doubled(run, confirmed):
 
 
 def test_killing_the_server_loses_and_doubles_nothing(own_run, serve, identity):
-    confirmed = decide_through_kills(own_run, serve, identity, decisions=30, kills=1, seed=0)
+    confirmed = decide_through_kills(own_run, serve, identity, steps=20, kills=1, seed=0)
     assert_none_lost_and_none_doubled(own_run, confirmed)
 
 
 @pytest.mark.slow
 def test_killing_the_server_often_loses_and_doubles_nothing(own_run, serve, identity):
-    """`python tests/benchmarks/review.py kills` asks for 1,000 decisions and 50 kills."""
-    decisions, kills = (int(os.environ.get(name, default)) for name, default in (("DECISIONS", 200), ("KILLS", 8)))
-    confirmed = decide_through_kills(own_run, serve, identity, decisions, kills, seed=1)
+    """`python tests/benchmarks/review.py kills` asks for 200 steps and 50 kills."""
+    steps, kills = (int(os.environ.get(name, default)) for name, default in (("STEPS", 60), ("KILLS", 8)))
+    confirmed = decide_through_kills(own_run, serve, identity, steps, kills, seed=1)
+    print(f"{len(confirmed):,} decisions in {steps} steps, {kills} kills")
     assert_none_lost_and_none_doubled(own_run, confirmed)
