@@ -124,7 +124,7 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
                 axis.legend()
         sink = io.BytesIO()
         metadata: dict[str, Any] = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
-        canvas.savefig(sink, format=suffix, dpi=150, metadata=metadata)
+        canvas.savefig(sink, format=suffix, dpi=150, metadata=metadata, transparent=suffix == "svg")  # fits any theme
     return sink.getvalue()
 
 
@@ -148,6 +148,8 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
             axis.set(**{f"{name}scale": "log"})
             line_of.set_major_formatter("{x:g}")  # the usual one writes powers as mathematics, which is off
             line_of.set_minor_formatter("")
+    if "x" not in panel.log and all(float(x).is_integer() for line in panel.lines for x in line.x):
+        axis.xaxis.get_major_locator().set_params(integer=True)  # there is no half an epoch
     if panel.ticks is not None:
         axis.set_xticks(range(len(panel.ticks)), [name[:20] for name in panel.ticks], rotation=60, ha="right")
     axis.set(title=panel.title, xlabel=panel.x, ylabel=panel.y)

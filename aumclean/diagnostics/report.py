@@ -1,7 +1,7 @@
 """What a diagnostic found, as data: tables, figures, pictures and sentences."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,9 +38,10 @@ class Table:
         return [{name: _plain(value) for name, value in row.items()} for row in self.rows]
 
     def cells(self) -> Iterator[list[str]]:
-        """The rows for people."""
+        """The rows for people, the numbers of a column in one format."""
+        formats = {column: _format(row[column] for row in self.rows) for column in (self.rows[0] if self.rows else ())}
         for row in self.rows:
-            yield [shown(value) for value in row.values()]
+            yield [shown(value, formats[column]) for column, value in row.items()]
 
     def is_number(self, column: str) -> bool:
         """Whether a column holds numbers."""
@@ -102,19 +103,30 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def shown(value: Any) -> str:
-    """A value as a cell for people: numbers with three decimals where that says something."""
+def _format(values: Iterable[Any]) -> str | None:
+    """One format for the numbers of a column, as its largest and smallest need it; None for whole ones and words."""
+    numbers = [
+        value for value in map(_plain, values) if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    if not any(isinstance(value, float) for value in numbers):
+        return None
+    sizes = [abs(value) for value in numbers if value]
+    if any(not 1e-3 <= size < 1e4 for size in sizes):
+        return ".2e"
+    return ",.1f" if max(sizes, default=0) >= 1000 else ".3f"
+
+
+def shown(value: Any, format: str | None = None) -> str:
+    """A value as a cell for people: numbers in the format, or with three decimals where that says something."""
     value = _plain(value)
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
+    if isinstance(value, int) and format is None:
         return f"{value:,}"
-    if isinstance(value, float):
-        if value and not 1e-3 <= abs(value) < 1e4:
-            return f"{value:.2e}"
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.3f}"
+    if isinstance(value, (int, float)):
+        return f"{value:{format or _format([value])}}"
     return str(value)
 
 

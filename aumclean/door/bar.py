@@ -53,6 +53,8 @@ def bars(screen: "Console") -> Iterator[Track]:
             for item in seen.counted(stream, total):
                 yield item
                 shown.update(tasks[total], completed=seen.count[total], rate=f"{rate():,.0f} images/s")
+            if seen.count[total] >= total and total in tasks:  # no line stays where the next stage's will be
+                shown.remove_task(tasks.pop(total))
 
         yield bar
 

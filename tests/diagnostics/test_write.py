@@ -115,3 +115,12 @@ def test_cells_are_short():
 def test_settings_are_short_and_exact():
     found = [setting(value) for value in (0.0005, 0.95, 5000, True, (0, 1), (), "resnet9", None)]
     assert found == ["0.0005", "0.95", "5,000", "yes", "0, 1", "-", "resnet9", "-"]
+
+
+def test_the_numbers_of_a_column_have_one_format():
+    columns = {"n": (5, 12345), "share": (0.5, 1), "loss": (0.25, 1e-6), "energy": (12.5, 4000.0)}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    assert list(Table("t", "T", rows).cells()) == [
+        ["5", "0.500", "2.50e-01", "12.5"],
+        ["12,345", "1.000", "1.00e-06", "4,000.0"],
+    ]

@@ -30,7 +30,7 @@ from aumclean.diagnostics.study import Options, Study, asking, open_images, open
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track, part_of, untracked
 from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import describe, make_accelerator, takes_bf16
@@ -51,14 +51,15 @@ class _Judge:
     seen: bool  # whether the networks were trained on these very images
     what: str
 
-    def logits(self, discs: Sequence[Disc], bn_eval: BnEval) -> dict[str, np.ndarray]:
-        device = self.accelerator.device
+    def logits(self, discs: Sequence[Disc], bn_eval: BnEval, track: Track) -> dict[str, np.ndarray]:
+        device, each, total = self.accelerator.device, len(self.images), len(self.networks) * len(self.images)
         parts = [
             band_logits(
                 network.on(device), self.images.images, discs, network.about.mean, network.about.std,
                 device=device, bn_eval=bn_eval, bf16=self.bf16,
+                track=part_of(track, f"network {number + 1}, batch norm {bn_eval}", number * each, total),
             )
-            for network in self.networks
+            for number, network in enumerate(self.networks)
         ]  # fmt: skip
         width = len(self.images.class_names)  # a scan's networks have the indicator class beside
         return {name: np.mean([part[name][:, :width] for part in parts], axis=0) for name in parts[0]}
@@ -98,7 +99,7 @@ def test(
     images, paths = judge.images, judge.paths
     study = Study(subject.stem, images, images, paths, paths, digest, judge.accelerator, ())
     with asking("frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge) as store:
-        return write(store, _report(judge, discs, []))
+        return write(store, _report(judge, discs, [], track))
 
 
 def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
@@ -156,13 +157,13 @@ def _of_data(
         )  # fmt: skip
         said = [] if len(networks) == 1 else [f"{len(networks)} networks judge together, by the mean of their logits."]
         said += limits(options, ["how a network trained to the end divides its test images"])
-        return write(store, _report(judge, discs, said))
+        return write(store, _report(judge, discs, said, track))
 
 
-def _report(judge: _Judge, discs: Sequence[Disc], said: list[str]) -> Report:
+def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track) -> Report:
     ways: list[BnEval] = ["running", "batch"] if has_batch_norm(judge.networks[0].model) else ["running"]
     labels = judge.images.labels
-    by_way = {way: judge.logits(discs, way) for way in ways}
+    by_way = {way: judge.logits(discs, way, track) for way in ways}
     rows = []
     for way, logits in by_way.items():
         right = accuracies(logits, labels)
