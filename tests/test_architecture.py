@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "decisions": BASE | {"dataset", "verdict"},
     "reports": BASE | {"dataset", "verdict", "decisions"},
     "review": BASE | {"dataset", "verdict", "decisions", "reports"},
-    "gate": BASE | {"verdict", "decisions", "reports"},
+    "gate": BASE | {"dataset", "verdict", "decisions", "reports"},
     "scanning": BASE | {"dataset", "verdict", "training", "decisions", "reports"},
     "judging": BASE | {"dataset", "verdict", "decisions", "reports"},
     "diagnostics": BASE | {"dataset", "verdict", "training", "decisions", "reports", "scanning"},

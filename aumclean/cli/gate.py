@@ -63,6 +63,9 @@ def command(
         list[str] | None,
         option("Also write this format there; repeatable.", metavar="<FORMAT=PATH>", panel=WRITE),
     ] = None,
+    contact_sheet: Annotated[
+        Path | None, option("Also draw the worst images there, as one PNG of at most 1 MB.", panel=WRITE)
+    ] = None,
 ) -> None:
     """Hold budgets against a finished scan; exit with 0 if they hold, with 1 if not.
 
@@ -85,12 +88,16 @@ def command(
     if prune:
         left = gate.forget_fixed(allowed.baseline, outcome)
         say(f"{allowed.baseline}: forgets {counted(len(outcome.fixed), 'fixed suspect')}, {left:,} left")
+    if contact_sheet is not None:
+        drawn = gate.write_contact_sheet(outcome, contact_sheet, allowed.data)
+        say(f"wrote {contact_sheet}: {counted(drawn, 'image')}" if drawn else "no image to draw on a contact sheet")
+        contact_sheet = contact_sheet if drawn else None
     for name, path in also:
-        gate.write(outcome, name, path)
+        gate.write(outcome, name, path, contact_sheet)
         say(f"wrote {path}")
-    give(gate.render(outcome, format).rstrip("\n"))
+    give(gate.render(outcome, format, contact_sheet).rstrip("\n"))
     if "github" in {format, *(name for name, _ in also)}:
-        gate.tell_github(outcome)
+        gate.tell_github(outcome, contact_sheet)
     if not outcome.passed and not exit_zero:
         raise typer.Exit(FAILED)
 

@@ -40,6 +40,18 @@ class Finding:
     failing: Annotated[bool, Field(description="Whether a budget that is exceeded counts it.")]
     message: Annotated[str, Field(description="One sentence, control characters escaped.")]
 
+    @property
+    def at_line(self) -> int | None:
+        """The line that says something to a person: none where the file is the image, or a table without lines."""
+        is_image = f"/{self.file}".endswith(f"/{self.path}")
+        return None if is_image or self.file.endswith(".parquet") else self.line
+
+    @property
+    def place(self) -> str:
+        """Where to look, for people."""
+        file = printable(self.file)
+        return file if self.at_line is None else f"{file}:{self.at_line}"
+
 
 @dataclass(frozen=True)
 class Check:

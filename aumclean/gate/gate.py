@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from aumclean.config import GateConfig
 from aumclean.errors import ConfigError
 from aumclean.files import atomic
-from aumclean.gate import Format, github, gitlab, json, junit, markdown, sarif, text
+from aumclean.gate import Format, github, gitlab, json, junit, markdown, sarif, sheet, text
 from aumclean.gate.baseline import baseline_of, read_baseline, write_baseline
 from aumclean.gate.check import Outcome, check, suspects
 from aumclean.gate.subject import key, read_subject
@@ -58,8 +59,10 @@ def forget_fixed(file: Path | None, outcome: Outcome) -> int:
     return len(left.suspects)
 
 
-def render(outcome: Outcome, format: Format) -> str:
-    """The outcome in a format."""
+def render(outcome: Outcome, format: Format, contact_sheet: Path | None = None) -> str:
+    """The outcome in a format; Markdown also says where the contact sheet is."""
+    if format == "markdown":
+        return markdown.render(outcome, _where(contact_sheet))
     renderers = {
         "text": text.render,
         "json": json.render,
@@ -68,24 +71,54 @@ def render(outcome: Outcome, format: Format) -> str:
         "gitlab": gitlab.render,
         "sarif": sarif.render,
         "junit": junit.render,
-        "markdown": markdown.render,
     }
     return renderers[format](outcome)
 
 
-def write(outcome: Outcome, format: Format, path: Path) -> None:
+def _where(contact_sheet: Path | None) -> str | None:
+    """A contact sheet in Markdown: inline on GitLab, which serves what a job keeps; on GitHub with the way to it."""
+    if contact_sheet is None:
+        return None
+    get, name = os.environ.get, contact_sheet.name
+    project, file = Path(get("CI_PROJECT_DIR") or ".").absolute(), contact_sheet.absolute()
+    if (job := get("CI_JOB_URL")) and file.is_relative_to(project):
+        return f"![The worst images]({job}/artifacts/raw/{quote(file.relative_to(project).as_posix())})"
+    if (server := get("GITHUB_SERVER_URL")) and get("GITHUB_RUN_ID"):
+        run = f"{server}/{get('GITHUB_REPOSITORY')}/actions/runs/{get('GITHUB_RUN_ID')}"
+        return f"The worst images are in one picture, `{name}`, among the [artifacts of this run]({run}#artifacts)."
+    return f"The worst images are in one picture: `{name}`."
+
+
+def write_contact_sheet(outcome: Outcome, path: Path, data: Path | None = None) -> int:
+    """Write the worst images as one PNG, and give how many they are; without any nothing is written.
+
+    Args:
+        outcome: of the gate.
+        path: where.
+        data: where DATA is now, when that is not where it was.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    shown = len(sheet.worst(outcome))
+    if shown:
+        atomic.write_bytes(path, sheet.render(outcome, data))
+    return shown
+
+
+def write(outcome: Outcome, format: Format, path: Path, contact_sheet: Path | None = None) -> None:
     """Write the outcome in a format to a file, whole or not at all.
 
     Raises:
         OutputError: when it cannot be written.
     """
-    atomic.write_text(path, render(outcome, format))
+    atomic.write_text(path, render(outcome, format, contact_sheet))
 
 
-def tell_github(outcome: Outcome) -> None:
+def tell_github(outcome: Outcome, contact_sheet: Path | None = None) -> None:
     """Append to the step's summary and outputs, where the environment says that there are such files."""
     for variable, said in (
-        ("GITHUB_STEP_SUMMARY", markdown.render(outcome)),
+        ("GITHUB_STEP_SUMMARY", render(outcome, "markdown", contact_sheet)),
         ("GITHUB_OUTPUT", github.outputs(outcome)),
     ):
         if path := os.environ.get(variable):

@@ -31,7 +31,8 @@ def outputs(outcome: Outcome) -> str:
 
 
 def _annotation(level: str, finding: Finding) -> str:
-    where = f"file={_property(printable(finding.file))},line={finding.line},endLine={finding.line}"
+    line = "" if finding.at_line is None else f",line={finding.at_line},endLine={finding.at_line}"
+    where = f"file={_property(printable(finding.file))}{line}"
     return f"::{level} {where},title={_property(f'aumclean {finding.rule}')}::{_data(finding.message)}"
 
 

@@ -14,7 +14,7 @@ def render(outcome: Outcome) -> str:
     counts = {"tests": str(len(outcome.checks)), "failures": str(failures), "errors": "0", "skipped": "0"}
     suites = ET.Element("testsuites", {"name": "aumclean", **counts})
     suite = ET.SubElement(suites, "testsuite", {"name": f"aumclean gate {printable(str(outcome.subject))}", **counts})
-    failing = [f"- {printable(f.file)}:{f.line}: {f.message}" for f in outcome.findings if f.failing]
+    failing = [f"- {f.place}: {f.message}" for f in outcome.findings if f.failing]
     listed = "\n".join(failing[:MOST])
     if len(failing) > MOST:
         listed += f"\nand {len(failing) - MOST:,} more"

@@ -1,6 +1,7 @@
 """Markdown (GitHub flavoured), for a comment on a pull request and for GitHub's step summary."""
 
 from aumclean.gate.check import Finding, Outcome
+from aumclean.gate.red import next_steps
 from aumclean.reports.markdown import cell, table
 
 MARKER = "<!-- aumclean:gate -->"
@@ -9,18 +10,25 @@ COMMENT_LIMIT = 65_000  # characters; GitHub refuses 65,536
 LONGEST = 200  # of a name
 
 
-def render(outcome: Outcome) -> str:
-    """Its first line is a marker by which a bot finds the comment again and updates it."""
+def render(outcome: Outcome, sheet: str | None = None) -> str:
+    """Its first line is a marker by which a bot finds the comment again and updates it.
+
+    Args:
+        outcome: of the gate.
+        sheet: where the contact sheet is, in Markdown, if there is one.
+    """
     open_findings = [finding for finding in outcome.findings if finding.is_new is not False or finding.failing]
     shown = open_findings[:MOST]
-    while len(text := _page(outcome, shown, len(open_findings))) > COMMENT_LIMIT and shown:
+    while len(text := _page(outcome, shown, len(open_findings), sheet)) > COMMENT_LIMIT and shown:
         shown = shown[: len(shown) // 2]
     return text
 
 
-def _page(outcome: Outcome, shown: list[Finding], total: int) -> str:
+def _page(outcome: Outcome, shown: list[Finding], total: int, sheet: str | None) -> str:
     rows = [("ok" if check.passed else "FAIL", check.name, check.measured, check.allowed) for check in outcome.checks]
     parts = [MARKER, f"## Label quality: {outcome.headline}", table(("", "budget", "measured", "allowed"), rows)]
+    if sheet is not None and shown:
+        parts.append(sheet)
     if shown:
         found = [
             (
@@ -38,6 +46,8 @@ def _page(outcome: Outcome, shown: list[Finding], total: int) -> str:
     if outcome.fixed:
         parts.append(f"{len(outcome.fixed):,} of the baseline's suspects are fixed.")
     parts += [f"> {cell(note)}" for note in outcome.notes]
+    if not outcome.passed:
+        parts.append("**What next**\n\n" + "\n".join(f"1. {cell(step)}" for step in next_steps(outcome)))
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,9 +7,10 @@ from aumclean import __version__
 from aumclean.files.json import to_json
 from aumclean.gate.check import Finding, Outcome
 from aumclean.gate.fingerprint import fingerprints
+from aumclean.gate.red import STEPS
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-HOME = "https://arxiv.org/abs/2001.10528"
+RED = "When the gate is red:\n\n" + "\n".join(f"1. {step}" for step in STEPS)
 MOST = 25_000  # GitHub refuses a longer list
 RULES = {
     "mislabeled": (
@@ -52,7 +53,6 @@ def render(outcome: Outcome) -> str:
             "driver": {
                 "name": "aumclean",
                 "version": __version__,
-                "informationUri": HOME,
                 "rules": [_rule(name) for name in order],
             }
         },
@@ -74,8 +74,7 @@ def _rule(name: str) -> dict[str, Any]:
         "name": title,
         "shortDescription": {"text": short},
         "fullDescription": {"text": full},
-        "help": {"text": remedy},
-        "helpUri": HOME,
+        "help": {"text": remedy, "markdown": f"{remedy}\n\n{RED}"},
         "defaultConfiguration": {"level": "warning"},
         "properties": {"precision": "medium", "problem.severity": "warning", "tags": ["data-quality", "labels"]},
     }

@@ -1,7 +1,7 @@
 """Plain text, for a person who reads a build log."""
 
-from aumclean.errors import printable
 from aumclean.gate.check import Outcome
+from aumclean.gate.red import next_steps
 
 MOST = 20
 
@@ -15,10 +15,12 @@ def render(outcome: Outcome) -> str:
         for check in outcome.checks
     ]
     failing = [finding for finding in outcome.findings if finding.failing]
-    lines += [f"- {printable(finding.file)}:{finding.line}: {finding.message}" for finding in failing[:MOST]]
+    lines += [f"- {finding.place}: {finding.message}" for finding in failing[:MOST]]
     if len(failing) > MOST:
         lines.append(f"and {len(failing) - MOST:,} more")
     if outcome.fixed:
         lines.append(f"{len(outcome.fixed):,} of the baseline's suspects are fixed; --prune forgets them")
     lines += [f"note: {note}" for note in outcome.notes]
+    if not outcome.passed:
+        lines += ["what next:", *(f"  {number}. {step}" for number, step in enumerate(next_steps(outcome), start=1))]
     return "\n".join(lines) + "\n"

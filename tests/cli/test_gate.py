@@ -1,9 +1,16 @@
+import io
 import json
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from aumclean.reports.contact_sheet import contact_sheet
+
+COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}
 
 
 @pytest.fixture
@@ -130,3 +137,42 @@ def test_what_reviewers_decided_to_keep_is_no_suspect(aumclean, run, tmp_path, f
     said = aumclean("gate", run, "--max-flagged", len(suspects) - 1)
     assert said.code == 0
     assert "1 flagged sample that reviewers decided to keep not counted" in said.out
+
+
+def test_the_worst_images_go_on_one_sheet_and_the_comment_says_where(aumclean, finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("gate", finished.run.path, "--max-flagged", 3, "--contact-sheet", "worst.png")
+    assert aumclean(*arguments, "--report", "markdown=page.md").code == 1
+    with Image.open("worst.png") as sheet:
+        assert (sheet.format, sheet.width) == ("PNG", 6 * (176 + 10) + 10)
+        colours = np.asarray(sheet.convert("RGB"), int).reshape(-1, 3)
+    for colour in COLOURS.values():  # tiny images, enlarged
+        assert (np.abs(colours - colour).max(1) < 30).sum() > 1000
+    assert (tmp_path / "worst.png").stat().st_size <= 1_000_000
+    page = (tmp_path / "page.md").read_text()
+    assert "The worst images are in one picture: `worst.png`." in page
+    assert f"aumclean review {finished.run.path}" in page
+    monkeypatch.setenv("CI_JOB_URL", "https://gitlab.example/jobs/7")
+    assert "![The worst images](https://gitlab.example/jobs/7/artifacts/raw/worst.png)" in aumclean(
+        *arguments, "--format", "markdown"
+    ).out  # fmt: skip
+
+
+def test_a_sheet_has_no_picture_of_what_is_gone_and_none_is_made_of_nothing(aumclean, run, tmp_path):
+    empty = tmp_path / "elsewhere"
+    empty.mkdir()
+    sheet = tmp_path / "worst.png"
+    assert aumclean("gate", run, "--max-flagged", 3, "--contact-sheet", sheet, "--data", empty).code == 1
+    with Image.open(sheet) as image:
+        assert len(image.convert("RGB").getcolors()) < 200  # words and shade
+    sheet.unlink()
+    assert aumclean("gate", run, "--max-conflicts", 0, "--contact-sheet", sheet).code == 0
+
+
+def test_a_sheet_of_large_photographs_stays_below_a_megabyte():
+    rng, shown = np.random.default_rng(0), []
+    for number in range(24):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (300, 400, 3), np.uint8)).save(buffer, "PNG")
+        shown.append((buffer.getvalue(), f"class {number} -> another class with a long name", "a/long/path" * 9))
+    assert len(contact_sheet(shown)) <= 1_000_000

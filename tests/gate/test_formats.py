@@ -17,6 +17,8 @@ from aumclean.gate import json as as_json
 from aumclean.gate.baseline import baseline_of
 from aumclean.gate.check import check, suspects
 from aumclean.gate.fingerprint import fingerprints
+from aumclean.gate.red import STEPS, next_steps
+from aumclean.reports.markdown import cell
 
 SARIF_SCHEMA = Path(__file__).parents[1] / "data" / "sarif-2.1.0-rtm.5.json"  # as SchemaStore and Microsoft ship it
 HOSTILE = 'x\n::error::owned%0A::set-output name=passed::true|<b onclick=1>`@all`<!-- --> ]]> \x1b[31m "q" \ufffe'
@@ -90,16 +92,31 @@ def test_text_whole(outcome):
         "  ok    max-flagged     4 of 6 (66.7%), at most 90%\n"
         "  ok    max-unreadable  1 of 7 (14.3%), at most 1\n"
         "  FAIL  max-new         1 new suspect, at most 0\n"
-        "- photos/emu/z.png:1: emu/z.png is labeled 'emu', looks like 'dog' (label score 0.050)\n"
+        "- photos/emu/z.png: emu/z.png is labeled 'emu', looks like 'dog' (label score 0.050)\n"
         "note: 3 suspects known to the baseline\n"
+        "what next:\n"
+        "  1. Look at the images that are named, the worst first.\n"
+        "  2. The label is wrong: correct it, or remove the image.\n"
+        "  3. The label is right: accept it in the baseline, or keep it with: "
+        f"aumclean review {outcome.subject}\n"
+        f"  4. {STEPS[4]}\n"
     )
+
+
+def test_a_line_is_named_in_a_table_and_not_in_an_image(subject, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    manifest = tmp_path / "labels.csv"
+    manifest.write_text("path,label\n" + "".join(f"{name},{label}\n" for name, label, *_ in ROWS))
+    found = check(subject(ROWS, source=manifest), GateConfig(max_flagged=0))
+    assert "\n- labels.csv:2: " in text.render(found)
+    assert "file=labels.csv,line=2,endLine=2,title" in github.render(found)
 
 
 def test_github_whole(outcome):
     assert github.render(outcome) == (
-        "::error file=photos/emu/z.png,line=1,endLine=1,title=aumclean mislabeled::"
+        "::error file=photos/emu/z.png,title=aumclean mislabeled::"
         "emu/z.png is labeled 'emu', looks like 'dog' (label score 0.050)\n"
-        "::warning file=photos/cat/broken.png,line=1,endLine=1,title=aumclean unreadable::"
+        "::warning file=photos/cat/broken.png,title=aumclean unreadable::"
         "cat/broken.png cannot be read: truncated\n"
         "gate failed: 1 of 3 budgets exceeded\n"
         "ok: max-flagged: 4 of 6 (66.7%25), at most 90%25\n"
@@ -111,7 +128,7 @@ def test_github_whole(outcome):
 
 def test_github_gets_only_commands_that_are_ours(hostile):
     commands = [line for line in github.render(hostile).splitlines() if line.lstrip().startswith("::")]
-    pattern = r"::(error|warning) file=[^:,]*,line=1,endLine=1,title=[^:,]*::[^\r\n]*"
+    pattern = r"::(error|warning) file=[^:,]*,title=[^:,]*::[^\r\n]*"
     assert all(re.fullmatch(pattern, line) for line in commands)
     assert len(commands) == len(hostile.findings) == 7
     assert "##[" not in github.render(hostile)
@@ -148,6 +165,7 @@ def test_sarif_is_what_github_code_scanning_asks_for(outcome):
     run = valid_sarif(sarif.render(outcome))
     for rule in run["tool"]["driver"]["rules"]:
         assert all(rule[key]["text"] for key in ("shortDescription", "fullDescription", "help"))
+        assert all(step in rule["help"]["markdown"] for step in STEPS)
     first = run["results"][0]
     assert first["locations"][0]["physicalLocation"] == {
         "artifactLocation": {"uri": "photos/emu/z.png"},
@@ -224,8 +242,10 @@ def test_markdown_whole(outcome):
         "| path | label | looks like | label score | why |\n| --- | --- | --- | --- | --- |\n"
         "| emu/z.png | emu | dog | 0.050 | mislabeled |\n"
         "| cat/broken.png |  |  |  | unreadable |\n\n</details>\n\n"
-        "> 3 suspects known to the baseline\n"
+        "> 3 suspects known to the baseline\n\n"
+        "**What next**\n\n" + "\n".join(f"1. {cell(step)}" for step in next_steps(outcome)) + "\n"
     )
+    assert "in one picture" in markdown.render(outcome, "The worst are in one picture.").split("<details")[0]
 
 
 def test_markdown_fits_a_comment_whatever_the_names(subject, tmp_path, monkeypatch):

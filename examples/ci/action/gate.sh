@@ -81,6 +81,7 @@ aumclean gate --quiet "${options[@]}" \
   --report="sarif=$report/labels.sarif" \
   --report="junit=$report/junit.xml" \
   --report="markdown=$report/comment.md" \
+  --contact-sheet="$report/worst.png" \
   -- "$subject" || code=$?
 [[ $code == 0 || $code == 1 ]] || exit 2
 echo "sarif=$report/labels.sarif" >>"$output"

@@ -1,0 +1,28 @@
+"""What to do when the gate is red: the how-to's steps, short enough to stand in every output for people."""
+
+import shlex
+
+from aumclean.gate.check import Outcome
+from aumclean.run.directory import Run
+
+STEPS = (
+    "Look at the images that are named, the worst first.",
+    "The label is wrong: correct it, or remove the image.",
+    "The image occurs twice with two labels: keep one copy, with the right label.",
+    "The label is right: accept it in the baseline, or decide keep on the review page of the run.",
+    "Many right labels are named: the scan does not know such images; scan again with them among the others.",
+)
+
+
+def next_steps(outcome: Outcome) -> list[str]:
+    """The steps that this outcome asks for, with the command where one helps."""
+    rules = {finding.rule for finding in outcome.findings if finding.failing}
+    steps = [STEPS[0], STEPS[1]]
+    if "conflicting-duplicate" in rules:
+        steps.append(STEPS[2])
+    if "unreadable" in rules:
+        steps.append("A file cannot be read: replace it, or take it out of the data set.")
+    if Run(outcome.subject).scores_json.is_file():
+        return [*steps, "The label is right: accept it in the baseline.", STEPS[4]]
+    command = shlex.join(["aumclean", "review", str(outcome.subject)])
+    return [*steps, f"The label is right: accept it in the baseline, or keep it with: {command}", STEPS[4]]

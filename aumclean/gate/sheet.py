@@ -1,0 +1,63 @@
+"""The worst images that a gate names, as one picture for people."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from aumclean.gate.check import Finding, Outcome
+from aumclean.gate.subject import read_columns
+from aumclean.run.directory import Run
+
+MOST = 24
+
+
+def worst(outcome: Outcome) -> list[Finding]:
+    """What a person should look at first: not what the baseline accepts, and what has a picture."""
+    wanted = [finding for finding in outcome.findings if finding.is_new is not False or finding.failing]
+    return [finding for finding in wanted if finding.content_hash is not None][:MOST]
+
+
+def render(outcome: Outcome, data: Path | None = None) -> bytes:
+    """A contact sheet as PNG, at most 1 MB; a file that is gone or has changed has no picture.
+
+    Args:
+        outcome: of the gate.
+        data: where DATA is now, when that is not where it was.
+    """
+    from aumclean.reports.contact_sheet import contact_sheet  # loads an imaging library, which no other format needs
+
+    read = _reader(Run(outcome.subject), data)
+    shown = []
+    for finding in worst(outcome):
+        content = read(finding.path)
+        if content is not None and hashlib.sha256(content).hexdigest() != finding.content_hash:
+            content = None
+        words = f"{finding.label} -> {finding.suggested_label or '?'}"
+        if finding.rule == "conflicting-duplicate":
+            words = f"{finding.label}, and another label"
+        shown.append((content, words, finding.path))
+    return contact_sheet(shown)
+
+
+def _reader(run: Run, data: Path | None) -> Callable[[str], bytes | None]:
+    """What gives the bytes of an image by its path in the report, None where there are none."""
+    place = run.read_scores().data if run.scores_json.is_file() else run.read().data
+    root = Path(place.root) if data is None else data
+
+    def of_file(path: str) -> bytes | None:
+        try:
+            return (root / path).read_bytes()
+        except OSError:
+            return None
+
+    if place.image_column is None:
+        return of_file
+    if run.scores_json.is_file() or (data is None and not Path(place.source).is_file()):
+        return lambda path: None
+
+    from aumclean.dataset.samples import Embedded
+
+    samples = read_columns(run.samples, ["path", "row"])
+    rows = dict(zip(samples["path"].to_pylist(), samples["row"].to_pylist(), strict=True))
+    images = Embedded(data or Path(place.source), place.image_column)
+    return lambda path: images.one(rows[path])
