@@ -21,14 +21,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 DOCS = Path(__file__).parent
 TUTORIAL = DOCS / "tutorials" / "images"
 REPORT = DOCS / "images" / "report.png"
-MIDDLE = "nav, #trust, #distribution, #confusions, #classes { display: none }"
-"""Leaves the counts at the top of the report, and the suspects."""
 
 
 def report(browser: Browser, run: Path) -> None:
-    page = browser.new_page(viewport={"width": 1080, "height": 938}, bypass_csp=True)  # for the style below
+    page = browser.new_page(viewport={"width": 1080, "height": 938})
     page.goto((run / "report.html").resolve().as_uri())
-    page.add_style_tag(content=MIDDLE)
     page.wait_for_timeout(500)
     page.screenshot(path=REPORT)
 
@@ -42,7 +39,7 @@ def review_page(browser: Browser, run: Path, *options: str) -> Iterator[Page]:
     try:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(server.stdout.readline().strip())
-        page.wait_for_selector("#large img")
+        page.wait_for_selector(".card img, #large img")
         page.wait_for_timeout(3000)  # until the pictures alike are found
         yield page
     finally:
@@ -50,19 +47,28 @@ def review_page(browser: Browser, run: Path, *options: str) -> Iterator[Page]:
         server.wait()
 
 
+def settled(page: Page) -> None:
+    page.wait_for_function("() => !Number(document.body.dataset.unsaved)")
+    page.wait_for_timeout(1600)  # until the note of it is gone
+
+
 def review(browser: Browser, run: Path) -> None:
     with review_page(browser, run) as page:
+        page.keyboard.press("a")
         page.screenshot(path=TUTORIAL / "review.png")
-        for number in range(20):
-            before = page.text_content("body")
-            page.keyboard.press("r" if number not in {6, 13} else "k")
-            page.wait_for_function("before => document.body.textContent !== before", arg=before)
-            page.wait_for_timeout(200)
+        page.keyboard.press("Enter")
+        settled(page)
+        page.keyboard.press("d")
+        page.wait_for_selector("#why:not(:empty)")
         page.wait_for_timeout(500)
-        page.screenshot(path=TUTORIAL / "review-after-20.png")
+        page.screenshot(path=TUTORIAL / "review-large.png")
         page.keyboard.press("c")
         page.wait_for_timeout(200)
         page.screenshot(path=TUTORIAL / "review-choose.png")
+        page.keyboard.press("Escape")
+        page.click("#end-button")
+        page.wait_for_selector("#end:not([hidden])")
+        page.screenshot(path=TUTORIAL / "review-end.png")
     with review_page(browser, run, "--spot-check", "40") as page:
         page.screenshot(path=TUTORIAL / "spot-check.png")
 

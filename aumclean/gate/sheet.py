@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from aumclean.files import parquet
 from aumclean.gate.check import Finding, Outcome
-from aumclean.gate.subject import read_columns
 from aumclean.run.directory import Run
 
 MOST = 24
@@ -57,7 +57,7 @@ def _reader(run: Run, data: Path | None) -> Callable[[str], bytes | None]:
 
     from aumclean.dataset.samples import Embedded
 
-    samples = read_columns(run.samples, ["path", "row"])
+    samples = parquet.read(run.samples, ["path", "row"])
     rows = dict(zip(samples["path"].to_pylist(), samples["row"].to_pylist(), strict=True))
     images = Embedded(data or Path(place.source), place.image_column)
     return lambda path: images.one(rows[path])

@@ -11,6 +11,7 @@ from aumclean import chance
 from aumclean.margins.log import read_curves
 from aumclean.run.directory import Run
 from aumclean.verdict.judge import Verdict, judge
+from aumclean.verdict.typical import typical
 
 EXAMPLES = 6
 TWINS = "near_group"
@@ -162,7 +163,7 @@ def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.n
         curves=curves,
         thresholds=[one.threshold or 0.0 for one in verdict.summary.thresholds],
         first_epoch=verdict.summary.settings.first_epoch,
-        examples=_examples(verdict.report),
+        examples=typical(verdict.report, EXAMPLES),
         copies=_copies(verdict.report),
         flagged=pc.sum(judged).as_py() or 0,
         unflagged=pc.sum(pc.invert(judged)).as_py() or 0,
@@ -190,18 +191,6 @@ def _together(row: dict[str, Any]) -> str | None:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _examples(report: pa.Table) -> dict[str, list[int]]:
-    good = report.filter(
-        pc.and_(pc.invert(pc.fill_null(report["flagged"], True)), pc.is_null(report["duplicate_of"]))
-    ).sort_by([("aum", "descending"), ("sample_id", "ascending")])
-    found: dict[str, list[int]] = {}
-    for sample_id, label in zip(good["sample_id"].to_pylist(), good["label"].to_pylist(), strict=True):
-        of_class = found.setdefault(label, [])
-        if len(of_class) < EXAMPLES:
-            of_class.append(sample_id)
-    return found
 
 
 def _copies(report: pa.Table) -> dict[str, list[tuple[int, str]]]:

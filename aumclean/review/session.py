@@ -55,7 +55,7 @@ class ReviewSession:
         ids = [row["sample_id"] for row in queue.rows]
         self.position = {sample_id: at for at, sample_id in enumerate(ids)}
         self.voices = Voices(self.journal, self.position, [row["content_hash"] for row in queue.rows])
-        drawn = chance.generator(record.config.seed, "second opinion").random(len(pictures.rows))  # for all the same
+        drawn = chance.generator(record.seed, "second opinion").random(len(pictures.rows))  # for all the same
         self.asked_again = frozenset(np.flatnonzero(drawn[ids] < overlap).tolist())
         self._known_outcomes: list[str | None] = [None] * len(queue)
         self._known_until = 0
@@ -155,6 +155,8 @@ class ReviewSession:
         identity, decisions = _identity(asked), asked.get("decisions")
         if not isinstance(decisions, list) or not decisions:
             raise Refused("there is nothing to decide")
+        if isinstance(self.journal.find(f"{identity}x0"), Undoing):
+            raise Refused("that id is of an undoing")
         time = _now()
         self.journal.append(
             [self._decision(one, f"{identity}x{number}", identity, time) for number, one in enumerate(decisions)]
@@ -200,7 +202,9 @@ class ReviewSession:
         """
         identity = _identity(asked)
         self.voices.refresh()
-        begun = next((one for _, one in self.journal.entries if isinstance(one, Undoing) and one.step == identity), None)
+        begun = self.journal.find(f"{identity}x0")
+        if isinstance(begun, Decision):
+            raise Refused("that id is of a decision")
         step = self.voices.step_of(begun.undoes) if begun else self.voices.last_step(self.reviewer)
         if not step:
             raise Refused("there is nothing to undo")

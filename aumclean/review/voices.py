@@ -23,7 +23,7 @@ class Voices:
         """
         self.journal, self.position = journal, position
         self._content_hash = list(content_hash)
-        self._said: list[list[Decision]] = [[] for _ in self._content_hash]  # in the order of the journal, undone or not
+        self._said: list[list[Decision]] = [[] for _ in self._content_hash]  # as in the journal, undone or not
         self._by_id: dict[str, Decision] = {}
         self._undone: set[str] = set()
         self._touched: list[int | None] = []  # per entry of the journal: the position it is about

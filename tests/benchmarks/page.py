@@ -162,7 +162,7 @@ def measure(file: Path) -> None:
         acts = {
             "filter by given label": [choose("given", str(number % CLASSES)) for number in range(10)],
             "back to all": [choose("given", value) for value in ("1", "") * 5],
-            "sort": [choose("sort", value) for value in ("path", "confidence", "given", "rank") * 3],
+            "sort": [choose("sort", value) for value in ("path", "suggested", "given", "rank") * 3],
             "turn a page": ["document.getElementById('next').click()"] * 5,
             "gallery and back": ["document.getElementById('view').click()"] * 10,
         }

@@ -4,7 +4,7 @@ import html as standard_html
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from importlib import resources
 
@@ -125,12 +125,41 @@ def test_every_suspect_is_in_the_plain_table_with_its_figures(finished, text):
 
 def test_the_first_screen_says_how_much_and_how_sure(finished, text):
     texts, summary = Outline(text).texts, finished.verdict.summary
-    rate = summary.noise_rate
+    rate, expected = summary.noise_rate, round(summary.flagged * summary.flags["precision"].estimate)
+    assert f"{summary.flagged} of 360 labels look wrong; expected: {expected} of them are." in texts
+    assert "<title>photos</title>" in text
+    assert f"aumclean review {finished.run.path}" in texts
     assert f"{summary.flagged:,}" in texts
     assert f"{100 * rate.estimate:.1f} %" in texts
     assert f"95 % interval {100 * rate.low:.1f} % to {100 * rate.high:.1f} %" in texts
     for warning in summary.warnings:
         assert warning.message in texts
+
+
+def test_the_twelve_worst_come_first_and_a_scan_without_suspects_says_so(finished, text):
+    first = text[text.index('<ul class="worst"') : text.index('<dl class="figures"')]
+    rows = finished.verdict.report.slice(0, 12).to_pylist()
+    assert re.findall(r'href="#sample-(\d+)"', first) == [str(row["sample_id"]) for row in rows]
+    assert re.findall(r"<b>(\w+)</b>", first) == [row["label"] for row in rows]
+    none = np.zeros(360, bool)
+    report = finished.verdict.report
+    report = report.set_column(report.column_names.index("flagged"), "flagged", [none])
+    summary = finished.verdict.summary.model_copy(
+        update={"flagged": 0, "flagged_share": 0.0, "flags": {}, "per_pair": []}
+    )
+    texts = Outline(html.render(replace(finished.verdict, report=report, summary=summary))).texts
+    assert "None of 360 labels looks wrong." in texts
+    assert "No suspect looks like another class." in texts
+
+
+def test_pairs_show_their_worst_and_what_both_classes_usually_look_like(finished):
+    first = page.pairs(finished.verdict)[0]
+    worst = finished.verdict.summary.per_pair[0]
+    assert (first.label, first.suggested_label, first.flagged) == (worst.label, worst.suggested_label, worst.flagged)
+    assert {(row["label"], row["suggested_label"]) for row in first.suspects} == {(first.label, first.suggested_label)}
+    label_of = dict(zip(*(finished.verdict.report[name].to_pylist() for name in ("sample_id", "label")), strict=True))
+    assert {label_of[sample] for sample in first.of_label} == {first.label}
+    assert {label_of[sample] for sample in first.of_suggested} == {first.suggested_label}
 
 
 def test_conflicts_unreadable_files_settings_and_the_command_are_there(plain):

@@ -12,7 +12,8 @@ SIZES = [{"width": 1280, "height": 900}, {"width": 390, "height": 844}]
 OVERLAPS = """() => {
   const overlapping = [];
   for (const row of document.querySelectorAll("#gallery tbody tr")) row.style.contentVisibility = "visible";
-  const groups = [...document.querySelectorAll(".figures, nav, #filters, .ticks, .gallery tbody tr, .group")]
+  const parts = ".worst, .pair, .figures, nav, #filters, .ticks, .gallery tbody tr, .group";
+  const groups = [...document.querySelectorAll(parts)]
     .filter((group) => group.checkVisibility());
   for (const group of groups) {
     const boxes = [...group.children].map((child) => child.getBoundingClientRect());
@@ -183,11 +184,39 @@ def test_without_scripts_the_page_is_a_plain_table_of_all(open_page, finished):
     assert not page.locator("#filters").is_visible()
 
 
+def test_tiny_pictures_are_enlarged_with_their_pixels(open_page, finished):
+    page = open_page(finished.run)  # of images with 12 pixels
+    for place in (".worst", "#gallery", ".pair"):
+        image = page.locator(f"{place} img").first
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.naturalWidth === 12", arg=image.element_handle())
+        assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    assert page.locator("#gallery img").first.evaluate("image => image.clientWidth") == 96
+
+
+def test_what_is_folded_opens_for_a_link_to_it(open_page, finished):
+    page = open_page(finished.run)
+    assert not page.locator(".histograms").is_visible()
+    page.locator("nav").get_by_text("Trust").click()
+    page.wait_for_selector(".histograms svg")
+    assert page.locator("#run pre").is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", SIZES, ids=lambda size: str(size["width"]))
+def test_no_rule_of_access_is_broken(open_page, plain, axe, viewport, scheme):
+    page = open_page(plain, viewport=viewport, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    assert axe(page) == []
+    page.locator("#gallery a").first.click()
+    assert axe(page) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", SIZES, ids=lambda size: str(size["width"]))
 def test_nothing_overlaps_and_all_can_be_read_with_hostile_names(open_page, hostile, viewport, scheme):
     page = open_page(hostile, viewport=viewport, color_scheme=scheme)
-    assert page.title().startswith('Labels of "><img src=x')
+    assert page.title().startswith('"><img src=x')
     for view in ("list", "gallery"):
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], view
         page.locator("#gallery tbody tr").first.scroll_into_view_if_needed()

@@ -242,6 +242,16 @@ def test_filters_show_what_they_say_and_stay_in_the_address(own_run, serve, page
         page.wait_for_selector("#nothing:not([hidden])")
 
 
+def test_a_link_from_the_report_opens_its_image(own_run, serve, page):
+    sample = [row["sample_id"] for row in _report(own_run) if row["flagged"]][7]
+    with serve(own_run) as server:
+        page.goto(f"{server.url}report.html?desk")
+        page.wait_for_selector(f"#gallery #sample-{sample} a.decide").click()
+        page.wait_for_selector("#large img")
+        assert shown(page) == sample
+        assert page.complaints == []
+
+
 def test_a_reference_is_shown_beside_and_large(own_run, serve, page):
     with serve(own_run) as server:
         at_grid(page, server.url)

@@ -96,9 +96,10 @@ def test_what_no_page_would_ask_is_refused_and_never_an_error(server, identity):
     for path in ("api/item/", "image/", "small/"):
         assert server.ask(f"{base}{path}{'9' * 5000}")[0] == 404
         assert server.ask(f"{base}{path}{'9' * 50}")[0] in {400, 404}
-    sample = json.loads(server.ask(f"{base}api/item/0")[2])["sample_id"]
-    good = {"id": identity(), "sample_id": sample, "decision": "keep"}
-    for body in (b"[" * 60_000, b"1" * 60_000, b"\xff", {**good, "note": "a\ud800"}, {**good, "sample_id": 10**400}):
+    one = {"sample_id": first_sample(server), "decision": "keep"}
+    good = {"id": identity(), "decisions": [one]}
+    hostile = ({**one, "note": "a\ud800"}, {**one, "sample_id": 10**400}, [], "x")
+    for body in (b"[" * 60_000, b"1" * 60_000, b"\xff", *({"id": identity(), "decisions": [bad]} for bad in hostile)):
         assert server.ask(f"{base}api/decide", body)[0] == 400
         assert isinstance(body, dict) or server.ask(f"{base}api/undo", body)[0] == 400
     assert server.ask(f"{base}api/decide", good)[0] == 200

@@ -28,9 +28,9 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
     record, summary = verdict.run.read(), verdict.summary
     rows = page.flagged(verdict).slice(0, top)
     found, groups_left_out = page.conflicts(verdict)
-    pictures = page.thumbnails(
-        verdict, [*rows["sample_id"].to_pylist(), *(members[0]["sample_id"] for members in found)]
-    )
+    pairs, first = page.pairs(verdict), [members[0]["sample_id"] for members in found]
+    wanted = [*rows["sample_id"].to_pylist(), *first, *(sample for pair in pairs for sample in pair.sample_ids)]
+    pictures = page.thumbnails(verdict, wanted)
     suspects = page.suspects(verdict, pictures, top)
     files, unreadable = page.unreadable(verdict)
     class_names = record.data.class_names
@@ -55,7 +55,13 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
                 for counted, about in zip(summary.histograms, summary.thresholds, strict=True)
             ],
             heat_map=page.heat_map(verdict),
+            sentence=page.sentence(verdict),
+            review=command_line(["aumclean", "review", str(verdict.run.path)]),
+            pairs=pairs,
+            pictures=pictures,
+            repeated=page.repeated(verdict),
             suspects=suspects,
+            worst=suspects[: page.WORST],
             class_index=class_index,
             index=page.index(suspects, class_names),
             states={state: text for state, text in page.STATES.items() if state in present},

@@ -2,6 +2,15 @@
 // Filters, sorting and paging of the suspects, and a dialog for one. Without it the page is a plain table of them all.
 (() => {
   const PAGE = 500, PORTION = 60;
+  // What is folded opens for a link to it; a wide table shows that there is more of it.
+  const unfold = () => document.getElementById(location.hash.slice(1))?.querySelector(":scope > details")?.setAttribute("open", "");
+  addEventListener("hashchange", unfold);
+  unfold();
+  for (const wide of document.querySelectorAll(".across")) {
+    const tell = () => wide.classList.toggle("more", wide.scrollLeft + wide.clientWidth < wide.scrollWidth - 4);
+    wide.addEventListener("scroll", tell, { passive: true });
+    new ResizeObserver(tell).observe(wide);
+  }
   const gallery = document.getElementById("gallery");
   if (!gallery) return;
   const at = (id) => document.getElementById(id);
@@ -9,12 +18,13 @@
   const { names, rows } = JSON.parse(at("index").textContent);
   const markup = at("source").textContent.split("\n<tr ").slice(1);
   const name = (index) => (index === null ? "" : names[index]);
-  const all = rows.map(([id, given, suggested, confidence, states, path], rank) => ({
+  const all = rows.map(([id, given, suggested, states, path], rank) => ({
     id: `sample-${id}`, rank, path, given, suggested, givenName: name(given), suggestedName: name(suggested),
-    confidence, states, row: null, picture: null,
+    states, row: null, picture: null,
   }));
   const byId = new Map(all.map((item) => [item.id, item]));
   const byRow = new WeakMap();
+  const desk = location.search === "?desk";
 
   // Rows are made when first shown, their pictures when they come near the screen.
   const seen = new IntersectionObserver((entries) => {
@@ -27,6 +37,15 @@
     item.picture = null;
   }
 
+  // A desk that shows this page decides on its samples.
+  function deskLink(item) {
+    const link = document.createElement("a");
+    link.className = "decide";
+    link.href = `./#sample=${item.id.slice(7)}`;
+    link.textContent = "decide";
+    return link;
+  }
+
   function makeRows(items) {
     const missing = items.filter((item) => !item.row);
     const html = missing.map((item) => `<tr ${markup[item.rank].replace(/ src="([^"]*)"/, (_, source) => {
@@ -37,6 +56,7 @@
     missing.forEach((item, number) => {
       item.row = document.adoptNode(made[number]);
       byRow.set(item.row, item);
+      if (desk) item.row.querySelector(".labels").append(deskLink(item));
       seen.observe(item.row);
     });
     return items.map((item) => item.row);
@@ -45,7 +65,6 @@
   const text = new Intl.Collator("en", { numeric: true });
   const orders = {
     rank: (a, b) => a.rank - b.rank,
-    confidence: (a, b) => b.confidence - a.confidence || a.rank - b.rank,
     given: (a, b) => text.compare(a.givenName, b.givenName) || a.rank - b.rank,
     suggested: (a, b) => text.compare(a.suggestedName, b.suggestedName) || a.rank - b.rank,
     path: (a, b) => text.compare(a.path, b.path),
@@ -156,7 +175,7 @@
   });
   body.addEventListener("click", (event) => {
     const link = event.target.closest("a");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!link || link.className === "decide" || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     detail(byId.get(link.hash.slice(1)));
   });

@@ -1,6 +1,7 @@
 """What the page shows, gathered from a verdict and its run; no markup."""
 
 import base64
+import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 
 from aumclean.dataset.pictures import pictures_of
 from aumclean.errors import DataError, printable
@@ -17,8 +19,13 @@ from aumclean.reports.html import charts
 from aumclean.run.tables import read_unreadable
 from aumclean.verdict.judge import Verdict
 from aumclean.verdict.summary import Estimated
+from aumclean.verdict.typical import typical
 
 THUMBNAIL = 112  # pixels; a thousand of them stay under 10 MB
+LEAST_SIDE = 96  # pixels that a tiny picture is enlarged to at least, and four times at most, as in review
+WORST = 12
+PAIRS = 6  # shown with pictures
+OF_PAIR = 6  # suspects of a pair, and half as many typical images of either class
 MOST_CLASSES = 24  # of the heat map
 MOST_GROUPS = 100  # of identical images
 MOST_MEMBERS = 12  # of one group
@@ -40,6 +47,18 @@ STATES = {
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A small JPEG in base64; `side` is how large a tiny one is shown, in pixels, None for others."""
+
+    base64: str
+    side: int | None
+
+
+Pictures = dict[int, Picture | None]
+"""By sample id; None where the file is gone or changed."""
+
+
+@dataclass(frozen=True)
 class Curve:
     """The margins of a sample in one draw: the path, the threshold's height, and the numbers behind them.
 
@@ -55,10 +74,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A row of the gallery; `row` is the sample's row of the report, `picture` a JPEG in base64 or None."""
+    """A row of the gallery; `row` is the sample's row of the report."""
 
     row: dict[str, Any]
-    picture: str | None
+    picture: Picture | None
     curves: list[Curve | None]
     states: list[str]
 
@@ -67,9 +86,26 @@ class Suspect:
 class Group:
     """Samples with the same image and different labels."""
 
-    picture: str | None
+    picture: Picture | None
     members: list[dict[str, Any]]
     more: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Suspects of one class that look like another, with typical images of both; `suspects` has rows of the report."""
+
+    label: str
+    suggested_label: str
+    flagged: int
+    suspects: list[dict[str, Any]]
+    of_label: list[int]
+    of_suggested: list[int]
+
+    @property
+    def sample_ids(self) -> list[int]:
+        """Whose pictures are wanted."""
+        return [*(row["sample_id"] for row in self.suspects), *self.of_label, *self.of_suggested]
 
 
 @dataclass(frozen=True)
@@ -86,7 +122,7 @@ class HeatMap:
         return max((max(row) for row in self.counts), default=0)
 
 
-def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> list[Suspect]:
+def suspects(verdict: Verdict, pictures: Pictures, top: int) -> list[Suspect]:
     """The `top` most suspect of the flagged samples."""
     rows = flagged(verdict).slice(0, top).to_pylist()
     ids = np.array([row["sample_id"] for row in rows], np.int64)
@@ -109,9 +145,7 @@ def suspects(verdict: Verdict, pictures: dict[int, str | None], top: int) -> lis
     ]
 
 
-def _states(
-    row: dict[str, Any], drawn: Sequence[Curve | None], pictures: dict[int, str | None], *, decided: bool
-) -> Iterator[str]:
+def _states(row: dict[str, Any], drawn: Sequence[Curve | None], pictures: Pictures, *, decided: bool) -> Iterator[str]:
     if drawn:
         yield "all" if all(curve is None or curve.flagged for curve in drawn) else "some"
     if row["conflict"]:
@@ -132,7 +166,6 @@ def index(suspects: Sequence[Suspect], class_names: Sequence[str]) -> dict[str, 
             suspect.row["sample_id"],
             place[suspect.row["label"]],
             place.get(suspect.row["suggested_label"]),
-            suspect.row["suggested_confidence"] or 0,
             suspect.states,
             printable(suspect.row["path"]),
         ]
@@ -146,8 +179,49 @@ def flagged(verdict: Verdict) -> pa.Table:
     return verdict.report.filter(pc.fill_null(verdict.report["flagged"], False))
 
 
-def thumbnails(verdict: Verdict, sample_ids: Sequence[int]) -> dict[int, str | None]:
-    """A small JPEG in base64 of each sample, None where its file is gone or changed; of data without images none."""
+def sentence(verdict: Verdict) -> str:
+    """What a person wants to know first."""
+    summary = verdict.summary
+    if not summary.judged:
+        return f"None of {summary.samples:,} labels could be judged."
+    of = f"of {summary.judged:,} labels" if not summary.not_judged else f"of {summary.judged:,} judged labels"
+    if not summary.flagged:
+        return f"None {of} looks wrong."
+    looks = f"{summary.flagged:,} {of} {'looks' if summary.flagged == 1 else 'look'} wrong"
+    if not summary.flags:
+        return f"{looks}."
+    expected = round(summary.flagged * summary.flags["precision"].estimate)
+    return f"{looks}; expected: {expected:,} of them {'is' if expected == 1 else 'are'}."
+
+
+def pairs(verdict: Verdict) -> list[Pair]:
+    """The most frequent confusions, the worst suspects of each, and what both classes usually look like."""
+    best, rows = typical(verdict.report, OF_PAIR // 2), flagged(verdict)
+    found = []
+    for pair in verdict.summary.per_pair[:PAIRS]:
+        of_pair = pc.and_(pc.equal(rows["label"], pair.label), pc.equal(rows["suggested_label"], pair.suggested_label))
+        worst = rows.filter(pc.fill_null(of_pair, False)).slice(0, OF_PAIR).to_pylist()
+        given, like = best.get(pair.label, []), best.get(pair.suggested_label, [])
+        found.append(Pair(pair.label, pair.suggested_label, pair.flagged, worst, given, like))
+    return found
+
+
+def repeated(verdict: Verdict) -> list[str]:
+    """What is known of images that occur more than once, in sentences."""
+    report = verdict.report
+    copies = len(report) - report["duplicate_of"].null_count
+    said = [f"{copies:,} images are copies of another, byte for byte." if copies else "No image occurs twice."]
+    if "near_group" in report.column_names:
+        near = len(report) - report["near_group"].null_count
+        said.append(f"{near:,} images nearly repeat another." if near else "No image nearly repeats another.")
+    if "leaked_from" in report.column_names:
+        leaked = len(report) - report["leaked_from"].null_count
+        said.append(f"{leaked:,} images are in another split too." if leaked else "No image is in another split too.")
+    return said
+
+
+def thumbnails(verdict: Verdict, sample_ids: Sequence[int]) -> Pictures:
+    """A small picture of each sample; of data without images none."""
     if not verdict.run.read().data.pictures:
         return {}
     unique = np.unique(np.array(sample_ids, np.int64))
@@ -161,8 +235,16 @@ def thumbnails(verdict: Verdict, sample_ids: Sequence[int]) -> dict[int, str | N
         pa.ArrowException,
     ):  # a Parquet file with images that is gone or another
         made = [None] * len(unique)
-    texts = (None if picture is None else base64.b64encode(picture).decode() for picture in made)
-    return dict(zip(unique.tolist(), texts, strict=True))
+    return dict(zip(unique.tolist(), map(_picture, made), strict=True))
+
+
+def _picture(jpeg: bytes | None) -> Picture | None:
+    if jpeg is None:
+        return None
+    with Image.open(io.BytesIO(jpeg)) as image:
+        longest = max(image.size)
+    enlarged = min(THUMBNAIL, max(LEAST_SIDE, 4 * longest))
+    return Picture(base64.b64encode(jpeg).decode(), enlarged if 2 * longest <= enlarged else None)
 
 
 def conflicts(verdict: Verdict) -> tuple[list[list[dict[str, Any]]], int]:
@@ -175,7 +257,7 @@ def conflicts(verdict: Verdict) -> tuple[list[list[dict[str, Any]]], int]:
     return ordered[:MOST_GROUPS], max(0, len(ordered) - MOST_GROUPS)
 
 
-def groups(found: list[list[dict[str, Any]]], pictures: dict[int, str | None]) -> list[Group]:
+def groups(found: list[list[dict[str, Any]]], pictures: Pictures) -> list[Group]:
     """Each group with its picture."""
     return [
         Group(pictures.get(members[0]["sample_id"]), members[:MOST_MEMBERS], max(0, len(members) - MOST_MEMBERS))
