@@ -6,6 +6,7 @@ They are taken of a copy of the run, so that nothing in it is decided by it.
 """
 
 import argparse
+import os
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,18 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-DOCS = Path(__file__).parent
+from aumclean.reports import html
+from aumclean.run.directory import Run
+from aumclean.verdict.judge import judge
+
+DOCS = Path(__file__).resolve().parent
 TUTORIAL = DOCS / "tutorials" / "images"
 REPORT = DOCS / "images" / "report.png"
 
 
 def report(browser: Browser, run: Path) -> None:
     page = browser.new_page(viewport={"width": 1080, "height": 938})
+    (run / "report.html").write_text(html.render(judge(Run(run))), encoding="utf-8")
     page.goto((run / "report.html").resolve().as_uri())
     page.wait_for_timeout(500)
     page.screenshot(path=REPORT)
@@ -56,7 +62,8 @@ def review(browser: Browser, run: Path) -> None:
     with review_page(browser, run) as page:
         page.keyboard.press("a")
         page.screenshot(path=TUTORIAL / "review.png")
-        page.keyboard.press("Enter")
+        for key in ("Enter", "a", "Enter"):  # the group has more than the screen
+            page.keyboard.press(key)
         settled(page)
         page.keyboard.press("d")
         page.wait_for_selector("#why:not(:empty)")
@@ -78,7 +85,9 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     original = parser.parse_args().run
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        run = Path(shutil.copytree(original, Path(folder) / original.name))
+        shutil.copytree(original, Path(folder) / "aumclean-demo" / "run")
+        os.chdir(folder)  # pages show commands, in which a path of this machine would say nothing
+        run = Path("aumclean-demo/run")
         (run / "decisions.jsonl").unlink(missing_ok=True)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         report(browser, run)

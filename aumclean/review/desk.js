@@ -205,6 +205,13 @@ function undo() {
 
 const accept = () => decide("relabel", (row) => row.like);
 
+// Accept, and leave what is not selected for later.
+function acceptAndGoOn() {
+  const { group } = grid;
+  accept();
+  if (grid.group === group) toGroup(1);
+}
+
 function acceptSurest() {
   if (part !== "grid" || $("accept-high").disabled) return;
   select(surest(grid.group));
@@ -236,6 +243,12 @@ function toGroup(step) {
   else openEnd();
 }
 
+// All that is undecided in one grid, and the groups again.
+function whatIsLeft() {
+  const left = store.view.by === "none" && store.view.state === "open";
+  refilter(left ? { by: "pair", state: "" } : { by: "none", state: "open" });
+}
+
 function back() {
   if (part === "desk" && uncompare() || store.session.blind) return;
   if (part === "desk") openGroup(st.groupNamed(detail.group.key) ?? store.groups[0], detail.row);
@@ -255,7 +268,7 @@ const BOTH = {
 };
 const IN_GRID = {
   " ": () => toggle(), a: selectSeen, y: acceptSurest, d: () => grid.focus && openDetail(grid.focus), n: () => toGroup(1),
-  p: () => toGroup(-1), f: () => $("filter-button").click(), "+": () => resize(24), "-": () => resize(-24),
+  p: () => toGroup(-1), l: whatIsLeft, f: () => $("filter-button").click(), "+": () => resize(24), "-": () => resize(-24),
 };
 const IN_DETAIL = {
   " ": skip, n: skip, d: back, ArrowLeft: () => walk(-1), ArrowRight: () => walk(1), "+": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4),
@@ -265,6 +278,7 @@ const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "Pag
 
 function act(key, shift) {
   if (part === "grid" && MOVES.includes(key)) return move(key, shift) ?? true;
+  if (part === "grid" && key === "Enter" && shift) return acceptAndGoOn() ?? true;
   const found = (part === "grid" ? IN_GRID : part === "desk" ? IN_DETAIL : { ArrowLeft: leaveEnd })[key] ?? (part === "end" && key !== "z" && key !== "?" ? null : BOTH[key]);
   found?.();
   return Boolean(found);
