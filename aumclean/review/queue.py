@@ -15,6 +15,7 @@ from aumclean.verdict.typical import typical
 
 EXAMPLES = 6
 TWINS = "near_group"
+NEAR_CONFLICT = "near_conflict"
 LEAK = "leaked_from"
 WITNESSES = {"wrong_by_network": "the network", "wrong_by_features": "the features", "outlier": "out of place"}
 """Columns of the report that testify against a label each by its own lights, where a run has them."""
@@ -63,7 +64,7 @@ class Queue:
     def kind(self, position: int) -> str:
         """Why a sample is in the queue: conflict, leak, suspect, twin or, where all are asked for, other."""
         row = self.rows[position]
-        if row["conflict"] and row["decision"] is None:
+        if (row["conflict"] or row.get(NEAR_CONFLICT)) and row["decision"] is None:
             return "conflict"
         if row.get(LEAK) is not None:
             return "leak"

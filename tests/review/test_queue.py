@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.margins.log import read_block
+from aumclean.review import queue as module
 from aumclean.review.queue import EXAMPLES, alike, spot_check, suspects
+from aumclean.review.why import why
 
 
 def test_the_queue_is_the_flagged_samples_most_suspect_first(finished):
@@ -73,3 +78,31 @@ def test_pictures_that_look_alike_are_found_and_missing_ones_are_like_none():
     assert alike(vectors, 0, 2) == [3, 4]
     assert alike(vectors, 0, 9) == [3, 4, 1]
     assert alike(vectors, 2, 9) == []
+
+
+def test_findings_of_features_are_decided_too_where_a_run_has_them(finished, monkeypatch):
+    rows = finished.verdict.report.to_pylist()
+    calm = [row["sample_id"] for row in rows if not row["flagged"]][:6]
+    twins = dict(zip(calm, ["a", "a", "b", "b", None, None], strict=True))
+    report = finished.verdict.report
+    columns = {
+        "near_group": [twins.get(row["sample_id"]) for row in rows],
+        "near_conflict": [twins.get(row["sample_id"]) == "a" for row in rows],
+        "leaked_from": ["test/x.png" if row["sample_id"] == calm[4] else None for row in rows],
+        "wrong_by_features": [0.25] * len(rows),
+    }
+    for name, values in columns.items():
+        report = report.append_column(name, pa.array(values))
+    monkeypatch.setattr(module, "judge", lambda run: replace(finished.verdict, report=report))
+    queue = suspects(finished.run)
+    kinds = {row["sample_id"]: queue.kind(at) for at, row in enumerate(queue.rows)}
+    expected = dict.fromkeys(calm[:2], "conflict") | dict.fromkeys(calm[2:4], "twin") | {calm[4]: "leak"}
+    assert {sample: kind for sample, kind in kinds.items() if kind != "suspect"} == expected
+    told = queue.columns(["amber", "blue", "green"])
+    together = dict(zip(told["sample_id"], told["together"], strict=True))
+    assert together[calm[0]] == together[calm[1]] != together[calm[2]] == together[calm[3]]
+    assert set(told["wrong_by_features"]) == {0.25}
+    assert queue.witnesses() == {"wrong_by_network": "the network", "wrong_by_features": "the features"}
+    leak = next(row for row in queue.rows if row["sample_id"] == calm[4])
+    assert "in another split too (test/x.png)" in why(leak, 0)
+    assert "pretrained features hold the label for wrong at 25 %" in why(leak, 0)
