@@ -15,7 +15,7 @@ from aumclean.errors import ConfigError, did_you_mean
 from aumclean.files.records import MOST, problem
 from aumclean.recipe import MOST_EPOCHS, closing_epochs
 
-Preset = Literal["fast", "paper", "asapp", "thorough"]
+Preset = Literal["fast", "frozen", "paper", "asapp", "thorough"]
 Combine = Literal["all", "any", "mean"]
 Rule = Literal["percentile", "asapp"]
 Threshold = Literal["indicator", "estimate"]
@@ -25,7 +25,7 @@ ClassFolder = Literal["first", "last"]
 ENVIRONMENT_PREFIX = "AUMCLEAN_"
 OTHER_VARIABLES = {"AUMCLEAN_DEBUG"}
 GATE_PREFIX = "AUMCLEAN_GATE_"
-PATH_KEYS = ("out", "root", "cache_dir", "ledger", "baseline", "data")
+PATH_KEYS = ("out", "against", "root", "cache_dir", "ledger", "baseline", "data")
 READING = ("path_column", "label_column", "root", "split", "class_folder", "limit")
 
 _PAPER = {
@@ -69,12 +69,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 12,
         "draws": 2,
     },
+    # No network: heads on the features of a backbone, in seconds once these are there.
+    "frozen": {
+        **_FAST,
+        "small_arch": "linear",
+        "epochs": 10,
+        "learning_rate": 0.002,
+        "weight_decay": 0.01,
+        "closing": 0,
+        "first_epoch": 1,
+        "draws": 2,
+    },
     # About four times the compute of `fast`.
     "thorough": {**_FAST, "epochs": 24, "draws": 4},
 }
 
 
 AUTO = "auto"
+FROZEN = "frozen"
 AUTO_EPOCHS = 40  # at most, of `--epochs auto` and of few images
 MOST_DRAWS = 1000
 MOST_PIXELS = 1024  # a side
@@ -98,6 +110,8 @@ class ScanConfig(BaseModel):
     overwrite: bool = False
 
     preset: Preset = "fast"
+    features: str | None = Field(default=None, min_length=1, max_length=4096)
+    against: Path | None = None
     arch: str = "auto"
     image_size: int | None = Field(default=None, ge=8, le=MOST_PIXELS)
     epochs: Annotated[int | Literal["auto"] | None, BeforeValidator(_epochs)] = None
@@ -211,6 +225,8 @@ class GateConfig(BaseModel):
     max_class_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
     classes: dict[str, Annotated[Limit, BeforeValidator(_limit)]] = Field(default_factory=dict)
     max_conflicts: int | None = Field(default=None, ge=0, le=MOST)
+    max_near_conflicts: int | None = Field(default=None, ge=0, le=MOST)
+    max_leaked: int | None = Field(default=None, ge=0, le=MOST)
     max_unreadable: Annotated[Limit, BeforeValidator(_limit)] | None = None
     max_unjudged: Annotated[Limit, BeforeValidator(_limit)] = Limit(5, percent=True)
     min_score: float | None = Field(default=None, ge=0, le=1)

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
 Pixels = Literal["standard", "unit", "image"]
 MOST_EPOCHS = 100_000
+LINEAR = "linear"  # in place of a network: a head on the features of a backbone
 
 
 def closing_epochs(epochs: int, share: float) -> int:

@@ -25,17 +25,18 @@ MAY_IMPORT = {
     "dataset": BASE,
     "verdict": BASE,
     "training": BASE | {"dataset"},
+    "features": BASE | {"dataset", "training"},
     "decisions": BASE | {"dataset", "verdict"},
     "reports": BASE | {"dataset", "verdict", "decisions"},
     "review": BASE | {"dataset", "verdict", "decisions", "reports"},
     "gate": BASE | {"dataset", "verdict", "decisions", "reports"},
-    "scanning": BASE | {"dataset", "verdict", "training", "decisions", "reports"},
+    "scanning": BASE | {"dataset", "verdict", "training", "features", "decisions", "reports"},
     "judging": BASE | {"dataset", "verdict", "decisions", "reports"},
     "diagnostics": BASE | {"dataset", "verdict", "training", "decisions", "reports", "scanning"},
     "door": BASE | {"dataset", "verdict", "decisions", "reports", "scanning", "judging"},
     "cli": BASE
     | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics", "door"}
-    | {"judging"},
+    | {"judging", "features"},
     "__main__": {"cli"},
     "__init__": {"door", "errors"},
 }

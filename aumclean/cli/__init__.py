@@ -16,6 +16,7 @@ from aumclean.cli import (
     clean,
     corrupt,
     demo,
+    duplicates,
     env,
     evaluate,
     frequency,
@@ -53,7 +54,7 @@ def _root() -> None:
     pass
 
 
-for _module in (scan, judge, report, review, clean, score, gate, evaluate, corrupt, train, demo, env):
+for _module in (scan, judge, report, review, clean, score, gate, evaluate, corrupt, duplicates, train, demo, env):
     app.command(_module.__name__.rpartition(".")[2], cls=Command, context_settings=CONTEXT)(_module.command)
 app.add_typer(frequency.app, name="frequency")
 app.add_typer(random_labels.app, name="random-labels")

@@ -27,6 +27,12 @@ class Budgets(Options):
     max_conflicts: Annotated[
         int | None, option("At most so many images that occur with another label.", panel=JUDGE)
     ] = None
+    max_near_conflicts: Annotated[
+        int | None, option("At most so many images with a near copy of another label.", panel=JUDGE)
+    ] = None
+    max_leaked: Annotated[
+        int | None, option("At most so many images that are also in the data of scan --against.", panel=JUDGE)
+    ] = None
     max_unreadable: Annotated[
         str | None, option("At most so many unreadable files.", metavar="<N|N%>", panel=JUDGE)
     ] = None

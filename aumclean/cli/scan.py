@@ -19,13 +19,16 @@ from aumclean.files.json import to_json
 
 if TYPE_CHECKING:
     from aumclean.scanning.scan import Scan
-    from aumclean.verdict.summary import Estimated
+    from aumclean.verdict.summary import Estimated, Summary
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScanReading(LimitedReading):
     """How DATA is read, and how much of it must be readable."""
 
+    against: Annotated[
+        Path | None, option("A test set, or other data that should share no image with DATA: what does is said.")
+    ] = None
     max_unreadable: Annotated[
         float | None, option("Stop when more than this percentage cannot be read. [default: 5]")
     ] = None
@@ -36,10 +39,17 @@ class Training(Options, panel=TRAIN):
     """How the network is trained."""
 
     preset: Annotated[
-        Literal["fast", "thorough", "paper", "asapp"] | None,
+        Literal["fast", "frozen", "thorough", "paper", "asapp"] | None,
         option(
-            "fast: 12 epochs of a small net; thorough: four times that; paper: as published; asapp: as its code does. "
-            "[default: fast]",
+            "fast: 12 epochs of a small net; frozen: no net, heads on the features alone; thorough: four times fast; "
+            "paper: as published; asapp: as its code does. [default: fast]",
+        ),
+    ] = None
+    features: Annotated[
+        str | None,
+        option(
+            "A pretrained backbone as second witness: auto, timm:NAME[@FILE], torchvision:NAME[@FILE]; features of "
+            "your own: a .npy or .parquet; or none. [default: auto where it is installed and images have 32 pixels]",
         ),
     ] = None
     epochs: Annotated[
@@ -98,7 +108,8 @@ class ScanJudging(Judging):
 @partial(
     with_options,
     first=(
-        "out", "overwrite", "resume", "dry_run", "preset", "flip", "device", "path_column", "label_column", "limit",
+        "out", "overwrite", "resume", "dry_run", "preset", "features", "flip", "device", "path_column", "label_column",
+        "limit",
     ),
 )  # fmt: skip
 def command(
@@ -235,6 +246,16 @@ def expected(flags: "Mapping[Any, Estimated]") -> list[tuple[str, str]]:
     ]
 
 
+def _near_facts(summary: "Summary") -> list[tuple[str, str]]:
+    """What the backbone found beside labels."""
+    said = (
+        ("near copies", summary.near_duplicates, "nearly the same as another"),
+        ("near conflicts", summary.near_conflicts, "with a near copy of another label"),
+        ("leaked", summary.leaked, "nearly the same as one of --against"),
+    )
+    return [(name, f"{counted(count, 'image')} {what}") for name, count, what in said if count]
+
+
 def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
     if finished.verdict is None:
@@ -264,6 +285,7 @@ def show_summary(finished: "Scan") -> None:
         facts.append(("silenced", f"{summary.silenced:,} more would be flagged, but reviewers confirmed their labels"))
     if summary.conflicts:
         facts.append(("conflicts", f"{counted(summary.conflicts, 'image')} with an identical copy of another label"))
+    facts += _near_facts(summary)
     parts = [table("", ("", ""), facts)]
     classes = [row for row in summary.per_class if row.flagged][:5]
     if classes:

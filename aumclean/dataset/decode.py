@@ -64,6 +64,18 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
     return np.asarray(small), width, height
 
 
+def decode_padded(encoded: bytes, size: int, shade: tuple[int, int, int]) -> np.ndarray:
+    """Decode one image as its author would see it, its aspect kept, on a square of one colour: uint8 [size, size, 3].
+
+    Raises:
+        As `decode_image`.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        image.draft(None, (size, size))
+        upright = _to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image))
+        return np.asarray(ImageOps.pad(upright, (size, size), Image.Resampling.BICUBIC, color=shade))
+
+
 def decode_whole(encoded: bytes) -> np.ndarray:
     """Decode one image as its author would see it, in its own size: uint8 [height, width, 3].
 

@@ -20,7 +20,14 @@ def indicator_count(n: int, n_classes: int, rule: Rule = "percentile", least: fl
 
 
 def draw_indicators(
-    n: int, n_classes: int, draws: int, *, seed: int, rule: Rule = "percentile", least: float = 0.0
+    n: int,
+    n_classes: int,
+    draws: int,
+    *,
+    seed: int,
+    rule: Rule = "percentile",
+    least: float = 0.0,
+    group: np.ndarray | None = None,
 ) -> np.ndarray:
     """Choose the indicator samples of every draw, without replacement and disjoint between draws.
 
@@ -30,6 +37,7 @@ def draw_indicators(
         draws: number of draws.
         seed: of the run.
         rule, least: see `indicator_count`.
+        group: int [n], of near-duplicates, which stay together: one that is taught would tell of a twin held out.
 
     Returns:
         int64 of shape [draws, count]: sample ids, ascending within a draw.
@@ -41,7 +49,23 @@ def draw_indicators(
     if count < 1 or draws * count > n:
         raise ValueError(f"{draws} disjoint draws of {count} indicator samples do not fit {n} samples")
     order = chance.generator(seed, "indicators").permutation(n)
+    if group is not None:
+        order = _together(order, group, count, draws)
     return np.sort(order[: draws * count].reshape(draws, count), axis=1)
+
+
+def _together(order: np.ndarray, group: np.ndarray, count: int, draws: int) -> np.ndarray:
+    """The same order with the samples of a group one after another, none across the end of a draw where that can be."""
+    first = np.full(int(group.max()) + 1, len(order))
+    np.minimum.at(first, group[order], np.arange(len(order)))
+    order = order[np.argsort(first[group[order]], kind="stable")]
+    alone = np.bincount(group)[group] == 1
+    for end in range(count, draws * count + 1, count):
+        inside = np.flatnonzero(group[order[:end]] == group[order[end - 1]])
+        after = end + np.flatnonzero(alone[order[end:]])[: len(inside)]
+        if end < len(order) and group[order[end]] == group[order[end - 1]] and len(after) == len(inside):
+            order[inside], order[after] = order[after], order[inside]
+    return order
 
 
 def with_indicators(dataset: Dataset, indicators: np.ndarray) -> Dataset:

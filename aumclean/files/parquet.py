@@ -12,6 +12,8 @@ from aumclean.errors import RunError
 CHECKED = {"compression": "zstd", "write_page_checksum": True}
 """Options of everything that writes a table for us to read again."""
 
+NO_COLUMNS = pa.schema([])
+
 
 def to_parquet(table: pa.Table) -> bytes:
     """Any table as zstd-compressed Parquet."""
@@ -25,20 +27,26 @@ def write(table: pa.Table, sink: Any) -> None:
     pq.write_table(table, sink, **CHECKED)
 
 
-def read(file: Path, columns: Sequence[str] | pa.Schema | None, *, remedy: str = "scan again") -> pa.Table:
+def read(
+    file: Path, columns: Sequence[str] | pa.Schema | None, *, also: pa.Schema = NO_COLUMNS, remedy: str = "scan again"
+) -> pa.Table:
     """Some columns of a table of ours; unlike pyarrow's `read_table` this does not load pandas, half a second.
 
     Args:
         file: what to read.
         columns: their names, None for all; or a schema, which they must have, without nulls where it has none.
+        also: with a schema, columns that are read where they are there.
         remedy: what to do when it cannot be read.
 
     Raises:
         RunError: when the file is missing, damaged, or another table.
     """
-    names = columns.names if isinstance(columns, pa.Schema) else columns
     try:
-        table = opened(file).read(columns=names)
+        stored = opened(file)
+        if isinstance(columns, pa.Schema):
+            columns = pa.schema([*columns, *(field for field in also if field.name in stored.schema_arrow.names)])
+        names = columns.names if isinstance(columns, pa.Schema) else columns
+        table = stored.read(columns=names)
         table = table if names is None else table.select(list(names))
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())[:200]}); {remedy}") from None

@@ -16,7 +16,7 @@ from aumclean.files.records import Count, Record, Share
 from aumclean.gate.baseline import Baseline, Suspect
 from aumclean.gate.subject import Subject, as_arrow, places
 
-Rule = Literal["mislabeled", "conflicting-duplicate", "low-score", "unreadable"]
+Rule = Literal["mislabeled", "conflicting-duplicate", "near-conflict", "leaked", "low-score", "unreadable"]
 # Standard deviations of what repeating a scan changes: wherever a sample lies, it flips in fewer than six of a million
 # repetitions, if the changes are normally distributed.
 HYSTERESIS = 4.0
@@ -103,6 +103,8 @@ class _Masks:
     flagged: np.ndarray
     conflict: np.ndarray
     low: np.ndarray
+    near_conflict: np.ndarray  # this and the next only where they are asked for
+    leaked: np.ndarray
     known: np.ndarray  # suspects that the baseline accepts
     drifted: np.ndarray  # suspects it has seen unflagged, within the hysteresis
 
@@ -163,15 +165,31 @@ def check(
 def _masks(subject: Subject, config: GateConfig, baseline: Baseline | None, accepted: Set[str]) -> _Masks:
     flagged, conflict = subject.mask("flagged"), subject.mask("conflict")
     below = subject.score < (config.min_score or 0.0)
-    unaccepted = ~_among(subject, accepted, flagged | conflict | below)
-    flagged, conflict, below = flagged & unaccepted, conflict & unaccepted, below & unaccepted
+    near = _asked(subject, "near_conflict", config.max_near_conflicts)
+    leaked = _asked(subject, "leaked_from", config.max_leaked)
+    unaccepted = ~_among(subject, accepted, flagged | conflict | below | near)
+    flagged, conflict, below, near = (mask & unaccepted for mask in (flagged, conflict, below, near))
     known = drifted = np.zeros(len(flagged), bool)
     if baseline is not None:
         suspect = flagged | conflict
         known = _among(subject, baseline.suspect_keys, suspect)
         clear = flagged & (_distance(subject) <= -_hysteresis(subject))
         drifted = _among(subject, baseline.seen_keys, suspect & ~known & ~clear)
-    return _Masks(flagged, conflict, below, known, drifted)
+    return _Masks(flagged, conflict, below, near, leaked, known, drifted)
+
+
+def _asked(subject: Subject, column: str, most: int | None) -> np.ndarray:
+    """Where a column says something, bool [n], if a budget asks for it.
+
+    Raises:
+        ConfigError: when the run does not know.
+    """
+    if most is None:
+        return np.zeros(len(subject.report), bool)
+    if column not in subject.report.column_names:
+        option = "--max-leaked" if column == "leaked_from" else "--max-near-conflicts"
+        raise ConfigError(f"{option}: {subject.path} does not know near-duplicates; scan with --features")
+    return subject.mask(column)
 
 
 def _among(subject: Subject, known: Set[str], chosen: np.ndarray) -> np.ndarray:
@@ -221,10 +239,13 @@ def _checks(
                 add(title, within, _share(count, total), f"at most {limit}", masks.flagged & inside)
         if config.max_class_flagged is not None and not any(not c.passed and "class" in c.name for c in checks):
             add("max-class-flagged", True, "every class within", f"at most {config.max_class_flagged} of each class")
-    if config.max_conflicts is not None:
-        count = int(masks.conflict.sum())
-        within = count <= config.max_conflicts
-        add("max-conflicts", within, f"{count:,}", f"at most {config.max_conflicts}", masks.conflict)
+    for name, most, mask in (
+        ("max-conflicts", config.max_conflicts, masks.conflict),
+        ("max-near-conflicts", config.max_near_conflicts, masks.near_conflict),
+        ("max-leaked", config.max_leaked, masks.leaked),
+    ):
+        if most is not None:
+            add(name, int(mask.sum()) <= most, f"{int(mask.sum()):,}", f"at most {most}", mask)
     bad_files_fail = False
     if config.max_unreadable is not None:
         count, total = len(subject.unreadable), len(judged) + len(subject.unreadable)
@@ -266,16 +287,19 @@ def _findings(
     has_baseline: bool,
     bad_files_fail: bool,
 ) -> tuple[Finding, ...]:
-    chosen = np.flatnonzero(masks.suspect | masks.low)
-    rows = subject.report.filter(as_arrow(masks.suspect | masks.low)).to_pylist()
+    looked_at = masks.suspect | masks.low | masks.near_conflict | masks.leaked
+    chosen = np.flatnonzero(looked_at)
+    rows = subject.report.filter(as_arrow(looked_at)).to_pylist()
     where = places(subject, np.array([row["sample_id"] for row in rows], np.int64), config.data)
+    of_mask: dict[Rule, np.ndarray] = {
+        "mislabeled": masks.flagged,
+        "conflicting-duplicate": masks.conflict,
+        "near-conflict": masks.near_conflict & ~masks.conflict,
+        "leaked": masks.leaked,
+    }
     findings = []
     for index, row in zip(chosen, rows, strict=True):
-        rules: list[Rule] = []
-        if masks.flagged[index]:
-            rules.append("mislabeled")
-        if masks.conflict[index]:
-            rules.append("conflicting-duplicate")
+        rules = [rule for rule, mask in of_mask.items() if mask[index]]
         if masks.low[index] and not rules:
             rules.append("low-score")
         file, line = where.of(row["sample_id"], row["path"])
@@ -307,6 +331,10 @@ def _message(rule: Rule, row: dict[str, Any]) -> str:
     path, label, suggested = (printable(row[name] or "") for name in ("path", "label", "suggested_label"))
     if rule == "conflicting-duplicate":
         return f"{path} is labeled '{label}'; an identical image has another label"
+    if rule == "near-conflict":
+        return f"{path} is labeled '{label}'; a near copy of it has another label"
+    if rule == "leaked":
+        return f"{path} is nearly the same image as {printable(row['leaked_from'])}, which should not be in these data"
     looks = f", looks like '{suggested}'" if suggested and suggested != label else ""
     return f"{path} is labeled '{label}'{looks} (label score {row['label_score']:.3f})"
 

@@ -25,6 +25,18 @@ RULES = {
         "Another file with the very same content is labeled otherwise; at least one of the labels is wrong.",
         "Keep one of the copies, with the right label.",
     ),
+    "near-conflict": (
+        "NearConflict",
+        "Nearly the same image has two labels.",
+        "Another picture that differs from it by little more than its size or compression is labeled otherwise.",
+        "Keep one of the two, with the right label.",
+    ),
+    "leaked": (
+        "LeakedImage",
+        "Nearly the same image is in the data that should share none with these.",
+        "A result on a test set that holds images of the training set says nothing of new images.",
+        "Take the image out of one of the two sets.",
+    ),
     "low-score": (
         "LowLabelScore",
         "The image's label score is below the agreed minimum.",

@@ -32,6 +32,7 @@ COLUMNS = pa.schema(
         pa.field("conflict", pa.bool_(), nullable=False),
     ]
 )
+BY_FEATURES = pa.schema([("near_conflict", pa.bool_()), ("leaked_from", pa.string())])  # where a backbone looked
 KEY_DIGITS = 12  # of the content hash: 48 bits, so that 100,000 images give a chance match of one in a billion
 LINES_BEFORE_ROW_0 = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".ndjson": 1}
 
@@ -50,7 +51,7 @@ class Subject:
     Attributes:
         path: its directory.
         is_scan: whether it is a scan; what a scan does not have is gone, which scores cannot tell.
-        report: one row per sample with `COLUMNS`, ascending label_score.
+        report: one row per sample with `COLUMNS`, and `BY_FEATURES` where they are known, ascending label_score.
         summary: what `summary.json` says of it.
         data: what the directory says of the data: source, root, whether images lie in a Parquet column.
         unreadable: (path, reason) of the files that could not be read.
@@ -96,7 +97,7 @@ def read_subject(path: Path) -> Subject:
         run.require_finished()
     data = run.read().data if is_scan else run.read_scores().data
     remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score again"
-    report = parquet.read(run.report("parquet"), COLUMNS, remedy=remedy)
+    report = parquet.read(run.report("parquet"), COLUMNS, also=BY_FEATURES, remedy=remedy)
     try:
         summary = read_record(run.summary, Measured, remedy=remedy)
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """Held-out log-probabilities: how likely each class is, by something that was not taught the sample's label.
 
-    held_out/part-R.parquet
+    held_out/part-R.parquet, held_out/features.parquet
         sample_id  int32, ascending
         fold       int32: which training left it out, a scan's draw
         classes    int32 [k]: only where there are more than 100 classes, the likeliest ones
@@ -77,7 +77,7 @@ def read_held_out(folder: Path, n_classes: int) -> HeldOut:
     files = sorted(folder.glob("part-*.parquet"))
     if not files:
         raise RunError(f"{folder}: holds no held-out probabilities; scan anew")
-    return joined([_read(file, n_classes) for file in files])
+    return joined([read_part(file, n_classes) for file in files])
 
 
 def joined(parts: list[HeldOut]) -> HeldOut:
@@ -89,7 +89,12 @@ def joined(parts: list[HeldOut]) -> HeldOut:
     return HeldOut(sample[order], fold[order], log_probs[order])
 
 
-def _read(file: Path, n_classes: int) -> HeldOut:
+def read_part(file: Path, n_classes: int) -> HeldOut:
+    """Read one part.
+
+    Raises:
+        RunError: when it cannot be read.
+    """
     try:
         table = parquet.opened(file).read().combine_chunks()
         stored = _matrix(table, "log_probs").astype(np.float32)

@@ -124,6 +124,26 @@ class Run:
         """One part of it, of a scan's draw."""
         return self.held_out / f"part-{part}.parquet"
 
+    @property
+    def held_out_features(self) -> Path:
+        """The part of the backbone: of every sample."""
+        return self.held_out / "features.parquet"
+
+    @property
+    def features(self) -> Path:
+        """Which backbone looked at the images, see `aumclean.run.features`; absent without one."""
+        return self.path / "features.json"
+
+    @property
+    def neighbours(self) -> Path:
+        """Near-duplicates and nearest others by the features, see `aumclean.verdict.neighbours`."""
+        return self.path / "neighbours.parquet"
+
+    @property
+    def discriminant(self) -> Path:
+        """What turns features of new images into classes, for `score`."""
+        return self.path / "models" / "features.safetensors"
+
     def checkpoint(self, draw: int) -> Path:
         """Latest training state of one draw, for `--resume`; deleted when the draw is done."""
         return self.path / "checkpoints" / f"draw={draw}.pt"
@@ -224,6 +244,8 @@ class Run:
             self.changes,
             self.silenced,
             self.frequency,
+            self.features,
+            self.neighbours,
             self.html,
             *tables,
             self.scores_json,

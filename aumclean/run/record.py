@@ -166,7 +166,11 @@ class ScanRecord(RunRecord):
     )
     device: str = Field(description="What computed it.")
     image_size: int = Field(ge=1, le=MOST_PIXELS, description="Side of the images as the network sees them, in pixels.")
-    recipe: Recipe = Field(description="How the network is trained.")
+    recipe: Recipe = Field(description="How the network is trained, or heads on the features.")
+    features: str | None = Field(
+        default=None,
+        description="The backbone that looked at the images, or the file of features; null for none.",
+    )
     horizon: Horizon | None = Field(
         default=None, description="The memorisation horizon that `--horizon` named, or null."
     )

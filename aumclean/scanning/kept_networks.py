@@ -65,7 +65,7 @@ def keep_network(
     """
     (mean, std), n_classes = normalisation(dataset), len(dataset.class_names)
     about = _ModelJson(
-        outputs=n_classes + 1, arch=recipe.arch, image_size=dataset.images.shape[1], mean=mean, std=std,
+        outputs=n_classes + 1, arch=recipe.arch, image_size=dataset.size, mean=mean, std=std,
         flip=recipe.flip, class_names=dataset.class_names,
     )  # fmt: skip
     model = build_model(recipe.arch, about.outputs, about.image_size)

@@ -9,12 +9,14 @@ import torch
 from accelerate import Accelerator
 from psutil import virtual_memory
 
-from aumclean.config import AUTO, ScanConfig
+from aumclean.config import AUTO, FROZEN, ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError
-from aumclean.recipe import Recipe
+from aumclean.features.backbone import is_available
+from aumclean.features.own import is_own
+from aumclean.recipe import LINEAR, Recipe
 from aumclean.run.record import Settings
 from aumclean.training.device import describe, largest_image, make_accelerator, takes_bf16
 from aumclean.training.loop import train
@@ -23,11 +25,15 @@ from aumclean.training.side_by_side import side_by_side
 from aumclean.verdict.judge import require_targets
 from aumclean.verdict.warnings import label_warnings
 
+SMALLEST_LOOKED_AT = 32  # pixels: backbones learned from photographs, and smaller images are not like these
+HEAD_DROPOUT = 0.5  # of features, while a head is trained
+
 
 @dataclass(frozen=True)
 class Plan:
     """What a configuration comes to for these data on this machine.
 
+    `features` names a backbone, or a file; heads on these are trained where the recipe's network is `linear`.
     With `until_memorised`, each draw is closed when its indicator samples begin to be memorised, after the recipe's
     epochs at the latest. `own_draws` are those that this process trains, `jobs` at a time; `together` says whether all
     processes share the samples of every draw, else each has draws of its own. `least_held_out` is the share of the
@@ -36,6 +42,7 @@ class Plan:
 
     draws: int
     recipe: Recipe
+    features: str | None
     settings: Settings
     image_size: int
     accelerator: Accelerator
@@ -59,8 +66,12 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     """
     accelerator = make_accelerator(config.device)
     size = config.image_size or image_size(samples, largest_image(accelerator.device))
-    arch = choose_arch(config.arch, config.by_preset("small_arch"), size)
-    draws_chance = check_model(arch, len(samples.class_names) + 1, size)
+    features = _features(config, size)
+    if config.preset == FROZEN:
+        arch, draws_chance = LINEAR, True  # dropout draws numbers
+    else:
+        arch = choose_arch(config.arch, config.by_preset("small_arch"), size)
+        draws_chance = check_model(arch, len(samples.class_names) + 1, size)
     epochs = config.epochs_for(len(samples))
     rule = config.by_preset("rule")
     draws = config.by_preset("draws")
@@ -69,18 +80,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
             f"--draws {draws}: with {len(samples.class_names)} classes at most "
             f"{len(samples.class_names) + (0 if rule == 'asapp' else 1)} draws of indicator samples are disjoint"
         )
-    recipe = Recipe(
-        arch=arch,
-        epochs=epochs,
-        learning_rate=config.by_preset("learning_rate"),
-        batch_size=config.batch_size,
-        weight_decay=config.by_preset("weight_decay"),
-        warmup_epochs=config.by_preset("warmup_epochs"),
-        closing=config.by_preset("closing"),
-        flip=config.flip,
-        bf16=takes_bf16(config.precision, accelerator.device),
-        round_logits=rule == "asapp",
-    )
+    recipe = _recipe(config, arch, epochs, accelerator.device, features)
     settings = Settings(
         percentile=config.by_preset("percentile"),
         combine=config.by_preset("combine"),
@@ -96,6 +96,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     return Plan(
         draws=draws,
         recipe=recipe,
+        features=features,
         settings=settings,
         image_size=size,
         accelerator=accelerator,
@@ -105,6 +106,50 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         own_draws=own_draws,
         jobs=1 if together or draws_chance else _jobs(config, accelerator.device, len(own_draws)),
     )
+
+
+def _recipe(config: ScanConfig, arch: str, epochs: int, device: torch.device, features: str | None) -> Recipe:
+    recipe = Recipe(
+        arch=arch,
+        epochs=epochs,
+        learning_rate=config.by_preset("learning_rate"),
+        batch_size=config.batch_size,
+        weight_decay=config.by_preset("weight_decay"),
+        warmup_epochs=config.by_preset("warmup_epochs"),
+        closing=config.by_preset("closing"),
+        flip=config.flip,
+        bf16=takes_bf16(config.precision, device),
+        round_logits=config.by_preset("rule") == "asapp",
+    )
+    if config.preset != FROZEN:
+        return recipe
+    flip = config.flip and not is_own(str(features))  # such features are of the images alone
+    return replace(recipe, crop=False, flip=flip, bf16=False, dropout=HEAD_DROPOUT)
+
+
+def _features(config: ScanConfig, size: int) -> str | None:
+    """Which backbone to look through: the one asked for, else `auto` where that is there and the images are no icons.
+
+    Raises:
+        ConfigError: when a scan without a network has none.
+    """
+    asked, published = config.features, config.judged_by != "estimate"
+    if config.preset == FROZEN:
+        if asked == "none":
+            raise ConfigError("--features none: leaves --preset frozen nothing to train on; name a backbone or a file")
+        if config.arch != AUTO:
+            raise ConfigError(f"--arch {config.arch}: --preset frozen trains no network; leave it out")
+        return asked or AUTO
+    if asked == "none" or (published and asked is None):
+        if config.against is not None:
+            raise ConfigError("--against: needs --features, by which images are compared")
+        return None
+    if published:
+        raise ConfigError("--features: do not count where AUM decides as published; leave it out")
+    if config.against is not None and is_own(asked or ""):
+        raise ConfigError(f"--against: needs a backbone, and {asked} has no features of its images")
+    by_default = size >= SMALLEST_LOOKED_AT and is_available()
+    return asked or (AUTO if by_default or config.against is not None else None)
 
 
 def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) -> bool:

@@ -26,9 +26,11 @@ from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
 from aumclean.files import atomic
 from aumclean.progress import Track, untracked
+from aumclean.recipe import LINEAR
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import Data, Options, ScanRecord
+from aumclean.scanning.features import Looked, look, write_evidence
 from aumclean.scanning.indicator_draws import train_draws
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.device import describe, make_accelerator
@@ -64,16 +66,15 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> S
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     with _noticing_lost_processes(plan.accelerator):
-        opened = _open(samples, config, plan, track)
-        indicators = _indicators(opened, config.seed, plan)
+        ground = _prepare(samples, config, plan, track)
         if config.only_draw is not None and config.out is not None:
-            return _scan_only_draw(config.only_draw, config.out, opened, indicators, config, plan, track)
+            return _scan_only_draw(config.only_draw, config.out, ground, config, plan, track)
         run = _new_shared_run(samples.name, config, plan.accelerator)
         logger.info("writing to %s", run.path)
         with _writing(run, plan.accelerator):
             if plan.accelerator.is_main_process:
-                run.write(_record(opened, config, plan))
-            return _train_and_judge(run, opened, indicators, plan, track)
+                run.write(_record(ground.opened, config, plan))
+            return _train_and_judge(run, ground, plan, track)
 
 
 def resume(run: Run, *, track: Track = untracked) -> Scan:
@@ -93,11 +94,12 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
             atomic.remove_leftovers(run.path)
         samples = read_scanned(run)
         plan = settle(samples, config)
-        opened = _open(samples, config, plan, track)
-        _require_same(run, record, opened, plan)
+        begun = run if run.features.is_file() else None
+        ground = _prepare(samples, config, plan, track, begun)
+        _require_same(run, record, ground.opened, plan)
         if record.state == "interrupted" and accelerator.is_main_process:
             run.note_state("running")
-        return _train_and_judge(run, opened, _indicators(opened, config.seed, plan), plan, track)
+        return _train_and_judge(run, ground, plan, track)
 
 
 def _require_same(run: Run, record: ScanRecord, opened: Opened, plan: Plan) -> None:
@@ -109,31 +111,57 @@ def _require_same(run: Run, record: ScanRecord, opened: Opened, plan: Plan) -> N
     opened.require_unchanged(run)
     if plan.recipe != record.recipe or plan.image_size != record.image_size:
         raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan again")
+    if plan.features != record.features:
+        raise RunError(
+            f"{run.path}: was begun with --features {record.features or 'none'}, which would now be "
+            f"{plan.features or 'none'}; install what it needs, or scan again"
+        )
 
 
-def _scan_only_draw(
-    draw: int,
-    out: Path,
-    opened: Opened,
-    indicators: np.ndarray,
-    config: ScanConfig,
-    plan: Plan,
-    track: Track,
-) -> Scan:
+@dataclass(frozen=True)
+class _Ground:
+    """What draws are trained on: the data as they were opened, and what a backbone says of them, if one looked."""
+
+    opened: Opened
+    looked: Looked | None
+    indicators: np.ndarray  # int64 [draws, count], sample ids
+
+    def dataset(self, plan: Plan) -> Dataset:
+        """What training sees: images, or features where only heads are trained."""
+        if plan.recipe.arch == LINEAR and self.looked is not None:
+            return self.looked.dataset
+        return self.opened.dataset()
+
+
+def _prepare(samples: Samples, config: ScanConfig, plan: Plan, track: Track, run: Run | None = None) -> _Ground:
+    opened = open_samples(
+        samples,
+        plan.image_size,
+        cache_dir=config.cache_dir,
+        cache_limit=config.cache_limit,
+        workers=config.workers,
+        max_unreadable=config.max_unreadable,
+        track=track,
+    )
+    looked = None if plan.features is None else look(opened, plan.features, config, plan.accelerator, track, run)
+    return _Ground(opened, looked, _indicators(opened, looked, config.seed, plan))
+
+
+def _scan_only_draw(draw: int, out: Path, ground: _Ground, config: ScanConfig, plan: Plan, track: Track) -> Scan:
     """Train one draw of a run that others, on other machines perhaps, train the other draws of; the last one judges.
 
     Raises:
         RunError: when the run is of other data or options, or somebody trains this draw already.
     """
     accelerator = plan.accelerator
-    run, dataset = Run(out), opened.dataset()
+    run, dataset = Run(out), ground.dataset(plan)
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         with run.lock_briefly():
-            _enter(run, opened, config, plan)
+            _enter(run, ground, config, plan)
     accelerator.wait_for_everyone()
     logger.info("draw %d goes to %s", draw, run.path)
-    train_draws(run, dataset, indicators, plan, track)
+    train_draws(run, dataset, ground.indicators, plan, track)
     if not accelerator.is_main_process:
         return Scan(run, None)
     with run.lock_briefly(patience=-1):  # this draw is on disk, however long another one judges
@@ -143,8 +171,9 @@ def _scan_only_draw(
         return Scan(run, _judge(run, dataset))
 
 
-def _enter(run: Run, opened: Opened, config: ScanConfig, plan: Plan) -> None:
+def _enter(run: Run, ground: _Ground, config: ScanConfig, plan: Plan) -> None:
     """Begin a shared run, or make sure that this scan is one of its draws."""
+    opened = ground.opened
     if run.is_empty():
         run.write(_record(opened, config.model_copy(update={"only_draw": None}), plan))
     elif not run.run_json.is_file():
@@ -158,7 +187,7 @@ def _enter(run: Run, opened: Opened, config: ScanConfig, plan: Plan) -> None:
     for name in ("seed", "ledger"):
         if (begun := getattr(record.config, name)) != getattr(mine, name):
             raise RunError(f"{run.path}: was begun with --{name} {begun}; give the same to every draw")
-    _write_begin(run, opened)
+    _write_begin(run, ground)
 
 
 def _new_shared_run(name: str, config: ScanConfig, accelerator: Accelerator) -> Run:
@@ -200,18 +229,6 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
             raise KeyboardInterrupt(f"aumclean scan --resume {run.path}") from None
 
 
-def _open(samples: Samples, config: ScanConfig, plan: Plan, track: Track) -> Opened:
-    return open_samples(
-        samples,
-        plan.image_size,
-        cache_dir=config.cache_dir,
-        cache_limit=config.cache_limit,
-        workers=config.workers,
-        max_unreadable=config.max_unreadable,
-        track=track,
-    )
-
-
 def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
     """What `run.json` says at the start."""
     samples = opened.samples
@@ -239,6 +256,7 @@ def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
         device=describe(plan.accelerator.device),
         image_size=plan.image_size,
         recipe=plan.recipe,
+        features=plan.features,
         judge=plan.settings,
         horizon=None if config.horizon is None else read_horizon(config.horizon),
         draws=plan.draws,
@@ -254,11 +272,12 @@ def _recorded(config: ScanConfig) -> Options:
     return Options(**{**config.model_dump(), **absolute})
 
 
-def _indicators(opened: Opened, seed: int, plan: Plan) -> np.ndarray:
+def _indicators(opened: Opened, looked: Looked | None, seed: int, plan: Plan) -> np.ndarray:
     """Sample ids of the indicator samples, [draws, count]; what is too little to scan is refused here."""
     n, n_classes = len(opened), len(opened.samples.class_names)
+    rule, least, group = plan.settings.rule, plan.least_held_out, None if looked is None else looked.near.group
     try:
-        return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=plan.settings.rule, least=plan.least_held_out)
+        return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=rule, least=least, group=group)
     except ValueError:
         raise DataError(
             f"{opened.samples.source}: {n} readable images in {n_classes} classes are too few for {plan.draws} draws "
@@ -266,20 +285,23 @@ def _indicators(opened: Opened, seed: int, plan: Plan) -> np.ndarray:
         ) from None
 
 
-def _write_begin(run: Run, opened: Opened) -> None:
-    opened.write(run)
-    if (confirmed := run.read_scan().config.ledger) is not None:
-        ledger.write_silenced(run, confirmed)
+def _write_begin(run: Run, ground: _Ground) -> None:
+    ground.opened.write(run)
+    config = run.read_scan().config
+    if config.ledger is not None:
+        ledger.write_silenced(run, config.ledger)
+    if ground.looked is not None:
+        write_evidence(run, ground.looked, config.seed)
 
 
-def _train_and_judge(run: Run, opened: Opened, indicators: np.ndarray, plan: Plan, track: Track) -> Scan:
+def _train_and_judge(run: Run, ground: _Ground, plan: Plan, track: Track) -> Scan:
     if plan.accelerator.is_main_process:
-        _write_begin(run, opened)
+        _write_begin(run, ground)
     plan.accelerator.wait_for_everyone()
-    dataset = opened.dataset()
+    dataset = ground.dataset(plan)
     for message in _foreseen(run, dataset):
         logger.warning("%s", message)
-    train_draws(run, dataset, indicators, plan, track)
+    train_draws(run, dataset, ground.indicators, plan, track)
     return Scan(run, _judge(run, dataset) if plan.accelerator.is_main_process else None)
 
 

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean import __version__
+from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened, content_hashes, open_samples
 from aumclean.dataset.samples import Samples
+from aumclean.features.neighbours import scaled
 from aumclean.files import atomic, csv, parquet
 from aumclean.files.records import read_record
 from aumclean.margins import margins
@@ -22,12 +24,13 @@ from aumclean.progress import Track, untracked
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import ScoresRecord
 from aumclean.run.tables import read_samples
+from aumclean.scanning.features import discriminant_of, looked_at
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.combine import label_score
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.estimate import Estimate
-from aumclean.verdict.evidence import NETWORK, noise_of, read_evidence
+from aumclean.verdict.evidence import NETWORK, is_frozen, noise_of, read_evidence
 from aumclean.verdict.judge import FOR_THE_ANNOTATOR
 from aumclean.verdict.label_noise import LabelNoise
 from aumclean.verdict.posterior import Posterior, posterior_of
@@ -90,11 +93,13 @@ def score(
     known = set(zip(scanned["content_hash"].to_pylist(), scanned["label"].to_pylist(), strict=True))
     is_new = np.array([key not in known for key in keys], bool)
     added = samples.take(np.flatnonzero(is_new))
-    new = open_samples(added, about.image_size, cached=False, one_class=True, track=track)
+    new = open_samples(added, run.read_scan().image_size, cached=False, one_class=True, track=track)
 
     judge = _judge_of(run, scanned, tuple(about.class_names))
-    logits = np.stack([network.logits(new.images, accelerator.device) for network in networks])
-    report, found = _report(new, logits, judge)
+    looked = looked_at(new, run, accelerator, track)
+    inputs = looked.images if looked is not None and is_frozen(run.read()) else new.images
+    logits = np.stack([network.logits(inputs, accelerator.device) for network in networks])
+    report, found = _report(new, logits, None if looked is None else _by_features(run, looked), judge)
     others = scanned if is_new.all() else _rest(samples, content, ~is_new)
     report = _with_copies(report, others)
     summary = _summary(report, found, judge.cut, int((~is_new).sum()), len(new.unreadable))
@@ -112,6 +117,7 @@ class _Judge:
     cut: Cut
     trained: bool
     class_names: tuple[str, ...]
+    frozen: bool
 
 
 def _judge_of(run: Run, scanned: pa.Table, class_names: tuple[str, ...]) -> _Judge:
@@ -120,15 +126,24 @@ def _judge_of(run: Run, scanned: pa.Table, class_names: tuple[str, ...]) -> _Jud
     evidence = read_evidence(run, labels, len(class_names), run.read().draws)
     given, trained = summary.cut, summary.noise_rate.estimate is not None
     cut = find_cut(np.empty(0)) if given is None else Cut(given.probability, given.log_odds, given.why)
-    return _Judge(noise_of(evidence, labels, len(class_names)), cut, trained, class_names)
+    return _Judge(noise_of(evidence, labels, len(class_names)), cut, trained, class_names, is_frozen(run.read()))
 
 
-def _report(new: Opened, logits: np.ndarray, judge: _Judge) -> tuple[pa.Table, Posterior]:
+def _by_features(run: Run, looked: Dataset) -> np.ndarray:
+    """Log-probabilities of the classes by the features of new images, float32 [n, classes]."""
+    discriminant, mean, std = discriminant_of(run)
+    return discriminant.log_probs(scaled(looked, mean, std))
+
+
+def _report(
+    new: Opened, logits: np.ndarray, by_features: np.ndarray | None, judge: _Judge
+) -> tuple[pa.Table, Posterior]:
     """One row per readable new image, and what is known of them, in their own order.
 
     Args:
         new: the images.
         logits: float32 [draws, n, classes].
+        by_features: log-probabilities, float32 [n, classes], where the run has features.
         judge: of the run.
     """
     names = new.samples.label_names()
@@ -137,9 +152,14 @@ def _report(new: Opened, logits: np.ndarray, judge: _Judge) -> tuple[pa.Table, P
     unjudged = (labels < 0) | (not judge.trained)
     label, n = np.maximum(labels, 0), len(labels)
     said = log_softmax(logits)
-    log_odds = np.where(unjudged, np.nan, judge.noise.log_odds(said.mean(0)[None], label))
+
+    def voices(network: np.ndarray) -> np.ndarray:
+        """In the order of the scan's witnesses; heads on features are none beside the discriminant."""
+        return np.stack([one for one in (None if judge.frozen else network, by_features) if one is not None])
+
+    log_odds = np.where(unjudged, np.nan, judge.noise.log_odds(voices(said.mean(0)), label))
     distance = judge.cut.log_odds - log_odds
-    suggested, confidence = judge.noise.suggested(said.mean(0)[None], label)
+    suggested, confidence = judge.noise.suggested(voices(said.mean(0)), label)
     found = posterior_of(log_odds, NETWORK, judge.noise)
     columns: dict[str, Any] = {
         "sample_id": pa.array(np.arange(n, dtype=np.int32)),
@@ -153,7 +173,7 @@ def _report(new: Opened, logits: np.ndarray, judge: _Judge) -> tuple[pa.Table, P
     }
     for draw, of_draw in enumerate(said):
         margin, _ = margins(logits[draw], label)
-        vote = judge.noise.log_odds(of_draw[None], label) > judge.cut.log_odds
+        vote = judge.noise.log_odds(voices(of_draw), label) > judge.cut.log_odds
         columns[f"margin_draw_{draw}"] = pa.array(margin.astype(np.float64), mask=labels < 0)
         columns[f"flagged_draw_{draw}"] = pa.array(vote, mask=unjudged)
     columns["content_hash"] = new.files["content_hash"].combine_chunks()

@@ -36,8 +36,18 @@ def crop(images: torch.Tensor, shift: torch.Tensor, padding: int) -> torch.Tenso
 
 
 def mirror(images: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-    """Mirror the images [batch, height, width, channels] left to right where `mirrored` (bool [batch]) says so."""
+    """Mirror the images [batch, height, width, channels] left to right where `mirrored` (bool [batch]) says so.
+
+    Of features, [batch, 2, width], those of the mirror image are taken there.
+    """
+    if images.ndim == 3:
+        return images[torch.arange(len(images), device=images.device), mirrored.long()]
     return torch.where(mirrored[:, None, None, None], images.flip(2), images)
+
+
+def both_views(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The images [batch, height, width, channels] and their mirror images; of features [batch, 2, width] likewise."""
+    return images.unbind(1) if images.ndim == 3 else (images, images.flip(2))
 
 
 def own_scale(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,6 +66,8 @@ def own_scale(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def normalise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """uint8 [batch, height, width, 3] to float32 [batch, 3, height, width] of mean 0 and deviation 1 per channel.
 
-    The result has the memory layout of the input, which is what PyTorch calls channels_last.
+    The result has the memory layout of the input, which is what PyTorch calls channels_last. Features,
+    [batch, ..., width], are scaled each by its own mean and deviation.
     """
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+    scaled = (images.float() - mean) / std
+    return scaled.permute(0, 3, 1, 2) if images.ndim == 4 else scaled

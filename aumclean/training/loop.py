@@ -67,11 +67,12 @@ class Epoch:
 
 
 def normalisation(dataset: Dataset) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel, in 0..255, over up to 10,000 evenly spaced images."""
+    """Mean and standard deviation per channel, in 0..255, or per feature; over up to 10,000 evenly spaced samples."""
     step = max(1, len(dataset) // NORMALISATION_SAMPLES)
-    pixels = dataset.images[::step].reshape(-1, 3)
-    mean = pixels.mean(0, dtype=np.float64)
-    std = np.maximum(pixels.std(0, dtype=np.float64), 1.0)  # a constant channel stays finite
+    values = dataset.images[::step].reshape(-1, dataset.images.shape[-1])
+    mean = values.mean(0, dtype=np.float64)
+    least = 1.0 if dataset.images.ndim == 4 else 1e-3  # a constant channel, or feature, stays finite
+    std = np.maximum(values.std(0, dtype=np.float64), least)
     return mean.tolist(), std.tolist()
 
 
@@ -115,7 +116,7 @@ def train(
         TrainingError: when logits are not finite.
     """
     ranks, rank = (accelerator.num_processes, accelerator.process_index) if together else (1, 0)
-    device, (n, size, *_), weights = accelerator.device, dataset.images.shape, chance.number(seed, "weights")
+    device, n, size, weights = accelerator.device, len(dataset), dataset.size, chance.number(seed, "weights")
     bare = model_of(recipe, len(dataset.class_names), size, seed=weights).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(recipe, bare)
     model = accelerator.prepare_model(bare, evaluation_mode=not together)  # which leaves out what sends gradients

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.recipe import Recipe
-from aumclean.training.heads import Float32Linear
+from aumclean.recipe import LINEAR, Recipe
+from aumclean.training.heads import Float32Linear, LinearHead
 from aumclean.training.zhang_networks import ZHANG_NETWORKS
 
 SMALL_IMAGE = 64  # pixels: up to here the small nets are the default, and big ones get a stem without stride
@@ -29,7 +29,8 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
         arch: `resnet8-s2d`, `resnet8`, `resnet9`, `resnet32`, one of Zhang et al. 2017 (`small_inception`,
             `small_alexnet`, `mlp_1x512`, `mlp_3x512`), a torchvision classifier's name, or `timm:NAME`.
         n_classes: width of the output.
-        image_size: side of the images in pixels; ResNets get a stem for small images up to 64.
+        image_size: side of the images in pixels; ResNets get a stem for small images up to 64. Of `linear`, the number
+            of features.
 
     Raises:
         ConfigError: for an unknown name.
@@ -39,10 +40,10 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
 
 
 def _build(arch: str, n_classes: int, image_size: int) -> nn.Module:
-    if arch == "resnet9":
-        return ResNet9(n_classes)
-    if arch == "resnet8-s2d":
-        return SpaceToDepthResNet8(n_classes)
+    if arch == LINEAR:
+        return LinearHead(image_size, n_classes)
+    if arch in {"resnet9", "resnet8-s2d"}:
+        return ResNet9(n_classes) if arch == "resnet9" else SpaceToDepthResNet8(n_classes)
     if arch in RESNET32_BLOCKS:
         return ResNet32(n_classes, RESNET32_BLOCKS[arch])
     if arch in ZHANG_NETWORKS:

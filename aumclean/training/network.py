@@ -21,8 +21,9 @@ from aumclean.training.models import model_of
 from aumclean.training.predict import predict
 
 HEADER = "aumclean"  # key in the header of a file of weights
+MOST_FEATURES = 1 << 16
 
-Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+PerChannel = Annotated[list[float], Field(min_length=1, max_length=MOST_FEATURES)]
 
 
 class About(BaseModel):
@@ -30,15 +31,15 @@ class About(BaseModel):
 
     Attributes:
         class_names: of the real classes.
-        image_size: side in pixels.
-        mean, std: per channel, in 0..255, by which its pixels were scaled.
+        image_size: side in pixels; of a head on features, how many there are.
+        mean, std: per channel, in 0..255, by which its pixels were scaled, or per feature.
     """
 
     schema_version: Literal[1] = 1
     class_names: tuple[str, ...] = Field(min_length=1)
-    image_size: int = Field(ge=1, le=4096)
-    mean: Channels
-    std: Channels
+    image_size: int = Field(ge=1, le=MOST_FEATURES)
+    mean: PerChannel
+    std: PerChannel
 
 
 class _Header(About):
@@ -90,7 +91,7 @@ def write_weights(file: Path, weights: Mapping[str, torch.Tensor], about: str | 
 def write_network(file: Path, weights: Mapping[str, torch.Tensor], dataset: Dataset, recipe: Recipe) -> None:
     """Write a network that was trained on a data set in one file, with all that is needed to use it."""
     mean, std = input_scale(dataset, recipe)
-    names, size = dataset.class_names, dataset.images.shape[1]
+    names, size = dataset.class_names, dataset.size
     header = _Header(class_names=names, image_size=size, mean=mean, std=std, recipe=recipe)
     write_weights(file, weights, header.model_dump_json())
 

@@ -42,7 +42,7 @@ def predictions(
 
     Args:
         model: on any device; it is moved to `device`.
-        images: uint8 or float16 [n, height, width, 3].
+        images: uint8 or float16 [n, height, width, 3], or features, float16 [n, views, width].
         mean, std: per channel, of the data the network was trained on.
         mirror: average the logits of each image and of its mirror image, as training mirrored them.
         device: where to compute.
@@ -57,7 +57,6 @@ def predictions(
         if own_scale:
             shift, scale = augment.own_scale(pixels)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = model(augment.normalise(pixels, shift, scale)).float()
-            if mirror:
-                logits = (logits + model(augment.normalise(pixels.flip(2), shift, scale)).float()) / 2
+            views = augment.both_views(pixels) if mirror else (pixels,)
+            logits = torch.stack([model(augment.normalise(view, shift, scale)).float() for view in views]).mean(0)
         yield logits[: len(images) - start].cpu().numpy()

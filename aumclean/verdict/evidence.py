@@ -9,11 +9,13 @@ import numpy as np
 from aumclean.errors import RunError
 from aumclean.files import parquet
 from aumclean.margins.final import read_final
-from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_out
+from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_out, read_part
+from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
-from aumclean.run.record import ScanRecord
+from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.aum import Areas, areas, no_areas
 from aumclean.verdict.label_noise import LabelNoise, alike, fit
+from aumclean.verdict.neighbours import read_near, vote
 from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior
 from aumclean.verdict.transitions import (
     NO_DIRECTION,
@@ -24,12 +26,12 @@ from aumclean.verdict.transitions import (
     read_predictions,
 )
 
-NETWORK = "network"
+NETWORK, FEATURES = "network", "features"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the networks of a run say.
+    """What the witnesses of a run say.
 
     Attributes:
         files: the final margins of every draw; none where the margin log is all there is.
@@ -40,11 +42,6 @@ class Evidence:
     files: list[Path]
     witnesses: list[Witness]
     directed: Transitions
-
-    @property
-    def witness(self) -> Witness:
-        """The one of a scan."""
-        return self.witnesses[0]
 
 
 def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> Evidence:
@@ -65,16 +62,35 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         predicted, sureness = read_predictions(files, labels)
     else:
         predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
-    directed = find_transitions(predicted, sureness, labels, n_classes) if draws else NO_DIRECTION
-    if run.held_out.is_dir():
-        held = read_held_out(run.held_out, n_classes)
-    elif scanned:
-        held = _of_old_run(run, files, labels, n_classes)
-    else:
-        return Evidence(files, [], directed)
-    if len(held.sample) and (held.sample.min() < 0 or held.sample.max() >= len(labels)):
+    witnesses = []
+    if any(run.held_out.glob("part-*.parquet")) and not is_frozen(record):
+        witnesses = _witnesses(_of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted)
+    elif scanned and not run.held_out.is_dir():
+        witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted)
+    if run.held_out_features.is_file():
+        held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
+        voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
+        witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
+        predicted = np.vstack([predicted, held.log_probs.argmax(1)])
+        sureness = np.vstack([sureness, np.exp(held.log_probs.max(1)) - 1])
+    directed = find_transitions(predicted, sureness, labels, n_classes) if len(predicted) else NO_DIRECTION
+    return Evidence(files, witnesses, directed)
+
+
+def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:
+    """The same, once it is known to be of the n samples of the run.
+
+    Raises:
+        RunError: when it is not.
+    """
+    if len(held.sample) and (held.sample.min() < 0 or held.sample.max() >= n):
         raise RunError(f"{run.held_out}: is not of the samples of this run; scan again")
-    return Evidence(files, _witnesses(held, predicted), directed)
+    return held
+
+
+def is_frozen(record: RunRecord) -> bool:
+    """Whether heads on features were trained in place of a network: they are no witness beside these."""
+    return isinstance(record, ScanRecord) and record.recipe.arch == LINEAR
 
 
 def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
@@ -132,9 +148,13 @@ def expected_errors(directed: Transitions, n_classes: int) -> np.ndarray:
 
 
 def noise_of(evidence: Evidence, labels: np.ndarray, n_classes: int) -> LabelNoise:
-    """How the networks' words about labels they were not taught are to be taken: also those of new images."""
-    witness, expected = evidence.witness, expected_errors(evidence.directed, n_classes)
-    return fit(witness.log_probs[None], labels[witness.sample], witness.peers, expected)
+    """How the witnesses' words about labels they were not taught are to be taken: also those of new images.
+
+    Of each its first voice counts, in the order of the witnesses: new images have no neighbours yet.
+    """
+    expected, first = expected_errors(evidence.directed, n_classes), evidence.witnesses[0]
+    of_sample = {one.name: one.voices[0][np.searchsorted(one.sample, first.sample)] for one in evidence.witnesses}
+    return fit(np.stack(list(of_sample.values())), labels[first.sample], first.peers, expected)
 
 
 def weigh(
@@ -151,7 +171,9 @@ def weigh(
     final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else area.closing
     margins = np.stack([final, area.closing, area.lowered])
     expected = expected_errors(evidence.directed, n_classes)
-    return area, posterior(labels, n_classes, evidence.witnesses, margins, area.judges, expected)
+    found = posterior(labels, n_classes, evidence.witnesses, margins, area.judges, expected)
+    by_features = [one for one in evidence.witnesses if one.name == FEATURES]
+    return _suggesting(area, by_features, found, labels), found
 
 
 def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, labels: np.ndarray) -> Areas:
@@ -159,5 +181,5 @@ def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, lab
     suggested, share = area.suggested.copy(), area.suggested_share.copy()
     for one in reversed(witnesses):
         noise = found.noise[one.name]
-        suggested[one.sample], share[one.sample] = noise.suggested(one.log_probs[None], labels[one.sample])
+        suggested[one.sample], share[one.sample] = noise.suggested(one.voices, labels[one.sample])
     return replace(area, suggested=suggested, suggested_share=share)

@@ -24,9 +24,10 @@ from aumclean.verdict.combine import Combined, combine_draws, label_score, stand
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.estimate import Estimate
-from aumclean.verdict.evidence import NETWORK, read_evidence, weigh
+from aumclean.verdict.evidence import FEATURES, NETWORK, read_evidence, weigh
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
+from aumclean.verdict.neighbours import Near, near_conflicts, outlier, read_near
 from aumclean.verdict.posterior import Posterior
 from aumclean.verdict.summary import SCHEMA_VERSION, Summary
 from aumclean.verdict.threshold import below_threshold, bootstrap_quantiles, indicator_threshold, interval
@@ -117,6 +118,7 @@ class _Judged:
     confirmed: pa.Table  # the samples whose labels a reviewer confirmed before the scan
     posterior: Posterior
     cut: Cut
+    near: Near | None  # near-duplicates and nearest others, where a backbone looked
 
     @property
     def suspect(self) -> np.ndarray:
@@ -178,6 +180,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         confirmed=_read_confirmed(run),
         posterior=posterior,
         cut=cut,
+        near=read_near(run.neighbours, len(labels)) if run.neighbours.is_file() else None,
     )
     report = _report(found, settings)
     return Verdict(report, _summary(found, settings, record, report), settings, run)
@@ -248,6 +251,7 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
         "content_hash": texts["content_hash"],
         "duplicate_of": _paths_of(judged.run, judged.first_of_content[order], order),
         "conflict": ranked(judged.conflict),
+        **_near_columns(judged, order),
         "reason": _reasons(judged, settings)[order],
     }
     columns["reason"] = pa.array(columns["reason"], pa.string())
@@ -259,6 +263,22 @@ def _report(judged: _Judged, settings: Settings) -> pa.Table:
     return pa.table(columns).replace_schema_metadata(about)
 
 
+def _near_columns(judged: _Judged, order: np.ndarray) -> dict[str, pa.Array]:
+    """What the features say beside labels; nothing where no backbone looked."""
+    near = judged.near
+    if near is None:
+        return {}
+    first = near.group[order].astype(np.int64)
+    group = _read_samples(judged.run, "path").combine_chunks().take(pa.array(first))
+    alone = np.bincount(near.group, minlength=len(order))[first] == 1
+    return {
+        "near_group": pc.if_else(pa.array(alone), pa.scalar(None, pa.string()), group),
+        "near_conflict": pa.array(near_conflicts(near, judged.labels)[order]),
+        "leaked_from": near.leaked_from.take(pa.array(order)),
+        "outlier": pa.array(outlier(near)[order]),
+    }
+
+
 def _epochs_seen(area: Areas) -> np.ndarray:
     """Over how many epochs each sample was averaged in the draw that has the fewest, int32 [n]."""
     seen = np.where(area.judges, area.seen, area.epochs).min(0, initial=area.epochs)
@@ -266,9 +286,11 @@ def _epochs_seen(area: Areas) -> np.ndarray:
 
 
 def _probabilities(judged: _Judged, ranked: Callable[..., pa.Array]) -> dict[str, pa.Array]:
-    """That the label is wrong: by all evidence, and by the networks that were not taught it; null where unknown."""
-    by_network = judged.posterior.by.get(NETWORK, np.full(len(judged.labels), np.nan))
-    known = {"wrong_probability": judged.posterior.log_odds, "wrong_by_network": by_network}
+    """That the label is wrong: by all evidence, and by each witness that was not taught it; null where unknown."""
+    by, unknown_to = judged.posterior.by, np.full(len(judged.labels), np.nan)
+    known = {"wrong_probability": judged.posterior.log_odds, "wrong_by_network": by.get(NETWORK, unknown_to)}
+    if FEATURES in by:
+        known["wrong_by_features"] = by[FEATURES]
     unknown = not judged.posterior.trained
     return {
         name: ranked(scipy.special.expit(log_odds), mask=np.isnan(log_odds) | unknown)
@@ -345,6 +367,7 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
         "flagged_share": share,
         "silenced": int((judged.suspect & ~flagged).sum()),
         "conflicts": int(judged.conflict.sum()),
+        **_near_counts(judged),
         "noise_rate": _noise_rate(judged),
         "flags": {name: value._asdict() for name, value in _flags(judged).items()},
         "cut": asdict(judged.cut) if settings.threshold == "estimate" else None,
@@ -398,6 +421,17 @@ def _evidence_warnings(judged: _Judged, record: RunRecord) -> list[warnings.Caut
         said += warnings.seen_warnings(area.seen, np.array(record.averaged_epochs), record.repeated)
         said += warnings.in_sample_warnings([one.agreement for one in record.evidence])
     return said
+
+
+def _near_counts(judged: _Judged) -> dict[str, int]:
+    near = judged.near
+    if near is None:
+        return {}
+    return {
+        "near_duplicates": int((np.bincount(near.group)[near.group] > 1).sum()),
+        "near_conflicts": int(near_conflicts(near, judged.labels).sum()),
+        "leaked": len(near.leaked_from) - near.leaked_from.null_count,
+    }
 
 
 def _noise_rate(judged: _Judged) -> dict[str, float | None]:

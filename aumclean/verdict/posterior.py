@@ -33,7 +33,7 @@ class Witness:
     Attributes:
         name: of the source, such as `network`.
         sample: int64 [m], sample ids, each once.
-        log_probs: float32 [m, classes].
+        log_probs: float32 [m, classes], or [voices, m, classes] where it has several ways of saying it.
         peers: int [m] each: what others of its kind take the samples for, taught or not.
     """
 
@@ -42,6 +42,11 @@ class Witness:
     log_probs: np.ndarray
     peers: Sequence[np.ndarray] = ()
 
+    @property
+    def voices(self) -> np.ndarray:
+        """Float32 [voices, m, classes]."""
+        return self.log_probs if self.log_probs.ndim == 3 else self.log_probs[None]
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -49,6 +54,7 @@ class Posterior:
 
     Attributes:
         log_odds: float64 [n], that the label is wrong rather than right; NaN where nothing is known.
+        held_out: float64 [n], the same by what was not taught the label; NaN where nothing is.
         by: per witness the same by it alone, NaN where it says nothing.
         noise: per witness the likelihood that was fitted.
         draws: float64 [draws, n], by the taught margins of each draw; NaN where it was not taught, or without margins.
@@ -59,6 +65,7 @@ class Posterior:
     """
 
     log_odds: np.ndarray
+    held_out: np.ndarray
     by: dict[str, np.ndarray]
     noise: dict[str, LabelNoise]
     draws: np.ndarray
@@ -77,15 +84,16 @@ class Posterior:
         """Standard deviation of the difference of a sample's log odds in two scans of the same data.
 
         Trainings differ as the draws of this one do; and other samples are held out, whose log odds then are, or are no
-        longer, the mean of two.
+        longer, the mean of two. Where a witness says something of every sample, all are such means.
         """
-        taught, held = ~np.isnan(self.draws), np.stack(list(self.by.values())).clip(-LARGEST, LARGEST)
-        both = taught.any(0) & ~np.isnan(held).any(0)
+        taught, held = ~np.isnan(self.draws), ~np.isnan(self.held_out)
+        both = taught.any(0) & held
         if not both.any():
             return 0.0
-        by_margins = np.nanmean(self.draws[:, both], axis=0)
-        half = (held[:, both].mean(0) - by_margins) / 2
         trained = repeat_deviation(np.nan_to_num(self.draws), taught)
+        if held.all():
+            return trained / 2
+        half = (self.held_out[both] - np.nanmean(self.draws[:, both], axis=0)) / 2
         return float(np.sqrt(trained**2 + 2 * both.mean() * (half**2).mean()))
 
     def share(self, chosen: np.ndarray) -> Estimate:
@@ -121,15 +129,14 @@ class Posterior:
 def posterior_of(log_odds: np.ndarray, name: str, noise: LabelNoise) -> Posterior:
     """What is known where held-out evidence of one witness, float64 [n] with NaN where there is none, is all."""
     n = len(log_odds)
-    return Posterior(
-        log_odds, {name: log_odds}, {name: noise}, np.empty((0, n)), True, np.zeros((n, 1)), np.zeros((1, 1)), 0.0
-    )
+    nothing = np.empty((0, n)), True, np.zeros((n, 1)), np.zeros((1, 1)), 0.0
+    return Posterior(log_odds, log_odds, {name: log_odds}, {name: noise}, *nothing)
 
 
 def nothing_known(n: int) -> Posterior:
     """What is known of n samples without a witness: their margins may be low, but nothing says what that means."""
     unknown = np.full(n, np.nan)
-    return Posterior(unknown, {}, {}, np.empty((0, n)), False, np.zeros((n, 1)), np.zeros((1, 1)), 0.0)
+    return Posterior(unknown, unknown, {}, {}, np.empty((0, n)), False, np.zeros((n, 1)), np.zeros((1, 1)), 0.0)
 
 
 def posterior(
@@ -151,10 +158,10 @@ def posterior(
         expected: float [classes, classes], which errors to expect, see `label_noise.fit`.
     """
     n = len(labels)
-    noise = {one.name: fit(one.log_probs[None], labels[one.sample], one.peers, expected) for one in witnesses}
+    noise = {one.name: fit(one.voices, labels[one.sample], one.peers, expected) for one in witnesses}
     by = {one.name: np.full(n, np.nan) for one in witnesses}
     for one in witnesses:
-        by[one.name][one.sample] = noise[one.name].log_odds(one.log_probs[None], labels[one.sample])
+        by[one.name][one.sample] = noise[one.name].log_odds(one.voices, labels[one.sample])
     held_out = _together(labels, witnesses, by, expected).clip(-LARGEST, LARGEST)
     trained = any(one.gain * 2 > scipy.stats.chi2.isf(BY_CHANCE, n_classes) for one in noise.values())
     draws = np.empty((0, n)) if taught is None else np.full(taught.shape, np.nan)
@@ -168,10 +175,11 @@ def posterior(
         draws = np.where(taught, np.einsum("t,tdn->dn", weights[1:], terms) + weights[0], np.nan)
         by_margins = np.where(is_taught, slopes @ weights, np.nan)
         log_odds = np.where(both, (by_margins + held_out) / 2, np.where(is_taught, by_margins, held_out))
-    one, share_of = witnesses[0], labels[witnesses[0].sample]
-    covariance = covariance / max(0.01, noise[one.name].information(one.log_probs[None], share_of))
+    one = max(witnesses, key=lambda witness: len(witness.sample))  # which the rate rests on most
+    share_of = labels[one.sample]
+    covariance = covariance / max(0.01, noise[one.name].information(one.voices, share_of))
     doubt = _doubt(one, share_of, noise[one.name], expected)
-    return Posterior(log_odds, by, noise, draws, trained, slopes, covariance, doubt)
+    return Posterior(log_odds, held_out, by, noise, draws, trained, slopes, covariance, doubt)
 
 
 def _together(
@@ -185,7 +193,7 @@ def _together(
     everyone = np.flatnonzero(spoken.all(0))
     if len(witnesses) > 1 and len(everyone):
         rows = [np.argsort(one.sample)[np.searchsorted(np.sort(one.sample), everyone)] for one in witnesses]
-        log_probs = np.stack([one.log_probs[row] for one, row in zip(witnesses, rows, strict=True)])
+        log_probs = np.concatenate([one.voices[:, row] for one, row in zip(witnesses, rows, strict=True)])
         peers = [peer[row] for one, row in zip(witnesses, rows, strict=True) for peer in one.peers]
         joint = fit(log_probs, labels[everyone], peers, expected)
         mean[everyone] = joint.log_odds(log_probs, labels[everyone])
@@ -232,6 +240,6 @@ def _doubt(one: Witness, labels: np.ndarray, found: LabelNoise, expected: np.nda
     rates = []
     for weight in (0.0, 2 * label_noise.PEERS):
         starts = (float(found.scale[0]),)
-        other = fit(one.log_probs[None], labels, one.peers, expected, starts=starts, weight=weight)
-        rates.append(scipy.special.expit(other.log_odds(one.log_probs[None], labels)).mean())
+        other = fit(one.voices, labels, one.peers, expected, starts=starts, weight=weight)
+        rates.append(scipy.special.expit(other.log_odds(one.voices, labels)).mean())
     return float(abs(rates[1] - rates[0]) / 2)

@@ -113,6 +113,13 @@ class Summary(Record):
         description="How many more would be flagged if reviewers had not confirmed their labels in the ledger.",
     )
     conflicts: Count = Field(description="Samples whose image occurs with another label.")
+    near_duplicates: Count | None = Field(
+        default=None, description="Samples that are nearly the same as another one; null where no backbone looked."
+    )
+    near_conflicts: Count | None = Field(default=None, description="Those of them with a near copy of another label.")
+    leaked: Count | None = Field(
+        default=None, description="Samples nearly the same as one of the data given with `--against`."
+    )
     noise_rate: EstimatedOrUnknown = Field(
         description="Share of the labels that is wrong: the mean of wrong_probability."
     )

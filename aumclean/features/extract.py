@@ -1,0 +1,188 @@
+"""Features of every image, from the cache or through a backbone: streamed, resumable, shared by later runs."""
+
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from accelerate import Accelerator
+
+from aumclean.dataset.decode import bombs_are_errors, decode_padded, read_encoded, reason_of
+from aumclean.dataset.open import Opened
+from aumclean.dataset.parallel import in_processes
+from aumclean.dataset.samples import Chunk
+from aumclean.errors import DataError
+from aumclean.features.backbone import Backbone
+from aumclean.features.inference import VIEWS, features_of
+from aumclean.files import atomic
+from aumclean.progress import Track
+
+FORMAT = 1  # raise when decoding or the views change, so that older shards are not read
+CHUNK = 64  # images that a process decodes at a time
+SHARD = 8  # chunks that go to disk together: what a kill loses at most
+
+
+def extract(
+    opened: Opened, backbone: Backbone, *, cache_dir: Path, workers: int, accelerator: Accelerator, track: Track
+) -> np.ndarray:
+    """Features of all images; what an earlier run computed with the same weights comes from the cache.
+
+    Every process of the accelerator computes its share; then each has all.
+
+    Args:
+        opened: n images.
+        backbone: what to look through.
+        cache_dir: features go into a folder of the backbone's own below it.
+        workers: decoding processes.
+        accelerator: device and processes.
+        track: shows the progress.
+
+    Returns:
+        float16 [n, 2, width], of each image and of its mirror image, in a temporary file that is memory-mapped.
+
+    Raises:
+        DataError: when an image has changed meanwhile, or the cache cannot be made or read.
+        OutputError: when it cannot be written.
+    """
+    store = _Store(cache_dir / "features" / f"{FORMAT}-{backbone.folder}")
+    content = opened.files["content_hash"].combine_chunks()
+    _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)  # each content once
+    share = np.sort(first)[accelerator.process_index :: accelerator.num_processes]
+    missing = store.missing(content, share)
+    for hashes, values in _computed(opened, content, missing, backbone, workers, accelerator.device, track):
+        store.add(hashes, values)
+    accelerator.wait_for_everyone()
+    return store.gather(content)
+
+
+def _computed(
+    opened: Opened,
+    content: pa.Array,
+    positions: np.ndarray,
+    backbone: Backbone,
+    workers: int,
+    device: torch.device,
+    track: Track,
+) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """Content hashes and features, float16 [k, 2, width], of the samples at `positions` (ascending), a shard a time."""
+    if not len(positions):
+        return
+    hashes, samples = content.take(pa.array(positions)), opened.samples
+    starts = iter(range(0, len(positions), CHUNK))
+    tasks = (
+        (chunk, hashes.slice(next(starts), CHUNK).to_pylist())
+        for chunk in _of_size(samples.images.chunks(samples.rows[positions], CHUNK))
+    )
+    red, green, blue = (round(255 * value) for value in backbone.mean)
+    decode = partial(_decoded, size=backbone.image_size, shade=(red, green, blue))
+    images = in_processes(decode, tasks, len(positions) // CHUNK, workers=workers)
+    seen = track(images, "looking through the backbone", 0, len(positions))
+    done, parts = 0, []
+    for values in features_of(seen, backbone, device):
+        parts.append(values)
+        count = sum(map(len, parts))
+        if len(parts) == SHARD or done + count == len(positions):
+            yield hashes.slice(done, count), np.concatenate(parts)
+            done, parts = done + count, []
+
+
+def _of_size(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The same items in chunks of `CHUNK`; those of a Parquet file end where its row groups do."""
+    waiting: Chunk = []
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) >= CHUNK:
+            yield waiting[:CHUNK]
+            waiting = waiting[CHUNK:]
+    if waiting:
+        yield waiting
+
+
+def _decoded(task: tuple[Chunk, list[str]], size: int, shade: tuple[int, int, int]) -> np.ndarray:
+    """Some images as the backbone looks at them, uint8 [k, size, size, 3]."""
+    found = np.empty((len(task[0]), size, size, 3), np.uint8)
+    with bombs_are_errors():
+        for position, (item, content_hash) in enumerate(zip(*task, strict=True)):
+            try:
+                encoded = read_encoded(item)
+                if hashlib.sha256(encoded).hexdigest() != content_hash:
+                    raise OSError("changed while it was read")
+                found[position] = decode_padded(encoded, size, shade)
+            except Exception as error:  # as Pillow's decoders raise, of a file that could be read a moment ago
+                name = item if isinstance(item, Path) else f"the image with SHA-256 {content_hash}"
+                raise DataError(f"{name}: {reason_of(error)}; repeat the command") from None
+    return found
+
+
+class _Store:
+    """Features of one backbone by content hash: Parquet files that are only ever added.
+
+    No lock is needed: every writer adds files of its own, and an image that two computed has equal features in both.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the folder.
+
+        Raises:
+            DataError: when it cannot be made.
+        """
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = atomic.reason(error)
+            raise DataError(f"{folder}: cannot be written ({why}); choose another --cache-dir") from None
+
+    def add(self, hashes: pa.Array, values: np.ndarray) -> None:
+        """Put features, float16 [k, 2, width], on disk."""
+        kind = pa.binary(values[0].nbytes)
+        column = pa.FixedSizeBinaryArray.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+        table = pa.table({"content_hash": hashes, "features": column})
+        with atomic.replacing(self.folder / f"{uuid.uuid4().hex}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="none", use_dictionary=False, write_page_checksum=True)
+
+    def missing(self, wanted: pa.Array, positions: np.ndarray) -> np.ndarray:
+        """Those of the positions (int64, ascending) whose image no file has."""
+        columns = [self._read(file, ["content_hash"])["content_hash"].combine_chunks() for file in self._files()]
+        known = pa.concat_arrays([pa.array([], pa.string()), *columns])
+        there = pc.is_in(wanted.take(pa.array(positions)), value_set=known).to_numpy(zero_copy_only=False)
+        return np.asarray(positions[~there])
+
+    def gather(self, wanted: pa.Array) -> np.ndarray:
+        """Features of all the images, float16 [n, 2, width], in a file that nobody else sees."""
+        values: np.ndarray | None = None
+        filled = np.zeros(len(wanted), bool)
+        for file in self._files():
+            table = self._read(file)
+            here = pc.index_in(wanted, value_set=table["content_hash"].combine_chunks())
+            rows = pc.fill_null(here, -1).to_numpy()
+            chosen = np.flatnonzero((rows >= 0) & ~filled)
+            if not len(chosen):
+                continue
+            column = table["features"].combine_chunks()
+            stored = np.frombuffer(column.buffers()[1], np.float16).reshape(len(table), VIEWS, -1)
+            if values is None:
+                with tempfile.TemporaryFile() as unnamed:  # the map outlives it
+                    values = np.memmap(unnamed, np.float16, "w+", shape=(len(wanted), *stored.shape[1:]))
+            values[chosen] = stored[rows[chosen]]
+            filled[chosen] = True
+        if values is None or not filled.all():
+            raise DataError(f"{self.folder}: was emptied while it was in use; repeat the command")
+        return np.asarray(values)
+
+    def _read(self, file: Path, columns: list[str] | None = None) -> pa.Table:
+        try:
+            return pq.read_table(file, columns=columns, page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:
+            why = " ".join(str(error).split())
+            raise DataError(f"{file}: is damaged ({why}); delete it, and its images are looked at again") from None
+
+    def _files(self) -> list[Path]:
+        return sorted(file for file in self.folder.glob("*.parquet") if not file.name.startswith("."))

@@ -1,0 +1,153 @@
+"""Planted label errors found with a backbone: by a frozen scan, by both witnesses, and by others on the same features.
+
+    uv run --group benchmark python tests/benchmarks/features.py DATA --out results.jsonl
+        [--noise uniform10,uniform30,flip20,none] [--seeds 0,1,2] [--rows frozen,cleanlab,knn,fast,both]
+        [--leave-out LABEL,...] [--images N]
+    uv run python tests/benchmarks/features.py --table results.jsonl
+
+DATA is a Parquet file with images. Features are computed once, into the cache, before anything is timed. Finished rows
+are not repeated. `cleanlab` is its self-confidence and its own filter on cross-validated logistic regression of the
+scaled features, with the best of three regularisations (by the true labels, which favours it); `knn` is the rule of
+SimiFeat, the share of the 20 nearest with the label.
+"""
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aumclean import config
+from aumclean.dataset.open import open_samples
+from aumclean.dataset.read import read_samples
+from aumclean.features.neighbours import rows_of
+from aumclean.progress import untracked
+from aumclean.scanning.features import look
+from aumclean.scanning.scan import scan
+from aumclean.training.device import make_accelerator
+from aumclean.verdict.evaluate import ranking
+from aumclean.verdict.neighbours import vote
+
+NOISES = {
+    "none": ("uniform", 0.0),
+    "uniform10": ("uniform", 0.1),
+    "uniform30": ("uniform", 0.3),
+    "flip20": ("flip", 0.2),
+}
+SCANS = {"frozen": {"preset": "frozen"}, "fast": {"features": "none"}, "both": {"features": "auto"}}
+REGULARISATIONS = (1.0, 0.01, 0.001)
+
+
+def plant(data: Path, leave_out: set[str], images: int | None, noise: str, seed: int, out: Path) -> np.ndarray:
+    """Write the data with some labels wrong: by chance any other class, or always the next one. True where wrong."""
+    table = pq.read_table(data)
+    labels = np.array(table["label"].cast(pa.string()).to_pylist())
+    keep = np.flatnonzero(~np.isin(labels, list(leave_out)))
+    if images is not None and images < len(keep):
+        keep = keep[np.arange(images) * len(keep) // images]
+    table, labels = table.take(pa.array(keep)), labels[keep]
+    names, true = np.unique(labels, return_inverse=True)
+    rng, (kind, rate) = np.random.default_rng(seed), NOISES[noise]
+    wrong = rng.random(len(true)) < rate
+    step = rng.integers(1, len(names), len(true)) if kind == "uniform" else 1
+    given = np.where(wrong, (true + step) % len(names), true)
+    column = table.column_names.index("label")
+    pq.write_table(table.set_column(column, "label", pa.array(names[given].tolist())), out)
+    return wrong
+
+
+def measured(suspicion: np.ndarray, flagged: np.ndarray | None, wrong: np.ndarray) -> dict[str, float | None]:
+    """AUROC, average precision, F1 at the true count and of the flags, and the share that is flagged."""
+    found = ranking(suspicion, wrong)
+    if flagged is not None:
+        hits, count = int((flagged & wrong).sum()), int(flagged.sum() + wrong.sum())
+        found |= {"f1": 2 * hits / count if count else None, "flagged": float(flagged.mean())}
+    return found
+
+
+def by_scan(noisy: Path, options: dict, wrong: np.ndarray, out: Path) -> dict[str, float | None]:
+    settled = config.load({"out": out, **options}, environment={})
+    started = time.process_time()
+    verdict = scan(read_samples(noisy), settled).verdict
+    report = verdict.report.sort_by("sample_id")
+    flagged = pc.fill_null(report["flagged"], False).to_numpy()
+    rate = verdict.summary.noise_rate
+    found = measured(-report["label_score"].to_numpy(), flagged, wrong)
+    return found | {"seconds": time.process_time() - started, "rate": rate.estimate, "low": rate.low, "high": rate.high}
+
+
+def by_peer(row: str, looked, wrong: np.ndarray) -> dict[str, float | None]:
+    started, labels, n_classes = time.process_time(), looked.dataset.labels, len(looked.dataset.class_names)
+    if row == "knn":
+        suspicion = -vote(looked.near, labels, n_classes)[np.arange(len(labels)), labels]
+        return measured(suspicion, None, wrong) | {"seconds": time.process_time() - started}
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    folds, tried = StratifiedKFold(5, shuffle=True, random_state=0), []
+    for strength in REGULARISATIONS:
+        model = LogisticRegression(C=strength, max_iter=300)
+        said = cross_val_predict(model, rows_of(looked.dataset), labels, cv=folds, method="predict_proba")
+        tried.append(measured(-get_label_quality_scores(labels, said), find_label_issues(labels, said), wrong))
+    best = max(tried, key=lambda one: (one["auroc"] or 0.0) - (one["flagged"] if not wrong.any() else 0))
+    return best | {"seconds": (time.process_time() - started) / len(REGULARISATIONS)}
+
+
+def table(results: list[dict]) -> str:
+    measures = ("auroc", "average_precision", "f1_at_true_count", "f1", "flagged", "rate", "seconds")
+    rows = defaultdict(list)
+    for one in results:
+        rows[one["noise"], one["row"]].append(one)
+    lines = [f"| noise | row | n | {' | '.join(measures)} |", "| --- " * (len(measures) + 3) + "|"]
+    for (noise, row), found in sorted(rows.items()):
+        values = [[one[name] for one in found if one.get(name) is not None] for name in measures]
+        cells = [f"{np.mean(value):.4g}" if value else "" for value in values]
+        lines.append(f"| {noise} | {row} | {len(found)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--noise", default="none,uniform10,uniform30,flip20")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--rows", default="frozen,cleanlab,knn")
+    parser.add_argument("--leave-out", default="")
+    parser.add_argument("--images", type=int)
+    given = parser.parse_args()
+    if given.table:
+        print(table([json.loads(line) for line in given.table.read_text().splitlines()]))
+        return
+    done = [json.loads(line) for line in given.out.read_text().splitlines()] if given.out.exists() else []
+    finished = {(one["noise"], one["seed"], one["row"]) for one in done}
+    folder = given.out.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    accelerator = make_accelerator("auto")
+    for noise in given.noise.split(","):
+        for seed in map(int, given.seeds.split(",")):
+            todo = [row for row in given.rows.split(",") if (noise, seed, row) not in finished]
+            if not todo:
+                continue
+            noisy = folder / f"{noise}-{seed}.parquet"
+            wrong = plant(given.data, set(given.leave_out.split(",")), given.images, noise, seed, noisy)
+            settled = config.load({"image_size": 32}, environment={})
+            looked = look(open_samples(read_samples(noisy), 32), "auto", settled, accelerator, untracked)
+            for row in todo:
+                run = folder / f"{noise}-{seed}-{row}"
+                found = by_scan(noisy, SCANS[row], wrong, run) if row in SCANS else by_peer(row, looked, wrong)
+                with given.out.open("a") as out:
+                    out.write(json.dumps({"noise": noise, "seed": seed, "row": row, **found}) + "\n")
+                print(noise, seed, row, {name: value and round(value, 4) for name, value in found.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from aumclean.dataset.open import open_samples
+from aumclean.dataset.read import read_samples
+from aumclean.errors import DataError
+from aumclean.features import extract as extraction
+from aumclean.features.extract import extract
+from aumclean.features.inference import _through_openvino, _through_torch, _TwoViews
+from aumclean.progress import untracked
+from aumclean.training.device import make_accelerator
+from tests.features.conftest import drawing, save_jpeg
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photographs of three shapes, in two classes."""
+    for number, size in enumerate([(120, 90), (60, 110), (64, 64)] * 2):
+        save_jpeg(drawing(number, size), tmp_path / "photos" / f"class{number % 2}" / f"{number}.jpg")
+    return tmp_path / "photos"
+
+
+def looked(folder, backbone, cache, **options):
+    opened = open_samples(read_samples(folder, **options), 32, cached=False)
+    return extract(opened, backbone, cache_dir=cache, workers=1, accelerator=make_accelerator("cpu"), track=untracked)
+
+
+def stored(cache):
+    return sorted((cache / "features").rglob("*.parquet"))
+
+
+def test_openvino_and_torch_agree(backbone):
+    images = np.stack([np.asarray(drawing(seed, (224, 224))) for seed in range(3)])
+    model = _TwoViews(backbone).eval()
+    (fast,) = _through_openvino([images], model, 224)
+    (slow,) = _through_torch([images], model, torch.device("cpu"))
+    assert fast.shape == (3, 2, 1280)
+    np.testing.assert_allclose(fast, slow, atol=1e-3)
+
+
+def test_the_second_view_is_that_of_the_mirror_image(backbone):
+    image = np.asarray(drawing(1, (224, 224)))[None]
+    (both,) = _through_torch(
+        [np.concatenate([image, image[:, :, ::-1]])], _TwoViews(backbone).eval(), torch.device("cpu")
+    )
+    np.testing.assert_allclose(both[0, 0], both[1, 1], atol=1e-3)
+    np.testing.assert_allclose(both[0, 1], both[1, 0], atol=1e-3)
+
+
+def test_what_was_seen_is_not_seen_again_and_added_images_extend_it(photos, backbone, tmp_path):
+    cache = tmp_path / "cache"
+    first = looked(photos, backbone, cache, limit=4)
+    (shard,) = stored(cache)
+    content = shard.read_bytes()
+    whole = looked(photos, backbone, cache)
+    assert len(stored(cache)) == 2
+    assert shard.read_bytes() == content
+    names = [str(path) for path in read_samples(photos).paths]
+    kept = [names.index(str(path)) for path in read_samples(photos, limit=4).paths]
+    np.testing.assert_array_equal(whole[kept], first)
+    np.testing.assert_array_equal(looked(photos, backbone, cache), whole)
+    assert len(stored(cache)) == 2
+
+
+def test_an_extraction_that_was_stopped_goes_on_to_the_same_bytes(photos, backbone, tmp_path, monkeypatch):
+    uninterrupted = looked(photos, backbone, tmp_path / "whole")
+    monkeypatch.setattr(extraction, "CHUNK", 2)
+    monkeypatch.setattr(extraction, "SHARD", 1)
+    add = extraction._Store.add
+    calls = []
+
+    def die_after_two(self, hashes, values):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(len(hashes))
+        add(self, hashes, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction._Store, "add", die_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            looked(photos, backbone, tmp_path / "cache")
+    assert len(stored(tmp_path / "cache")) == 2
+    np.testing.assert_array_equal(looked(photos, backbone, tmp_path / "cache"), uninterrupted)
+    assert len(stored(tmp_path / "cache")) == 3
+
+
+def test_a_damaged_shard_is_named(photos, backbone, tmp_path):
+    looked(photos, backbone, tmp_path / "cache")
+    (shard,) = stored(tmp_path / "cache")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match="is damaged") as caught:
+        looked(photos, backbone, tmp_path / "cache")
+    assert str(shard) in str(caught.value)
+
+
+def test_an_image_that_changes_meanwhile_is_named(photos, backbone, tmp_path):
+    opened = open_samples(read_samples(photos), 32, cached=False)
+    save_jpeg(drawing(99), photos / "class0" / "2.jpg")
+    with pytest.raises(DataError, match=r"2\.jpg: .*changed"):
+        extract(opened, backbone, cache_dir=tmp_path, workers=1, accelerator=make_accelerator("cpu"), track=untracked)
+
+
+def test_every_process_has_a_share_and_together_they_have_all(photos, backbone, tmp_path):
+    opened = open_samples(read_samples(photos), 32, cached=False)
+
+    class Half:
+        device, num_processes = torch.device("cpu"), 2
+
+        def __init__(self, rank, last):
+            self.process_index, self.last = rank, last
+
+        def wait_for_everyone(self):
+            if not self.last:
+                raise StopIteration  # the other process is not there yet
+
+    options = {"cache_dir": tmp_path, "workers": 1, "track": untracked}
+    with pytest.raises(StopIteration):
+        extract(opened, backbone, accelerator=Half(1, False), **options)
+    found = extract(opened, backbone, accelerator=Half(0, True), **options)
+    import pyarrow.parquet as pq
+
+    assert sorted(len(pq.read_table(file)) for file in stored(tmp_path)) == [3, 3]
+    np.testing.assert_array_equal(found, looked(photos, backbone, tmp_path / "alone"))

@@ -1,0 +1,204 @@
+"""Scans with features: of the user's own, which cost nothing, and once through the backbone."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aumclean import config
+from aumclean.dataset.read import read_samples
+from aumclean.errors import AumcleanError, DataError, RunError
+from aumclean.run.directory import Run
+from aumclean.scanning.scan import resume, scan
+from tests.features.conftest import drawing, save_jpeg
+
+
+@pytest.fixture(scope="module")
+def told(planted, tmp_path_factory):
+    """Features of the planted images that tell their true classes: as an array, by path, and other ones."""
+    folder, rng = tmp_path_factory.mktemp("features"), np.random.default_rng(5)
+    paths = [str(path) for path in read_samples(planted.root).paths]
+    centres = 3 * rng.normal(size=(3, 16))
+    true = np.array([int(path.split("/")[1][:3]) % 3 for path in paths])
+    values = (centres[true] + rng.normal(size=(len(paths), 16))).astype(np.float32)
+    np.save(folder / "told.npy", values)
+    np.save(folder / "other.npy", values + 1)
+    order = rng.permutation(len(paths))
+    table = {"path": [paths[i] for i in order], "embedding": pa.array(values[order].tolist(), pa.list_(pa.float32()))}
+    pq.write_table(pa.table(table), folder / "told.parquet")
+    return folder
+
+
+def scanned(planted, out, **options):
+    settled = config.load({"out": out, "flip": False, "precision": "fp32", **options}, environment={})
+    return scan(read_samples(planted.root), settled)
+
+
+def f1(verdict, wrong):
+    flagged = {row["path"] for row in verdict.report.to_pylist() if row["flagged"]}
+    return 2 * len(flagged & wrong) / (len(flagged) + len(wrong))
+
+
+@pytest.fixture(scope="module")
+def frozen(planted, told, tmp_path_factory):
+    out = tmp_path_factory.mktemp("frozen") / "run"
+    return scanned(planted, out, preset="frozen", features=str(told / "told.npy"))
+
+
+def test_heads_on_features_alone_find_the_planted_errors(frozen, planted):
+    assert f1(frozen.verdict, planted.wrong) > 0.9
+    summary = frozen.verdict.summary
+    assert summary.noise_rate.low < 30 / 360 < summary.noise_rate.high
+    assert frozen.run.read_scan().recipe.arch == "linear"
+    report = frozen.verdict.report
+    assert report["wrong_by_network"].null_count == 360
+    assert report["wrong_by_features"].null_count == 0
+    assert {"near_group", "near_conflict", "leaked_from", "outlier"} <= set(report.column_names)
+    about = json.loads(frozen.run.features.read_text())
+    assert about["width"] == 16
+    assert 0 < about["shrinkage"] < 1
+
+
+def test_features_are_joined_by_path(frozen, planted, told, tmp_path):
+    by_path = scanned(planted, tmp_path / "run", preset="frozen", features=str(told / "told.parquet"))
+    assert by_path.verdict.summary.flagged_digest == frozen.verdict.summary.flagged_digest
+
+
+def test_beside_a_network_they_are_a_second_witness(finished, planted, told, tmp_path):
+    found = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=8, batch_size=16)
+    report = found.verdict.report
+    assert f1(found.verdict, planted.wrong) >= f1(finished.verdict, planted.wrong)
+    assert report["wrong_by_features"].null_count == 0
+    assert 0 < report["wrong_by_network"].null_count < 360
+
+
+def test_a_frozen_scan_that_was_stopped_goes_on_to_the_same_result(frozen, planted, told, tmp_path):
+    seen = []
+
+    def stop(stream, description, done, total):
+        for batch in stream:
+            seen.append(description)
+            if "draw 2" in description:
+                raise KeyboardInterrupt
+            yield batch
+
+    options = {"out": tmp_path / "run", "preset": "frozen", "features": str(told / "told.npy"), "flip": False}
+    with pytest.raises(KeyboardInterrupt):
+        scan(read_samples(planted.root), config.load({**options, "precision": "fp32"}, environment={}), track=stop)
+    goes_on = resume(Run(tmp_path / "run"))
+    assert goes_on.verdict.summary == frozen.verdict.summary
+    assert goes_on.verdict.report.equals(frozen.verdict.report)
+
+
+def test_other_features_under_the_same_name_are_refused_on_resume(planted, told, tmp_path):
+    file = tmp_path / "mine.npy"
+    file.write_bytes((told / "told.npy").read_bytes())
+    scanned(planted, tmp_path / "run", preset="frozen", features=str(file), epochs=2)
+    file.write_bytes((told / "other.npy").read_bytes())
+    with pytest.raises(RunError, match="was begun with other features"):
+        resume(Run(tmp_path / "run"))
+
+
+def test_new_images_have_no_features_of_the_users_own(frozen, planted):
+    from aumclean.scanning.score import score
+
+    with pytest.raises(RunError, match="none of new images"):
+        score(frozen.run, read_samples(planted.root))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros((359, 4)), "has 359 rows, the data have 360 readable images"),
+        (np.zeros((360, 2, 4)), "features are numbers [images, width]"),
+        (np.full((360, 4), np.nan), "not finite, such as in row 0"),
+        (np.full((360, 4), "a"), "features are numbers"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_named(planted, tmp_path, values, said):
+    file = tmp_path / "own.npy"
+    np.save(file, values)
+    with pytest.raises(DataError) as caught:
+        scanned(planted, tmp_path / "run", preset="frozen", features=str(file))
+    assert said in str(caught.value)
+    assert str(caught.value).startswith(str(file))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_that_does_not_fit_is_named(planted, told, tmp_path):
+    whole, file = pq.read_table(told / "told.parquet"), tmp_path / "own.parquet"
+    ragged = pa.array([[1.0] * (1 + row % 2) for row in range(360)])
+    for table, said in (
+        (whole.slice(1), "lacks 1 of 360 images"),
+        (whole.drop_columns("path"), "needs a column `path`"),
+        (whole.set_column(1, "embedding", ragged), "differ in length"),
+    ):
+        pq.write_table(table, file)
+        with pytest.raises(DataError, match=said):
+            scanned(planted, tmp_path / "run", preset="frozen", features=str(file))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preset": "frozen", "features": "none"},
+        {"preset": "frozen", "features": "auto", "arch": "resnet9"},
+        {"preset": "paper", "features": "auto"},
+        {"features": "none", "against": "."},
+        {"features": "missing.npy"},
+        {"features": "resnet50"},
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(planted, tmp_path, options):
+    with pytest.raises(AumcleanError) as caught:
+        scanned(planted, tmp_path / "run", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_icons_and_published_presets_are_not_looked_at_unasked(finished):
+    assert finished.run.read_scan().features is None
+    assert "wrong_by_features" not in finished.verdict.report.column_names
+
+
+def test_a_backbone_finds_errors_copies_and_leaks(tmp_path, aumclean):
+    """Drawings of two sizes of shapes; a test set that holds some of them, and one under another label."""
+    for seed in range(48):
+        kind = seed % 2
+        image = drawing(seed, (64, 64)).convert("L" if kind else "RGB").convert("RGB")
+        label = "colour" if kind == (seed in {3, 10}) else "grey"
+        save_jpeg(image, tmp_path / "train" / label / f"{seed:02d}.jpg", 90)
+        if seed < 4:
+            save_jpeg(image, tmp_path / "test" / label / f"{seed:02d}.jpg", 70)
+    save_jpeg(drawing(4, (64, 64)), tmp_path / "train" / "grey" / "copy.jpg", 80)
+    run = tmp_path / "run"
+    found = aumclean(
+        "scan", tmp_path / "train", "--preset", "frozen", "--against", tmp_path / "test", "--out", run, "--workers", 1,
+        "--cache-dir", tmp_path / "cache",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    report = {row["path"]: row for row in pq.read_table(run / "report.parquet").to_pylist()}
+    suspects = sorted(report, key=lambda path: report[path]["rank"])[:3]
+    assert {"colour/03.jpg", "grey/10.jpg"} <= set(suspects)
+    assert report["grey/copy.jpg"]["near_group"] == report["colour/04.jpg"]["near_group"] == "colour/04.jpg"
+    assert report["grey/copy.jpg"]["near_conflict"]
+    assert {path for path, row in report.items() if row["leaked_from"]} == {
+        path for path in report if path[-6:-4] in {"00", "01", "02", "03"}
+    }
+    gate = aumclean("gate", run, "--max-near-conflicts", 1, "--max-leaked", 4)
+    assert gate.code == 1
+    assert "max-near-conflicts" in gate.out
+    scored = aumclean("score", run, tmp_path / "test", "--out", tmp_path / "scores", "--device", "cpu")
+    assert scored.code == 0, scored.err
+    copies = aumclean("duplicates", tmp_path / "train", tmp_path / "test", "-o", tmp_path / "d.csv",
+                      "--cache-dir", tmp_path / "cache", "--workers", 1)  # fmt: skip
+    assert copies.code == 0, copies.err
+    assert (tmp_path / "d.csv").read_text().count("true") >= 8
+
+
+def test_a_gate_on_near_copies_needs_a_scan_that_looked_for_them(finished, aumclean):
+    refused = aumclean("gate", finished.run.path, "--max-leaked", 0)
+    assert refused.code == 2
+    assert "--max-leaked" in refused.err
