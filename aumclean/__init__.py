@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aumclean.door.api import Run, Scores, aum, judge, open_run, scan, score, threshold
+    from aumclean.door.recorder import Recorder
     from aumclean.errors import AumcleanError, ConfigError, DataError, OutputError, RunError, TrainingError
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "OutputError",
+    "Recorder",
     "Run",
     "RunError",
     "Scores",
@@ -35,8 +37,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'aumclean' has no attribute '{name}'")
-    module = importlib.import_module("aumclean.errors" if name.endswith("Error") else "aumclean.door.api")
-    return getattr(module, name)
+    room = "errors" if name.endswith("Error") else "door.recorder" if name == "Recorder" else "door.api"
+    return getattr(importlib.import_module(f"aumclean.{room}"), name)
 
 
 def __dir__() -> list[str]:

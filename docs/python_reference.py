@@ -9,7 +9,7 @@ import aumclean
 from aumclean.config import ScanConfig
 
 FUNCTIONS = ("scan", "open_run", "score", "judge", "aum", "threshold")
-CLASSES = ("Run", "Scores")
+CLASSES = ("Recorder", "Run", "Scores")
 HEAD = """# Python
 
 ```python

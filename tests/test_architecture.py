@@ -37,10 +37,11 @@ MAY_IMPORT = {
     "cli": BASE
     | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics", "door"}
     | {"judging", "features"},
+    "compat": GROUND | {"margins"},
     "__main__": {"cli"},
     "__init__": {"door", "errors"},
 }
-WITHOUT_TORCH = {*BASE, "dataset", "verdict", "decisions", "reports", "review", "gate", "judging"}
+WITHOUT_TORCH = {*BASE, "dataset", "verdict", "decisions", "reports", "review", "gate", "judging", "compat"}
 
 
 def modules():

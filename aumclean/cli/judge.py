@@ -1,4 +1,4 @@
-"""`aumclean judge`: the verdict on labels by predictions of networks of one's own."""
+"""`aumclean judge`: the verdict on labels by what networks of one's own say of them."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,13 @@ class Evidence(Options):
         list[Path] | None, option("Out-of-sample logits, as --pred-probs; repeatable.", metavar="FILE")
     ] = None
 
+    margins: Annotated[
+        Path | None, option("Margin log of a training, draw=K/epoch=NNN/part-R.parquet.", metavar="DIR")
+    ] = None
+    aum: Annotated[
+        Path | None, option("What the package aum wrote: full_aum_records.csv or aum_values.csv.", metavar="FILE")
+    ] = None
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelReading(Reading):
@@ -41,7 +48,7 @@ class LabelReading(Reading):
     ] = None
 
 
-@partial(with_options, first=("pred_probs", "logits", "out", "overwrite", "classes"))
+@partial(with_options, first=("pred_probs", "logits", "margins", "aum", "out", "overwrite", "classes"))
 def command(
     data: Annotated[
         Path,
@@ -54,7 +61,7 @@ def command(
     judging: Judging,
     writing: Writing,
 ) -> None:
-    """Judge labels by predictions of networks of your own, which were not taught these labels.
+    """Judge labels by what networks of your own say of them: predictions out of sample, or margins.
 
     Works for any data that have labels: images, tables, texts. Writes a run directory as scan does, with which report,
     review, gate, clean and evaluate work, and prints its path.
@@ -62,11 +69,9 @@ def command(
     Example: `aumclean judge labels.csv --pred-probs fold-1.npz --pred-probs fold-2.npz`
     """
     if not evidence.given():
-        raise ConfigError(
-            "--pred-probs: is needed, or --logits: predictions of networks that were not taught the labels"
-        )
+        raise ConfigError("--pred-probs: is needed, or --logits, --margins or --aum: something that speaks of labels")
 
-    from aumclean.judging.judge import Asked, judge_predictions
+    from aumclean.judging.judge import Asked, Sources, judge_labels
     from aumclean.judging.labels import read_labels
     from aumclean.judging.predictions import Kind, read_predictions
 
@@ -76,7 +81,8 @@ def command(
     say_notes(samples)
     files: dict[Kind, list[Path]] = {"pred-probs": evidence.pred_probs or [], "logits": evidence.logits or []}
     given = [read_predictions(file, kind) for kind in files for file in files[kind]]
-    run, verdict = judge_predictions(samples, given, classes=classes, asked=Asked(**judging.given()), **writing.given())
+    sources = Sources(given, evidence.margins, evidence.aum)
+    run, verdict = judge_labels(samples, sources, classes=classes, asked=Asked(**judging.given()), **writing.given())
     show_verdict(run, verdict)
     give(run.path)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from aumclean.judging.judge import Sources
     from aumclean.verdict.judge import Verdict
     from aumclean.verdict.summary import ScoreSummary, Summary
 
@@ -117,6 +118,8 @@ def judge(
     *,
     pred_probs: Any = None,
     logits: Any = None,
+    margins: str | os.PathLike[str] | None = None,
+    aum: str | os.PathLike[str] | None = None,
     class_names: Sequence[str] | None = None,
     paths: Sequence[str] | None = None,
     root: str | os.PathLike[str] | None = None,
@@ -124,20 +127,22 @@ def judge(
     overwrite: bool = False,
     **judging: Any,
 ) -> "Run":
-    """Judge labels by predictions of networks of your own, which were not taught these labels; of images or not.
+    """Judge labels, of images or not, by what networks of your own say: predictions out of sample, or margins.
 
     Args:
         labels: texts or whole numbers, [n]: a list, an array or a tensor; or the path of what `aumclean judge` takes.
         pred_probs: probabilities of all classes, [n, classes], out of sample: an array, a tensor, a table with a column
             per class, or the path of a file; or a list of these, of several networks or folds.
         logits: the same before the softmax, instead or besides.
+        margins: a folder with a margin log, such as that of another run.
+        aum: a file that the package `aum` wrote: `full_aum_records.csv` or `aum_values.csv`.
         class_names: the class of each column. By default the numbers 0, 1, ... where the labels are whole numbers, else
             the labels that occur, sorted as texts.
         paths: of the images, or names of the samples, [n]; row numbers by default.
         root: the folder that paths are relative to.
         out: the run directory to make, by default `runs/<name>-<n>`.
         overwrite: whether to replace what an earlier call left there.
-        judging: `threshold`, `target_precision` or `target_recall`, as of `aumclean judge`.
+        judging: `threshold`, `target_precision`, `target_recall` and so on, as of `aumclean judge`.
 
     Returns:
         The run, judged.
@@ -151,23 +156,18 @@ def judge(
         run = aumclean.judge(labels, pred_probs=probabilities, class_names=["cat", "dog"])
         ```
     """
-    from aumclean.judging.judge import Asked, judge_predictions
+    from aumclean.judging.judge import Asked, judge_labels
     from aumclean.judging.labels import in_rows, read_labels
-    from aumclean.judging.predictions import predictions
 
     asked = Asked(**_known("judge", judging, Asked.__dataclass_fields__))
-    given = [predictions(one, "pred-probs") for one in _several(pred_probs)]
-    given += [predictions(one, "logits") for one in _several(logits)]
-    if not given:
-        raise ConfigError("judge(): needs pred_probs or logits")
-    folder = None if root is None else Path(root).expanduser()
+    sources = _sources(pred_probs, logits, margins, aum)
+    folder, target = (None if path is None else Path(path).expanduser() for path in (root, out))
     if stored := isinstance(labels, str | os.PathLike):
         samples = read_labels(Path(labels), root=folder)
     else:
         samples = in_rows(labels, name="labels", source=Path("labels"), paths=paths, root=folder)
-    target = None if out is None else Path(out).expanduser()
-    run, verdict = judge_predictions(
-        samples, given, stored=stored, classes=class_names, out=target, overwrite=overwrite, asked=asked
+    run, verdict = judge_labels(
+        samples, sources, stored=stored, classes=class_names, out=target, overwrite=overwrite, asked=asked
     )
     return Run(run.path, verdict)
 
@@ -409,12 +409,25 @@ def _frame(report: "pa.Table") -> "pd.DataFrame":
     return frame
 
 
-def _several(given: Any) -> list[Any]:
-    """What was given once, or in a list of arrays and paths; a list of numbers is one array."""
-    if given is None:
-        return []
-    is_list = isinstance(given, list | tuple) and len(given) and (isinstance(given[0], str) or np.ndim(given[0]) == 2)
-    return list(given) if is_list else [given]
+def _sources(pred_probs: Any, logits: Any, margins: Any, aum: Any) -> "Sources":
+    """What speaks of labels; predictions once or several times, a list of numbers being one array.
+
+    Raises:
+        ConfigError: when nothing does.
+    """
+    from aumclean.judging.judge import Sources
+    from aumclean.judging.predictions import Kind, predictions
+
+    found = []
+    kinds: dict[Kind, Any] = {"pred-probs": pred_probs, "logits": logits}
+    for kind, given in kinds.items():
+        is_list = isinstance(given, list | tuple) and len(given) > 0
+        several = given if is_list and (isinstance(given[0], str | Path) or np.ndim(given[0]) == 2) else [given]
+        found += [predictions(one, kind) for one in several if one is not None]
+    log, table = (None if path is None else Path(path).expanduser() for path in (margins, aum))
+    if not found and log is None and table is None:
+        raise ConfigError("judge(): needs pred_probs, logits, margins or aum")
+    return Sources(found, log, table)
 
 
 def _flagged(report: "pd.DataFrame") -> "pd.DataFrame":

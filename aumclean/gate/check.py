@@ -217,7 +217,7 @@ def _checks(
     subject: Subject, config: GateConfig, masks: _Masks, baseline: Baseline | None
 ) -> tuple[list[Check], np.ndarray, bool]:
     """The checks, which samples (bool [n]) the exceeded ones count, and whether unreadable files are among these."""
-    judged = ~np.isnan(subject.score)
+    judged = np.array([flagged is not None for flagged in subject.report["flagged"].to_pylist()], bool)
     breaking = np.zeros(len(judged), bool)
     checks = []
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,9 @@ from aumclean import __version__
 from aumclean.dataset.open import Opened
 from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, RunError
 from aumclean.judging.labels import opened, store_labels, with_classes
+from aumclean.judging.margins import Recorded, convert_aum, copy_log
 from aumclean.judging.predictions import Predictions, agreed_columns
 from aumclean.margins.held_out import write_held_out
 from aumclean.reports.write import write_reports
@@ -38,9 +40,18 @@ class Asked:
     first_epoch: int | None = None
 
 
-def judge_predictions(
+@dataclass(frozen=True)
+class Sources:
+    """What speaks of labels: predictions; and margins, as a log or as `aum` wrote them."""
+
+    predictions: Sequence[Predictions] = ()
+    margins: Path | None = None
+    aum: Path | None = None
+
+
+def judge_labels(
     samples: Samples,
-    given: Sequence[Predictions],
+    given: Sources,
     *,
     stored: bool = True,
     classes: Sequence[str] | None = None,
@@ -48,11 +59,12 @@ def judge_predictions(
     overwrite: bool = False,
     asked: Asked = Asked(),
 ) -> tuple[Run, Verdict]:
-    """Judge labels by predictions of networks that were not taught them.
+    """Judge labels by evidence that was made elsewhere.
 
     Args:
         samples: from `read_labels` or `in_rows`.
-        given: at least one; files of which no sample is in two count as folds of one network, others as several.
+        given: at least one source. Files of predictions of which no sample is in two count as folds of one network,
+            others as several.
         stored: whether the labels are in the file that they name as their source; else they go into the run.
         classes: the class of every column, see `with_classes`.
         out, overwrite: the run directory to make.
@@ -61,26 +73,54 @@ def judge_predictions(
     Raises:
         AumcleanError: when anything does not fit; nothing is left of a run then.
     """
-    width, columns = agreed_columns(given)
+    width, columns = agreed_columns(given.predictions)
     samples = with_classes(samples, classes or columns, width)
-    _require(asked)
-    for _ in (block for one in given for block in one.held_out(samples.paths, 0)):
-        pass  # so that a row that cannot serve replaces nothing
+    _require(asked, margins=given.margins is not None or given.aum is not None)
+    if overwrite:  # so that evidence that cannot serve replaces nothing
+        with TemporaryDirectory() as folder:
+            _store_margins(Path(folder), samples, given)
+        for _ in (block for one in given.predictions for block in one.held_out(samples.paths, 0)):
+            pass
     with begun(samples, out, overwrite=overwrite, stored=stored) as (run, listed, pictures):
-        evidence = store_predictions(run, listed, given)
-        settings = Settings(percentile=99.0, combine="all", first_epoch=0, threshold="estimate")
-        run.write(record_of(listed, pictures, evidence, settings, made_by="judge"))
+        evidence, recorded = _store_margins(run.margins, samples, given)
+        evidence += store_predictions(run, listed, given.predictions)
+        by_indicators = recorded.indicators and not given.predictions
+        settings = Settings(
+            percentile=99.0,
+            combine="all",
+            first_epoch=0 if given.aum is not None else min(1, min(recorded.epochs, default=1) - 1),
+            threshold="indicator" if by_indicators else "estimate",
+        )
+        about = record_of(listed, pictures, evidence, settings, made_by="judge")
+        trained = {"draws": len(recorded.epochs), "epochs_done": recorded.epochs, "indicators": recorded.indicators}
+        run.write(about.model_copy(update={**trained, "training_seconds": [0.0] * len(recorded.epochs)}))
         return run, finish(run, asked)
 
 
-def _require(asked: Asked) -> None:
-    """Refuse what only margins can be asked."""
+def _store_margins(folder: Path, samples: Samples, given: Sources) -> tuple[list[Evidence], Recorded]:
+    """Put margins into a log; what they are, for the record."""
+    if given.margins is not None and given.aum is not None:
+        raise ConfigError("--aum: margins come from one source; leave out --margins, or this")
+    if given.margins is not None:
+        recorded = copy_log(given.margins, samples, folder)
+        source = given.margins
+        return [Evidence(kind="margins", source=str(source.absolute()), samples=recorded.samples)], recorded
+    if given.aum is not None:
+        recorded = convert_aum(given.aum, samples, folder)
+        return [Evidence(kind="aum", source=str(given.aum.absolute()), samples=recorded.samples)], recorded
+    return [], Recorded([], 0, indicators=False)
+
+
+def _require(asked: Asked, *, margins: bool) -> None:
+    """Refuse targets that contradict each other, and where there are no margins what only they can be asked."""
+    require_targets(asked.threshold or "estimate", asked.target_precision, asked.target_recall)
+    if margins:
+        return
     for name in ("percentile", "combine", "first_epoch"):
         if getattr(asked, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')}: is for margins; predictions have none")
     if asked.threshold == "indicator":
         raise ConfigError("--threshold indicator: is for margins of indicator samples; predictions have none")
-    require_targets("estimate", asked.target_precision, asked.target_recall)
 
 
 @contextmanager
@@ -106,6 +146,31 @@ def begun(samples: Samples, out: Path | None, *, overwrite: bool, stored: bool) 
         with suppress(OSError):  # a file of somebody's may be there
             run.path.rmdir()
         raise
+
+
+def run_of_training(
+    samples: Samples, out: Path | None, *, overwrite: bool, seed: int, draws: int, indicators: bool
+) -> Run:
+    """The run directory of a training of one's own: a new one, or that of a training that was stopped.
+
+    Raises:
+        RunError: when another run stands there.
+    """
+    if out is not None and not overwrite and Run(out).run_json.is_file():
+        run, (listed, _) = Run(out), opened(samples)
+        record = run.read()
+        if not isinstance(record, JudgedRecord) or record.made_by != "recorder" or record.state == "done":
+            raise RunError(f"{out}: holds a run already; choose another out, or overwrite=True")
+        begun_with = record.data.fingerprint, record.seed, record.draws, record.indicators
+        if begun_with != (listed.digest(), seed, draws, indicators):
+            raise RunError(f"{out}: was begun with other labels, draws or seed; choose another out, or overwrite=True")
+        return run
+    settings = Settings(percentile=99.0, combine="all", first_epoch=0, threshold="estimate")
+    with begun(samples, out, overwrite=overwrite, stored=False) as (run, listed, pictures):
+        about = record_of(listed, pictures, [], settings, made_by="recorder", seed=seed)
+        trained = {"draws": draws, "epochs_done": [0] * draws, "training_seconds": [0.0] * draws}
+        run.write(about.model_copy(update={**trained, "indicators": indicators}))
+        return run
 
 
 def store_predictions(run: Run, listed: Opened, given: Sequence[Predictions]) -> list[Evidence]:

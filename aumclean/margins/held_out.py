@@ -21,6 +21,7 @@ from aumclean.files import atomic, parquet
 
 MOST_CLASSES = 100  # that are stored; the others share what is left alike
 MOST_NUMBERS = 20_000_000  # held-out samples times classes, of all folds, so that judging takes megabytes and seconds
+LEAST = -60_000.0  # that half precision can hold
 MOST_SAMPLES = 20_000  # of a fold; more tell nothing new
 
 
@@ -59,7 +60,7 @@ def write_held_out(file: Path, held: HeldOut) -> None:
         likeliest = np.sort(np.argpartition(-log_probs, MOST_CLASSES - 1, axis=1)[:, :MOST_CLASSES], axis=1)
         columns["classes"] = _lists(likeliest.astype(np.int32))
         log_probs = np.take_along_axis(log_probs, likeliest, 1)
-    columns["log_probs"] = _lists(log_probs.astype(np.float16))
+    columns["log_probs"] = _lists(log_probs.clip(LEAST).astype(np.float16))
     with atomic.replacing(file) as temporary:
         parquet.write(pa.table(columns), temporary)
 

@@ -10,6 +10,7 @@ The hive-style folders make it one table for DuckDB, pandas, polars and pyarrow.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,29 @@ def remove_other_parts(folder: Path, draw: int, epoch: int, ranks: int) -> None:
     for part in epoch_file(folder, draw, epoch).parent.glob("part-*.parquet"):
         if int(part.stem.removeprefix("part-")) >= ranks:
             part.unlink()
+
+
+def remove_later_epochs(folder: Path, draw: int, epoch: int) -> None:
+    """Delete the epochs after one that was repeated by a training that went on from an older state."""
+    later = epoch + 1
+    while (parts := epoch_file(folder, draw, later).parent).is_dir():
+        shutil.rmtree(parts)
+        later += 1
+
+
+def repeats(folder: Path, draw: int, epochs: int) -> int:
+    """How often a sample was seen again within an epoch of a draw: by one process, as it noted, or by several."""
+    again = 0
+    for epoch in range(epochs):
+        seen = []
+        for part in sorted(epoch_file(folder, draw, epoch).parent.glob("part-*.parquet")):
+            noted = json.loads((pq.read_schema(part).metadata or {}).get(b"aumclean", b"{}"))
+            again += int(noted.get("repeated", 0))
+            seen.append(part)
+        if len(seen) > 1:
+            ids = np.concatenate([pq.read_table(part, columns=["sample_id"])["sample_id"].to_numpy() for part in seen])
+            again += len(ids) - len(np.unique(ids))
+    return again
 
 
 def recorded_epochs(folder: Path, draw: int) -> int:

@@ -120,9 +120,13 @@ class Run:
         """What is said of samples by what was not taught their labels, see `aumclean.margins.held_out`."""
         return self.path / "held_out"
 
-    def held_out_part(self, part: int) -> Path:
-        """One part of it, of a scan's draw."""
-        return self.held_out / f"part-{part}.parquet"
+    def held_out_part(self, part: int, rank: int | None = None) -> Path:
+        """One part of it, of a scan's draw; or what one of several processes says."""
+        return self.held_out / (f"part-{part}.parquet" if rank is None else f"part-{part}-{rank}.parquet")
+
+    def rank_done(self, rank: int) -> Path:
+        """Stands there when a process of a training of one's own has written all that it has."""
+        return self.path / "checkpoints" / f"rank={rank}.done"
 
     @property
     def held_out_features(self) -> Path:

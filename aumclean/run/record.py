@@ -222,6 +222,7 @@ class JudgedRecord(RunRecord):
 
     made_by: Literal["recorder", "judge"] = Field(description="Whether the Recorder or files brought the evidence.")
     evidence: list[Evidence] = Field(description="What the verdict rests on.")
+    indicators: bool = Field(default=False, description="Whether there were indicator samples.")
     repeated: Count = Field(default=0, description="How often a sample was seen again in an epoch of a training.")
 
     @property

@@ -83,7 +83,8 @@ def areas(
             seen[draw, block] = before - np.isnan(margin[:before]).sum(0)
             margin -= directed.of(runner_up, labels[block])
             lowered[draw, block] = _mean(margin[:before])
-            closing[draw, block] = _mean(margin[min(before, len(margin) - max(1, len(margin) // 4)) :])
+            last = _mean(margin[min(before, len(margin) - max(1, len(margin) // 4)) :])
+            closing[draw, block] = np.where(np.isnan(last), lowered[draw, block], last)
             is_indicator[draw, block] = indicator
             runner_up = runner_up[:before]
             votes.append(np.where((runner_up == n_classes) | indicator, -1, runner_up))

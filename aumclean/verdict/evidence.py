@@ -100,6 +100,7 @@ def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
         held: of all folds; those of draws have the draw's number.
         predicted: int [draws, n], what each draw takes each sample for: the peers of whatever is not that draw itself.
     """
+    held = _each_once(held)
     together: list[list[int]] = []
     samples = {int(fold): held.sample[held.fold == fold] for fold in np.unique(held.fold)}
     for fold, own in samples.items():
@@ -122,6 +123,12 @@ def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
         name = NETWORK if number == 0 else f"{NETWORK} {number + 1}"
         witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers))
     return witnesses
+
+
+def _each_once(held: HeldOut) -> HeldOut:
+    """What was said last where a fold speaks of a sample twice, as when processes share padded samples."""
+    again = np.append((np.diff(held.sample) == 0) & (np.diff(held.fold) == 0), False)
+    return HeldOut(held.sample[~again], held.fold[~again], held.log_probs[~again]) if again.any() else held
 
 
 def _of_old_run(run: Run, files: list[Path], labels: np.ndarray, n_classes: int) -> HeldOut:

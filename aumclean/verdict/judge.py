@@ -353,7 +353,7 @@ def _summary(judged: _Judged, settings: Settings, record: RunRecord, report: pa.
     share = float(flagged.sum() / max(judged.judged.sum(), 1))
     said = [
         *warnings.label_warnings(labels, names, published=settings.threshold == "indicator"),
-        *_evidence_warnings(judged, record),
+        *_evidence_warnings(judged, record, settings.first_epoch),
         *warnings.flag_warnings(share),
         *recorded_warnings(record, len(labels)),
     ]
@@ -410,7 +410,7 @@ def _thresholds(judged: _Judged, settings: Settings, record: RunRecord) -> list[
     return found
 
 
-def _evidence_warnings(judged: _Judged, record: RunRecord) -> list[warnings.Caution]:
+def _evidence_warnings(judged: _Judged, record: RunRecord, first_epoch: int) -> list[warnings.Caution]:
     """What to say of the evidence there is."""
     area, posterior = judged.area, judged.posterior
     said = []
@@ -418,7 +418,7 @@ def _evidence_warnings(judged: _Judged, record: RunRecord) -> list[warnings.Caut
         said += warnings.indicator_warnings(int(area.is_indicator[0].sum()))
     said += warnings.trained_warnings(posterior.trained) if posterior.by else [warnings.nothing_held_out()]
     if isinstance(record, JudgedRecord):
-        said += warnings.seen_warnings(area.seen, np.array(record.averaged_epochs), record.repeated)
+        said += warnings.seen_warnings(area.seen, np.array(record.averaged_epochs) - first_epoch, record.repeated)
         said += warnings.in_sample_warnings([one.agreement for one in record.evidence])
     return said
 
@@ -444,9 +444,10 @@ def _noise_rate(judged: _Judged) -> dict[str, float | None]:
 
 def _flags(judged: _Judged) -> dict[str, Estimate]:
     """Expected precision and recall of the flags; none when nothing is flagged, or nothing known."""
-    if not judged.suspect.any() or not judged.posterior.trained:
+    known = judged.suspect & ~np.isnan(judged.posterior.log_odds)
+    if not known.any() or not judged.posterior.trained:
         return {}
-    return {"recall": judged.posterior.recall(judged.suspect), "precision": judged.posterior.share(judged.suspect)}
+    return {"recall": judged.posterior.recall(judged.suspect), "precision": judged.posterior.share(known)}
 
 
 def _digest(flagged: pa.Table) -> str:

@@ -38,14 +38,13 @@ def told(tmp_path_factory):
 @pytest.fixture(scope="session")
 def judged(told, tmp_path_factory):
     """A run of the CSV labels and the probabilities."""
-    from aumclean.judging.judge import judge_predictions
+    from aumclean.judging.judge import Sources, judge_labels
     from aumclean.judging.labels import read_labels
     from aumclean.judging.predictions import read_predictions
 
     out = tmp_path_factory.mktemp("judged") / "run"
-    run, _ = judge_predictions(
-        read_labels(told / "labels.csv"), [read_predictions(told / "probs.npy", "pred-probs")], out=out
-    )
+    given = Sources([read_predictions(told / "probs.npy", "pred-probs")])
+    run, _ = judge_labels(read_labels(told / "labels.csv"), given, out=out)
     return run
 
 
