@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,7 +55,12 @@ def clean_run(
     changes = run.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
     with run.lock():
         copied = 0 if copy_to is None else copy_cleaned(run, cleaning, copy_to)
-        write_cleaned(run, cleaning, manifests, changes)
+        try:
+            write_cleaned(run, cleaning, manifests, changes)
+        except BaseException:
+            if copy_to is not None:
+                shutil.rmtree(copy_to, ignore_errors=True)  # made just now: what failed can be asked for again
+            raise
     return Cleaned(cleaning, manifests, changes, copied)
 
 

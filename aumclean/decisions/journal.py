@@ -131,7 +131,7 @@ class Journal:
                 os.fsync(file.fileno())
             except BaseException:
                 with suppress(OSError):
-                    file.truncate(end)
+                    self.path.unlink() if made_now else file.truncate(end)
                 raise
         if made_now:
             _sync_folder(self.path.parent)

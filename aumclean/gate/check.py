@@ -317,7 +317,7 @@ def _findings(
             )
     for path, reason in subject.unreadable:
         file, line = where.of(None, path)
-        message = f"{printable(path)} cannot be read: {reason}"
+        message = f"{printable(path)} cannot be read: {printable(reason)}"
         findings.append(
             Finding(
                 rule="unreadable", path=path, file=file, line=line, is_new=None, failing=bad_files_fail, message=message

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from aumclean import __version__, progress
+from aumclean import __main__, __version__, progress
 from aumclean.cli import app, console
-from aumclean.errors import printable
+from aumclean.cli.scan import resumable_when_told_to_stop
+from aumclean.errors import TrainingError, printable
 
 COMMANDS = ["scan", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "train", "demo", "env"]
 
@@ -254,14 +255,38 @@ def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
     while not list(run.glob("margins/*/*/part-0.parquet")):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    for _ in range(5):  # as an impatient person does; the end is not disturbed
+        process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err and "Exception ignored" not in err
     assert err.splitlines()[-1] == f"aumclean: error: interrupted; go on with: aumclean scan --resume {run}"
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
     subprocess.run([sys.executable, "-m", "aumclean", "scan", "--resume", run, "-q"], check=True, capture_output=True)
     assert json.loads((run / "run.json").read_text())["state"] == "done"
     assert not list(run.rglob("*.part"))
+
+
+def test_who_is_told_to_stop_names_the_run_that_goes_on_or_says_that_there_is_none():
+    with pytest.raises(TrainingError, match="told to stop; no run was begun"), resumable_when_told_to_stop():
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(TrainingError, match="go on with: aumclean scan --resume r"), resumable_when_told_to_stop():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGTERM)  # once more, in the midst of the end
+            raise KeyboardInterrupt("aumclean scan --resume r") from None
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_gives_130(monkeypatch, capsys):
+    class Loading:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "aumclean.cli", Loading())
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "aumclean: error: interrupted\n")
 
 
 def on_a_terminal(command, columns=80):
