@@ -47,7 +47,8 @@ def command(
     from aumclean.run.directory import Run
 
     opened = Run(run)
-    opened.require_finished()
+    if not (opened.run_json.is_file() and opened.awaits_network()):
+        opened.require_finished()
     name = " ".join((reviewer or _system_user()).split())
     if not name or not name.isprintable():
         raise ConfigError("--reviewer: needs a name")

@@ -35,7 +35,8 @@ def near_pairs(
         images: uint8 [n, size, size, 3].
         neighbours: of each.
         among: uint8 [m, size, size, 3], what the neighbours are among; by default the images themselves.
-        by_features: whether they are the nearest by features; else by `pixel_rows`.
+        by_features: whether the cosines are of a backbone's features, which the limit was measured on; else pixels
+            count in their place.
     """
     n, k = neighbours.sample.shape
     first, second = np.repeat(np.arange(n), k), neighbours.sample.ravel().astype(np.int64)
@@ -61,8 +62,9 @@ def pixel_rows(images: np.ndarray) -> np.ndarray:
 
 
 def thumbnails(images: np.ndarray, side: int) -> np.ndarray:
-    """Images reduced to `side` x `side` pixels, less their mean, of length 1: float32 [n, side, side, 3]."""
+    """Images reduced to `side` x `side` pixels (or as they are), less their mean, of length 1: float32 [n, h, w, 3]."""
     n, size = images.shape[:2]
+    side = min(side, size)
     edges = np.arange(side) * size // side
     found = np.empty((n, side, side, 3), np.float32)
     for start in range(0, n, BLOCK):

@@ -16,26 +16,29 @@ from aumclean.verdict.judge import Verdict
 logger = logging.getLogger(__name__)
 
 
-def write_reports(run: Run, verdict: Verdict) -> None:
+def write_reports(run: Run, verdict: Verdict, *, final: bool = True) -> None:
     """Write every file of the run that follows from the verdict and the decisions, each whole or not at all.
 
-    A report.csv that somebody filled in is not written over, but kept beside.
+    A first verdict, while the network is still to be trained, is for looking: no data are cleaned by it. A report.csv
+    that somebody filled in is not written over, but kept beside.
 
     Raises:
         DataError: when the data are a Parquet file with the images in it, and that file is gone.
     """
     decided = recorded.of_run(run).decided
     cleaning = clean(verdict.report, decided, "drop", run.path.resolve().name)
-    write_cleaned(run, cleaning, default_targets(run), run.changes)  # first: it may need a source that has changed
+    if final:
+        write_cleaned(run, cleaning, default_targets(run), run.changes)  # first: it may need a source that has changed
     _keep_filled_in(run)
     shown = recorded.with_decisions(verdict, run)
     with atomic.replacing(run.report("parquet")) as temporary:
         parquet.write(shown.report, temporary)
     atomic.write_pieces(run.report("csv"), csv.pieces(shown.report, guard=True))
-    atomic.write_pieces(run.removed, csv.pieces(removed(verdict, cleaning.kept), guard=True))
     atomic.write_json(run.summary, verdict.summary.model_dump(mode="json"))
     atomic.write_text(run.html, html.render(shown))
-    run.finish(verdict.settings)
+    if final:
+        atomic.write_pieces(run.removed, csv.pieces(removed(verdict, cleaning.kept), guard=True))
+        run.finish(verdict.settings)
 
 
 def _keep_filled_in(run: Run) -> None:

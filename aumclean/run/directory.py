@@ -202,6 +202,10 @@ class Run:
         """The draws whose network is not there yet."""
         return [draw for draw in range(self.read().draws) if not self.model(draw).is_file()]
 
+    def awaits_network(self) -> bool:
+        """Whether a backbone has looked and the network is still to be trained: there may be a first verdict."""
+        return self.held_out_features.is_file() and bool(self.untrained())
+
     def write(self, record: RunRecord) -> None:
         """Replace `run.json`."""
         atomic.write_json(self.run_json, record.model_dump(mode="json"))

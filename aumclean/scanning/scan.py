@@ -301,8 +301,17 @@ def _train_and_judge(run: Run, ground: _Ground, plan: Plan, track: Track) -> Sca
     dataset = ground.dataset(plan)
     for message in _foreseen(run, dataset):
         logger.warning("%s", message)
+    if ground.looked is not None and plan.recipe.arch != LINEAR and plan.accelerator.is_main_process:
+        _judge_first(run)
     train_draws(run, dataset, ground.indicators, plan, track)
     return Scan(run, _judge(run, dataset) if plan.accelerator.is_main_process else None)
+
+
+def _judge_first(run: Run) -> None:
+    """Write what the backbone alone says, so that a person can begin to look while the network is trained."""
+    if run.awaits_network() and not run.summary.is_file():
+        write_reports(run, judge(run), final=False)
+        logger.info("the first verdict, by the backbone alone, is in %s; aumclean review %s", run.html, run.path)
 
 
 def _foreseen(run: Run, dataset: Dataset) -> list[str]:

@@ -69,7 +69,7 @@ def settings_of(run: Run, **changed: Any) -> Settings:
     if not 0 < settings.percentile < 100:
         raise ConfigError(f"--percentile: {settings.percentile:g} is not between 0 and 100")
     epochs = min(record.averaged_epochs, default=1)
-    if not 0 <= settings.first_epoch < epochs:
+    if not 0 <= settings.first_epoch < epochs and not run.awaits_network():
         raise ConfigError(
             f"--first-epoch: {settings.first_epoch} is not among the epochs that AUM is read from, 0 to {epochs - 1}"
         )
@@ -132,7 +132,7 @@ class _Judged:
 
 
 def judge(run: Run, settings: Settings | None = None) -> Verdict:
-    """Judge all samples of a run whose draws are done.
+    """Judge all samples of a run whose draws are done; while they are not, by what a backbone says.
 
     Args:
         run: the run.
@@ -146,8 +146,9 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     class_names = tuple(record.data.class_names)
     labels = pc.index_in(_read_samples(run, "label"), pa.array(class_names)).to_numpy()
 
-    epochs = [range(settings.first_epoch, stop) for stop in record.averaged_epochs]
-    evidence = read_evidence(run, labels, len(class_names), record.draws)
+    draws = 0 if run.awaits_network() else record.draws
+    epochs = [range(settings.first_epoch, stop) for stop in record.averaged_epochs[:draws]]
+    evidence = read_evidence(run, labels, len(class_names), draws)
     area, posterior = weigh(evidence, run, labels, len(class_names), epochs, record.epochs_done)
     del evidence  # of millions of samples as large as what is made of it
     thresholds = np.array(
@@ -156,15 +157,7 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
             for aum, indicator in zip(area.aum, area.is_indicator & (area.seen > 0), strict=True)
         ]
     )
-    of_class = np.bincount(labels, minlength=len(class_names))[labels]
-    if settings.threshold == "estimate":
-        judged = (of_class > 1) & ~np.isnan(posterior.log_odds) & posterior.trained
-        cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
-        distance = cut.log_odds - posterior.log_odds if posterior.by else standing(area.aum, area.judges)
-        combined = Combined(distance < 0, distance, posterior.repeat_deviation)
-    else:
-        judged, cut = (of_class >= warnings.FEW_SAMPLES) & area.judges.any(0), find_cut(posterior.log_odds)
-        combined = combine_draws(area.aum, ~area.judges, thresholds, settings.combine, settings.rule)
+    judged, cut, combined = _decide(labels, area, posterior, thresholds, settings)
     first, conflict = duplicates(_read_samples(run, "content_hash"), labels)
     found = _Judged(
         run=run,
@@ -184,6 +177,21 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     )
     report = _report(found, settings)
     return Verdict(report, _summary(found, settings, record, report), settings, run)
+
+
+def _decide(
+    labels: np.ndarray, area: Areas, posterior: Posterior, thresholds: np.ndarray, settings: Settings
+) -> tuple[np.ndarray, Cut, Combined]:
+    """Which samples are judged at all (bool [n]), the cut, and how far each is from it, by the rule asked for."""
+    of_class = np.bincount(labels)[labels]
+    if settings.threshold == "estimate":
+        judged = (of_class > 1) & ~np.isnan(posterior.log_odds) & posterior.trained
+        cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
+        distance = cut.log_odds - posterior.log_odds if posterior.by else standing(area.aum, area.judges)
+        return judged, cut, Combined(distance < 0, distance, posterior.repeat_deviation)
+    judged = (of_class >= warnings.FEW_SAMPLES) & area.judges.any(0)
+    combined = combine_draws(area.aum, ~area.judges, thresholds, settings.combine, settings.rule)
+    return judged, find_cut(posterior.log_odds), combined
 
 
 def _generator(record: RunRecord) -> np.random.Generator:

@@ -202,3 +202,36 @@ def test_a_gate_on_near_copies_needs_a_scan_that_looked_for_them(finished, aumcl
     refused = aumclean("gate", finished.run.path, "--max-leaked", 0)
     assert refused.code == 2
     assert "--max-leaked" in refused.err
+
+
+def test_the_first_verdict_is_there_while_the_network_is_trained_and_decisions_on_it_stay(planted, told, tmp_path):
+    from aumclean.decisions.journal import Decision, Journal
+    from aumclean.review.queue import suspects
+
+    run = Run(tmp_path / "run")
+
+    def stop(stream, description, done, total):
+        for batch in stream:
+            if "draw 2" in description:
+                raise KeyboardInterrupt
+            yield batch
+
+    options = {"out": run.path, "features": str(told / "told.npy"), "epochs": 3, "flip": False, "jobs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        scan(read_samples(planted.root), config.load(options, environment={}), track=stop)
+    first = pq.read_table(run.report("parquet"))
+    flagged = set(first.filter(first["flagged"])["path"].to_pylist())
+    assert 2 * len(flagged & planted.wrong) / (len(flagged) + len(planted.wrong)) > 0.9
+    assert run.html.is_file()
+    assert not run.removed.exists()
+    assert len(suspects(run)) == len(flagged)
+    with pytest.raises(RunError, match="not finished"):
+        run.require_finished()
+    row = first.slice(0, 1).to_pylist()[0]
+    told_of = {name: row[name] for name in ("sample_id", "content_hash", "path", "label")}
+    Journal(run.decisions).append([Decision(id="1", decision="keep", reviewer="ann", **told_of)])
+    final = resume(run).verdict.report
+    assert run.removed.is_file()
+    assert "aum_draw_1" in final.column_names
+    (stored,) = [one for one in pq.read_table(run.report("parquet")).to_pylist() if one["path"] == row["path"]]
+    assert stored["decision"] == "keep"
