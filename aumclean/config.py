@@ -1,5 +1,6 @@
 """The options of a scan and of a gate: typed tables, filled from a file, the environment and the command line."""
 
+import math
 import os
 import re
 import reprlib
@@ -21,12 +22,15 @@ Rule = Literal["percentile", "asapp"]
 Threshold = Literal["indicator", "estimate"]
 Parallel = Literal["auto", "draws", "data"]
 ClassFolder = Literal["first", "last"]
+Source = Literal["folder", "manifest"]
 
 ENVIRONMENT_PREFIX = "AUMCLEAN_"
 OTHER_VARIABLES = {"AUMCLEAN_DEBUG"}
 GATE_PREFIX = "AUMCLEAN_GATE_"
 PATH_KEYS = ("out", "against", "root", "cache_dir", "ledger", "baseline", "data")
-READING = ("path_column", "label_column", "root", "split", "class_folder", "limit")
+READING = (
+    "source", "path_column", "label_column", "root", "split", "class_folder", "value_range", "max_pixels", "limit",
+)  # fmt: skip
 
 _PAPER = {
     "small_arch": "resnet32",
@@ -101,6 +105,25 @@ def _epochs(given: Any) -> Any:
     return int(given)
 
 
+def value_range(given: Any) -> Any:
+    """`0,4095` as two numbers.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    try:
+        black, white = map(float, given.split(",") if isinstance(given, str) else given)
+    except (TypeError, ValueError):
+        raise ValueError("must be two numbers such as 0,4095") from None
+    if not -math.inf < black < white < math.inf:
+        raise ValueError("must be two numbers, the smaller first, such as 0,4095")
+    return black, white
+
+
+def _optional_range(given: Any) -> Any:
+    return None if given is None else value_range(given)
+
+
 class ScanConfig(BaseModel):
     """Every option of `scan`; None means: by the preset, or found from the data and the machine."""
 
@@ -136,11 +159,14 @@ class ScanConfig(BaseModel):
     parallel: Parallel = "auto"
     only_draw: int | None = Field(default=None, ge=0, lt=MOST_DRAWS)
 
+    source: Source | None = None
     path_column: str | None = None
     label_column: str | None = None
     root: Path | None = None
     split: str | None = None
     class_folder: ClassFolder | None = None
+    value_range: Annotated[tuple[float, float] | None, BeforeValidator(_optional_range)] = None
+    max_pixels: int | None = Field(default=None, ge=1, le=MOST)
     limit: int | None = Field(default=None, ge=1, le=MOST)
     max_unreadable: float = Field(default=5.0, ge=0, le=100)
     ledger: Path | None = None

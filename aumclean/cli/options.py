@@ -18,6 +18,7 @@ from typer.models import OptionInfo
 from aumclean import __version__
 from aumclean.cli.console import Interrupted, set_up
 from aumclean.cli.help import ALWAYS, COMPUTE, JUDGE, READ, WRITE
+from aumclean.errors import ConfigError
 
 
 def option(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
@@ -29,6 +30,7 @@ Data = Annotated[Path, typer.Argument(help="Image folder or manifest, such as ph
 FinishedRun = Annotated[
     Path, typer.Argument(help="Run directory of a finished scan, such as runs/photos-1.", show_default=False)
 ]
+MovedData = Annotated[Path | None, option("Where DATA is now. [default: where it was scanned]", "--data", panel=READ)]
 Limit = Annotated[
     int | None,
     option("At most so many images, evenly spaced. [default: all; for a diagnostic by preset]", panel=READ, min=1),
@@ -60,6 +62,10 @@ class Options:
 class Reading(Options, panel=READ):
     """How DATA is read."""
 
+    source: Annotated[
+        Literal["folder", "manifest"] | None,
+        option("Whose labels count where a folder has both class folders and a metadata file."),
+    ] = None
     path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None
     label_column: Annotated[str | None, option("Manifest column with the labels.")] = None
     root: Annotated[
@@ -67,6 +73,26 @@ class Reading(Options, panel=READ):
     ] = None
     split: Annotated[str | None, option("Split to read. [default: train, where there are splits]")] = None
     class_folder: Annotated[Literal["first", "last"] | None, option("Which of nested folders names the class.")] = None
+    value_range: Annotated[
+        str | None,
+        option(
+            "What is black and what is white in images of more than 8 bits. [default: by what the data use]",
+            metavar="<LOW,HIGH>",
+        ),
+    ] = None
+    max_pixels: Annotated[int | None, option("Refuse images with more pixels. [default: 89 million]", min=1)] = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that were given; the range as two numbers."""
+        found = super().given()
+        if self.value_range is not None:
+            from aumclean.config import value_range
+
+            try:
+                found["value_range"] = value_range(self.value_range)
+            except ValueError as error:
+                raise ConfigError(f"--value-range: {error} (got {self.value_range!r})") from None
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import typer
 
 from aumclean.cli.console import say
 from aumclean.cli.help import WRITE
-from aumclean.cli.options import FinishedRun, Judging, Options, option, with_options
+from aumclean.cli.options import FinishedRun, Judging, MovedData, Options, option, with_options
 from aumclean.errors import ConfigError
 from aumclean.reports import FOLDERS, Format
 
@@ -49,6 +49,7 @@ def command(
     out: Annotated[
         Path | None, option("File or new folder to write. [default: standard output]", "--out", "-o", panel=WRITE)
     ] = None,
+    data: MovedData = None,
     save: Annotated[
         bool, option("Replace the run's own reports and cleaned manifest by this verdict.", "--save", panel=WRITE)
     ] = False,
@@ -69,7 +70,7 @@ def command(
     from aumclean.run.directory import Run
     from aumclean.verdict.judge import judge, settings_of
 
-    opened = Run(run)
+    opened = Run(run, data)
     opened.require_finished()
     verdict = judge(opened, settings_of(opened, **judging.given()))
     if save:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aumclean.cli.console import counted, give, say
-from aumclean.cli.options import FinishedRun, option, with_options
+from aumclean.cli.options import FinishedRun, MovedData, option, with_options
 from aumclean.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def command(
     overlap: Annotated[
         str | None, option("Ask this share, as 10%, whatever other reviewers decided, without showing it.")
     ] = None,
+    data: MovedData = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page, when started on a terminal.")] = True,
     take_in: Annotated[
@@ -46,7 +47,7 @@ def command(
     """
     from aumclean.run.directory import Run
 
-    opened = Run(run)
+    opened = Run(run, data)
     if not (opened.run_json.is_file() and opened.awaits_network()):
         opened.require_finished()
     name = " ".join((reviewer or _system_user()).split())

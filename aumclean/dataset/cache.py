@@ -23,7 +23,7 @@ from aumclean.errors import DataError
 from aumclean.files import atomic, parquet
 from aumclean.progress import Track, untracked
 
-FORMAT = 1  # raise when decoding changes, so that older entries are not read
+FORMAT = 2  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
 LOCK_SUFFIX = ".lock"  # beside every entry: who builds, opens or deletes it holds it
 CACHE_GIB = 50.0  # what all entries together may take where nothing else was said
@@ -120,7 +120,7 @@ def _blaming(cache_dir: Path) -> Iterator[None]:
 
 
 def _fingerprint(samples: Samples, size: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {size} {len(samples)}".encode())
+    digest = hashlib.sha256(f"{FORMAT} {size} {len(samples)} {samples.decoding}".encode())
     for stamp in samples.images.stamp(samples.rows):
         digest.update(f"\n{stamp}".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]

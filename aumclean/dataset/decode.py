@@ -6,21 +6,32 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from aumclean.dataset.parallel import in_processes
-from aumclean.dataset.samples import Chunk, Samples
+from aumclean.dataset.samples import AS_FOUND, Chunk, Decoding, Samples, ValueRange
 
 CHUNK = 128
-PROBED = 256
+PROBED = 256  # images that tell of all, evenly spaced
+DEEP = 1 << 26  # of which so many pixels are decoded where their values are not 0..255
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = 1
 TURNED = frozenset({5, 6, 7, 8})  # its values that swap width and height
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+DEPTHS = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))  # the brightest value of each
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,18 @@ class DecodedChunk:
         return len(self.reason)
 
 
-def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
+def decode_image(encoded: bytes, size: int, values: ValueRange | None = None) -> tuple[np.ndarray, int, int]:
     """Decode one image as its author would see it, resized to a square that shows all of it.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit depth is reduced to 8, grey, palette and
+    EXIF orientation is applied, transparency is laid on white, more than 8 bits are reduced to 8, grey, palette and
     CMYK become RGB; of an animation the first frame counts. JPEGs are decoded at the smallest scale that is
     not below `size`.
+
+    Args:
+        encoded: the file.
+        size: side of the square, in pixels.
+        values: of an image of more than 8 bits what is black and what is white; by default as `value_range` says of
+            this image alone.
 
     Returns:
         The image as uint8 of shape [size, size, 3], and the width and height it had, in pixels.
@@ -58,13 +75,13 @@ def decode_image(encoded: bytes, size: int) -> tuple[np.ndarray, int, int]:
         if image.format != "TIFF" and _orientation(image) in TURNED:  # Pillow turns TIFFs itself
             width, height = height, width
         image.draft(None, (size, size))  # only JPEGs know how; it changes image.size
-        small = _to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)).resize(
-            (size, size), Image.Resampling.BILINEAR, reducing_gap=3.0
-        )
+        small = _to_rgb(upright(image), values).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(small), width, height
 
 
-def decode_padded(encoded: bytes, size: int, shade: tuple[int, int, int]) -> np.ndarray:
+def decode_padded(
+    encoded: bytes, size: int, shade: tuple[int, int, int], values: ValueRange | None = None
+) -> np.ndarray:
     """Decode one image as its author would see it, its aspect kept, on a square of one colour: uint8 [size, size, 3].
 
     Raises:
@@ -72,21 +89,21 @@ def decode_padded(encoded: bytes, size: int, shade: tuple[int, int, int]) -> np.
     """
     with Image.open(io.BytesIO(encoded)) as image:
         image.draft(None, (size, size))
-        upright = _to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image))
-        return np.asarray(ImageOps.pad(upright, (size, size), Image.Resampling.BICUBIC, color=shade))
+        whole = _to_rgb(upright(image), values)
+        return np.asarray(ImageOps.pad(whole, (size, size), Image.Resampling.BICUBIC, color=shade))
 
 
-def decode_whole(encoded: bytes) -> np.ndarray:
+def decode_whole(encoded: bytes, values: ValueRange | None = None) -> np.ndarray:
     """Decode one image as its author would see it, in its own size: uint8 [height, width, 3].
 
     Raises:
         As `decode_image`.
     """
     with Image.open(io.BytesIO(encoded)) as image:
-        return np.array(_to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image)))
+        return np.array(_to_rgb(upright(image), values))
 
 
-def thumbnail(encoded: bytes, side: int, *, quality: int = 80) -> bytes:
+def thumbnail(encoded: bytes, side: int, *, quality: int = 80, values: ValueRange | None = None) -> bytes:
     """The image as its author would see it, as a JPEG whose longer side is at most `side` pixels; never enlarged.
 
     Raises:
@@ -94,10 +111,10 @@ def thumbnail(encoded: bytes, side: int, *, quality: int = 80) -> bytes:
     """
     with Image.open(io.BytesIO(encoded)) as image:
         image.draft(None, (side, side))
-        upright = _to_rgb(image if _orientation(image) == UPRIGHT else ImageOps.exif_transpose(image))
-        upright.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        small = _to_rgb(upright(image), values)
+        small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
         sink = io.BytesIO()
-        upright.save(sink, "JPEG", quality=quality)
+        small.save(sink, "JPEG", quality=quality)
     return sink.getvalue()
 
 
@@ -117,33 +134,60 @@ def _orientation(image: Image.Image) -> int:
         return UPRIGHT
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # Pillow's own conversion would clip at 255
-        values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0)
-        brightest = float(values.max(initial=0))
-        scales = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        top = next((scale for scale in scales if brightest <= scale), brightest)
-        return Image.fromarray((values.clip(0) * (255 / top)).astype(np.uint8)).convert("RGB")
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF says; nothing of that is written again, as some of it cannot be."""
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None or image.format == "TIFF" else image.transpose(turn)  # Pillow turns TIFFs itself
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether its values are not 0..255: integers of more than 8 bits, or floats."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def deep_values(image: Image.Image) -> np.ndarray:
+    """The values of such an image as float32 [height, width]; what is no number is 0."""
+    return np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
+
+
+def value_range(lowest: float, highest: float, *, fractions: bool) -> ValueRange:
+    """What is black and what is white where values lie between these.
+
+    Where none is negative that is 0 and the brightest value of 8, 10, 12, 14 or 16 bits (of floats also 1), so that a
+    data set of 12 bits is as bright as the same in 8; else the lowest and the highest themselves.
+    """
+    if lowest < 0:
+        return lowest, highest
+    tops = (1.0, *DEPTHS) if fractions else DEPTHS
+    return 0.0, next((top for top in tops if highest <= top), highest)
+
+
+def _to_rgb(image: Image.Image, values: ValueRange | None) -> Image.Image:
+    if is_deep(image):  # Pillow's own conversion would clip at 255
+        found = deep_values(image)
+        black, white = values or value_range(float(found.min()), float(found.max()), fractions=image.mode == "F")
+        grey = ((found - black) * (255 / max(white - black, 1e-30))).clip(0, 255)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
         layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        ground = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(ground, layer).convert("RGB")
     return image.convert("RGB")
 
 
-def decode_chunk(chunk: Chunk, size: int) -> DecodedChunk:
+def decode_chunk(chunk: Chunk, size: int, how: Decoding = AS_FOUND) -> DecodedChunk:
     """Decode some samples; a file that cannot be read costs its own sample, never the run."""
     images = np.empty((len(chunk), size, size, 3), np.uint8)
     hashes: list[str | None] = []
     widths, heights, reasons = [], [], []
     readable = 0
-    with bombs_are_errors():
+    with bombs_are_errors(how.max_pixels):
         for item in chunk:
             content_hash, width, height, reason = None, 0, 0, None
             try:
                 encoded = read_encoded(item)
                 content_hash = hashlib.sha256(encoded).hexdigest()
-                images[readable], width, height = decode_image(encoded, size)
+                images[readable], width, height = decode_image(encoded, size, how.values)
                 readable += 1
             except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
                 reason = reason_of(error)
@@ -158,13 +202,10 @@ class _EmptyFile(Exception):
     pass
 
 
-_TOO_LARGE = f"more than {Image.MAX_IMAGE_PIXELS} pixels (decompression bomb)"
 KNOWN_REASONS: dict[type[Exception], str] = {
     _EmptyFile: "empty",
     FileNotFoundError: "missing",
     UnidentifiedImageError: "not an image",
-    Image.DecompressionBombWarning: _TOO_LARGE,
-    Image.DecompressionBombError: _TOO_LARGE,
 }
 
 
@@ -180,6 +221,8 @@ def read_encoded(item: bytes | Path | None) -> bytes:
 
 def reason_of(error: Exception) -> str:
     """Why an image cannot be read, in a few words."""
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"more than {Image.MAX_IMAGE_PIXELS} pixels (decompression bomb)"
     for kind, reason in KNOWN_REASONS.items():
         if isinstance(error, kind):
             return reason
@@ -194,7 +237,8 @@ def reason_of(error: Exception) -> str:
 def decode(samples: Samples, size: int, *, workers: int) -> Iterator[DecodedChunk]:
     """Decode all samples in order, `workers` processes at a time, holding a few chunks in memory."""
     chunks = samples.images.chunks(samples.rows, CHUNK)
-    yield from in_processes(partial(decode_chunk, size=size), chunks, len(samples) // CHUNK, workers=workers)
+    one = partial(decode_chunk, size=size, how=samples.decoding)
+    yield from in_processes(one, chunks, len(samples) // CHUNK, workers=workers)
 
 
 def decode_each_whole(samples: Samples, *, workers: int, chunk_values: int) -> Iterator[tuple[np.ndarray | None, str]]:
@@ -209,42 +253,92 @@ def decode_each_whole(samples: Samples, *, workers: int, chunk_values: int) -> I
         Per sample the image, uint8 [height, width, 3], and ""; or None and why it cannot be read.
     """
     side = median_short_side(samples) or 1
+    one = partial(_decode_chunk_whole, how=decoding_of(samples))
     of_chunk = max(1, min(CHUNK, chunk_values // (3 * side * side)))
     chunks = samples.images.chunks(samples.rows, of_chunk)
-    for found in in_processes(_decode_chunk_whole, chunks, len(samples) // of_chunk, workers=workers):
+    for found in in_processes(one, chunks, len(samples) // of_chunk, workers=workers):
         yield from found
 
 
-def _decode_chunk_whole(chunk: Chunk) -> list[tuple[np.ndarray | None, str]]:
+def _decode_chunk_whole(chunk: Chunk, how: Decoding) -> list[tuple[np.ndarray | None, str]]:
     found: list[tuple[np.ndarray | None, str]] = []
-    with bombs_are_errors():
+    with bombs_are_errors(how.max_pixels):
         for item in chunk:
             try:
-                found.append((decode_whole(read_encoded(item)), ""))
+                found.append((decode_whole(read_encoded(item), how.values), ""))
             except Exception as error:  # as in `decode_chunk`
                 found.append((None, reason_of(error)))
     return found
 
 
 @contextmanager
-def bombs_are_errors() -> Iterator[None]:
-    """Pillow warns of images above its limit and of broken metadata: the first is an error here, the rest nobody's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+def bombs_are_errors(max_pixels: int | None = None) -> Iterator[None]:
+    """Pillow warns of images above its limit and of broken metadata: the first is an error here, the rest nobody's.
+
+    Args:
+        max_pixels: the limit; Pillow's own by default.
+    """
+    usual = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_pixels or usual
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
 
 
-def median_short_side(samples: Samples) -> int | None:
-    """Median of the shorter side over up to 256 evenly spaced images, in pixels; None when none can be opened."""
-    sides = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for chunk in samples.images.chunks(samples.evenly(PROBED).rows, PROBED):
+@dataclass(frozen=True)
+class Probe:
+    """What a few images tell of all.
+
+    Attributes:
+        short_side: median of the shorter side in pixels; None when none can be opened.
+        values: what is black and what is white in those of more than 8 bits; None when there are none.
+        lowest, highest: the values that they have.
+    """
+
+    short_side: int | None
+    values: ValueRange | None
+    lowest: float
+    highest: float
+
+
+@lru_cache(maxsize=1)  # asked for the size first, then for the range: what is far away is fetched once for both
+def probe(samples: Samples) -> Probe:
+    """Open up to 256 evenly spaced images, and decode the deep ones until there are pixels enough."""
+    pixels = 0
+    sides: list[int] = []
+    lows: list[float] = []
+    highs: list[float] = []
+    fractions = False
+    some = samples.evenly(PROBED)
+    with bombs_are_errors(samples.decoding.max_pixels):
+        for chunk in some.images.chunks(some.rows, PROBED):
             for item in chunk:
                 try:
                     with Image.open(io.BytesIO(read_encoded(item))) as image:
                         sides.append(min(image.size))
+                        if is_deep(image) and pixels < DEEP:
+                            pixels += image.width * image.height
+                            values = deep_values(image)
+                            lows.append(float(values.min()))
+                            highs.append(float(values.max()))
+                            fractions = fractions or image.mode == "F"
                 except Exception:  # reported with its reason when it is decoded
                     continue
-    return int(np.median(sides)) if sides else None
+    lowest, highest = min(lows, default=0.0), max(highs, default=0.0)
+    values_of_all = value_range(lowest, highest, fractions=fractions) if lows else None
+    return Probe(int(np.median(sides)) if sides else None, values_of_all, lowest, highest)
+
+
+def median_short_side(samples: Samples) -> int | None:
+    """Median of the shorter side over up to 256 evenly spaced images, in pixels; None when none can be opened."""
+    return probe(samples).short_side
+
+
+def decoding_of(samples: Samples) -> Decoding:
+    """How to decode the samples: with one range of values for all of them, as asked or as `probe` finds it."""
+    how = samples.decoding
+    return how if how.values is not None else replace(how, values=probe(samples).values)

@@ -2,17 +2,77 @@
 
 import os
 from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from aumclean.config import ClassFolder
 from aumclean.dataset.samples import Files, Samples
+from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
+NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the name but needs another program to read
+UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
+SYSTEM_FOLDERS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "lost+found"}
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """The suffixes of all kinds of images that this Pillow reads, in small letters."""
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(suffix for suffix, kind in known if kind in Image.OPEN and kind not in NO_PICTURES)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image by its name."""
+    return os.path.splitext(name)[1].lower() in image_suffixes()  # noqa: PTH122
+
+
+@dataclass
+class PassedOver:
+    """What lies in a folder and is not read, so that it can be said.
+
+    Attributes:
+        kinds: how many files of each kind are no images.
+        folders: how many folders of each name were not entered: hidden ones, and those of systems.
+        links: folders that are links to what is read already.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    folders: Counter[str] = field(default_factory=Counter)
+    links: list[str] = field(default_factory=list)
+
+    def file(self, name: str) -> None:
+        """Count a file that is not read."""
+        if name.lower() not in UNSEEN_FILES:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            self.kinds["hidden" if name.startswith(".") else suffix or "without a suffix"] += 1
+
+    def notes(self, base: Path) -> list[str]:
+        """What was passed over, as sentences."""
+        notes = []
+        if self.kinds:
+            kinds = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+            counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds[:12])
+            more = sum(count for _, count in kinds[12:])
+            notes.append(f"{base}: passed over files that are no images: {counted}{f' and {more:,} more' * bool(more)}")
+        if self.folders:
+            named = ", ".join(f"{name} ({count})" for name, count in sorted(self.folders.items())[:12])
+            notes.append(f"{base}: passed over hidden and system folders: {named}")
+        if self.links:
+            notes.append(f"{base}: passed over links to folders that are read already: {listed(self.links)}")
+        return notes
+
+
+def listed(names: list[str], most: int = 10) -> str:
+    """Some names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | None) -> Samples:
@@ -27,25 +87,15 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     Raises:
         DataError: no images, images without a class folder, nested classes, an unknown split.
     """
-    notes: list[str] = []
-    base = root
-    splits = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name.lower() in SPLITS)
-    if split is not None:
-        if split not in {entry.name for entry in root.iterdir() if entry.is_dir()}:
-            known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
-            raise DataError(f"{root}: has no split folder '{split}' (--split){known}")
-        base = root / split
-    elif splits and len(splits) == _count_folders(root):
-        chosen = next((name for name in splits if name.lower().startswith("train")), splits[0])
-        base = root / chosen
-        notes.append(f"{root} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)")
-
-    relative = sorted(_images_below(base))
+    base, splits, notes = _split_folder(root, split)
+    passed = PassedOver()
+    relative = sorted(_images_below(base, passed))
+    notes += passed.notes(base)
     for path in relative:
         if not path.isascii() and path != path.encode(errors="replace").decode():
             raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
     if not relative:
-        raise DataError(f"{base}: holds no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(". ".join([f"{base}: holds no images", *passed.notes(base)]))
     parts = [path.split("/") for path in relative]
     loose = [path for path, folders in zip(relative, parts, strict=True) if len(folders) == 1]
     if len(loose) == len(relative):
@@ -54,43 +104,69 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
         raise DataError(f"{base / loose[0]}: is in no class folder ({len(loose)} such images); move or remove it")
     if class_folder is None:
         _refuse_nested(base, parts, splits if base == root else [])
+    if empty := sorted(_folders(base) - {folders[0] for folders in parts}):
+        notes.append(f"{base}: class folders without an image: {listed(empty)}")
     names = [folders[0 if class_folder != "last" else -2] for folders in parts]
     class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
     prefix = "" if base == root else f"{base.name}/"
+    paths = pa.array([prefix + path for path in relative], pa.string())
     return Samples(
         name=root.resolve().name,
         source=root,
         root=root,
-        paths=pa.array([prefix + path for path in relative], pa.string()),
+        paths=paths,
         labels=labels.astype(np.int32),
         class_names=tuple(class_names),
-        images=Files([base / path for path in relative]),
+        images=Files(root, paths),
         rows=np.arange(len(relative)),
         notes=tuple(notes),
     )
 
 
-def _count_folders(root: Path) -> int:
-    return sum(entry.is_dir() and not entry.name.startswith(".") for entry in root.iterdir())
+def _split_folder(root: Path, split: str | None) -> tuple[Path, list[str], list[str]]:
+    """The folder that has the class folders, the names of all split folders, and what there is to say."""
+    folders = sorted(_folders(root))
+    splits = [name for name in folders if split_of(name)]
+    if split is not None:
+        chosen = next((name for name in folders if name == split), None)
+        chosen = chosen or next((name for name in folders if same_split(split, name)), None)
+        if chosen is None:
+            known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
+            raise DataError(f"{root}: has no split folder '{split}' (--split){known}")
+        return root / chosen, splits, []
+    if not splits or len(splits) < len(folders):
+        return root, splits, []
+    chosen = next((name for name in splits if split_of(name) == TRAIN), splits[0])
+    return root / chosen, splits, [f"{root} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)"]
 
 
-def _images_below(base: Path) -> list[str]:
+def _folders(root: Path) -> set[str]:
+    return {entry.name for entry in root.iterdir() if entry.is_dir() and not _is_unseen(entry.name)}
+
+
+def _is_unseen(folder: str) -> bool:
+    return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
+
+
+def _images_below(base: Path, passed: PassedOver) -> list[str]:
     found: list[str] = []
     seen = set()  # links may lead back to where they stand
     for folder, subfolders, files in os.walk(base, followlinks=True, onerror=_refuse_closed):
         status = os.stat(folder)  # noqa: PTH116
+        inside = Path(folder).relative_to(base).as_posix()
         if (status.st_dev, status.st_ino) in seen:
             subfolders.clear()
+            passed.links.append(inside)
             continue
         seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        inside = Path(folder).relative_to(base).as_posix()
+        passed.folders.update(name for name in subfolders if _is_unseen(name))
+        subfolders[:] = sorted(name for name in subfolders if not _is_unseen(name))
         prefix = "" if inside == "." else f"{inside}/"
-        found += [
-            prefix + name
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
-        ]
+        for name in files:
+            if is_image(name) and not name.startswith("."):
+                found.append(prefix + name)
+            else:
+                passed.file(name)
     return found
 
 

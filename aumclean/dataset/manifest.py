@@ -1,25 +1,27 @@
-"""Manifests: CSV, TSV, JSONL and Parquet tables with a path and a label per row, read as strings throughout."""
+"""Manifests: CSV, TSV, JSONL and Parquet tables with a path and a label per row."""
 
-import json
 import os.path
+import re
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
+from aumclean.dataset.one_label import ONE_LABEL, refuse_several
 from aumclean.dataset.samples import Embedded, Files, Samples
+from aumclean.dataset.splits import TRAIN, same_split, split_of
+from aumclean.dataset.table import read_table
 from aumclean.errors import DataError, RunError, did_you_mean
 from aumclean.run.directory import Run
 
 PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
 SPLIT_COLUMN = "split"
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-MOST_COLUMNS = 10_000
+ALSO_SPLITS = ("set", "subset", "partition", "phase")  # columns that are splits when all their words are
 HUGGING_FACE_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
@@ -44,10 +46,14 @@ def read_manifest(
         DataError: unreadable table, unclear columns, empty labels, repeated paths, paths outside the root.
     """
     image_column = _embedded_image_column(file, path_column)
-    table = read_table(file, without=image_column)
+    given = {name for name in (path_column, label_column) if name is not None}
+    known = {*PATH_COLUMNS, *LABEL_COLUMNS, SPLIT_COLUMN, *given}
+    table, notes = read_table(file, known, without=image_column)
     label_column = _column(file, table.column_names, label_column, LABEL_COLUMNS, "label")
-    rows, notes = _rows_of_split(file, table, split)
+    refuse_several(file, table[label_column], label_column)
+    rows, noted = _rows_of_split(file, table, split)
     _refuse_empty(file, table, label_column, rows)
+    _refuse_no_numbers(file, table, label_column, rows)
     images: Files | Embedded
     if image_column is None:
         path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
@@ -56,9 +62,8 @@ def read_manifest(
             table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
         _refuse_empty(file, table, path_column, rows)
         root = root or _root_of_run(file) or file.parent
-        relative = _inside_root(file, table[path_column].to_pylist(), rows, root)
-        paths = pa.array(relative, pa.string())
-        images = Files([None if path is None else root / path for path in relative])
+        paths = _inside_root(file, table[path_column].combine_chunks(), rows, root)
+        images = Files(root, paths)
     else:
         root = file.parent
         paths = _names_of_embedded(file, image_column, len(table))
@@ -76,113 +81,20 @@ def read_manifest(
         rows=rows,
         manifest=table,
         label_column=label_column,
-        notes=notes,
+        notes=(*notes, *noted),
     )
     _refuse_repeated(file, samples)
     return samples
 
 
-def read_table(file: Path, *, without: str | None = None) -> pa.Table:
-    """A table with every column as strings (nested columns stay as they are).
-
-    Raises:
-        DataError: when the file is missing, not UTF-8, ragged, empty, or of an unknown kind.
-    """
-    suffix = file.suffix.lower()
+def is_ours(file: Path) -> bool:
+    """Whether a table has a column for the paths and one for the labels, as far as their names tell."""
     try:
-        if suffix in {".csv", ".tsv"}:
-            table = _read_delimited(file, "\t" if suffix == ".tsv" else ",")
-        elif suffix in {".jsonl", ".ndjson"}:
-            table = _read_json_lines(file)
-        elif suffix == ".parquet":
-            table = _read_parquet(file, without)
-            table.validate(full=True)  # strings that are not UTF-8, offsets that lead nowhere
-        else:
-            raise DataError(f"{file}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except (pa.ArrowException, ValueError, RecursionError, IndexError) as error:
-        raise DataError(f"{file}: is not a readable {suffix[1:]} table ({' '.join(str(error).split())})") from None
-    if table.num_rows == 0:
-        raise DataError(f"{file}: has no rows")
-    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
-    if repeated:
-        raise DataError(f"{file}: has the column '{min(repeated)}' more than once; rename one")
-    return table
-
-
-def _read_delimited(file: Path, delimiter: str) -> pa.Table:
-    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with pa.csv.open_csv(file, parse_options=parse) as reader:
-        names = reader.schema.names
-    as_strings = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
-    )
-    return pa.csv.read_csv(file, parse_options=parse, convert_options=as_strings)
-
-
-def _read_json_lines(file: Path) -> pa.Table:
-    records = []
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
-                why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-                raise DataError(f"{file}: line {number} is not JSON ({why[:200]})") from None
-            if not isinstance(record, dict):
-                raise DataError(f"{file}: line {number} is not a JSON object")
-            records.append({key: _as_string(value) for key, value in record.items()})
-    names = list(dict.fromkeys(name for record in records for name in record))
-    if len(names) > MOST_COLUMNS:
-        raise DataError(
-            f"{file}: has {len(names):,} different keys, more than {MOST_COLUMNS:,}; is it a list of images?"
-        )
-    return pa.table({name: pa.array([record.get(name) for record in records], pa.string()) for name in names})
-
-
-def _as_string(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _read_parquet(file: Path, without: str | None) -> pa.Table:
-    schema = pq.read_schema(file)
-    table = pq.read_table(file, columns=[name for name in schema.names if name != without])
-    features = hugging_face_features(schema)
-    for index, name in enumerate(table.column_names):
-        column = table[name]
-        feature = features.get(name)
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and pa.types.is_integer(column.type):
-            names = _class_names(file, name, feature)
-            unlabeled_as_null = pc.if_else(pc.less(column, 0), None, column)
-            column = names.take(unlabeled_as_null.combine_chunks().cast(pa.int64()))
-        elif not pa.types.is_nested(column.type) and "binary" not in str(column.type):
-            column = column.cast(pa.string())
-        table = table.set_column(index, name, column)
-    return table
-
-
-def _class_names(file: Path, column: str, feature: dict[str, Any]) -> pa.Array:
-    """The names of a `ClassLabel`.
-
-    Raises:
-        DataError: when it has none, as a hand-made or damaged file may.
-    """
-    names = feature.get("names")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{file}: the ClassLabel of '{column}' has no list of names in the file's metadata; add them")
-    return pa.array(names, pa.string())
-
-
-def hugging_face_features(schema: pa.Schema) -> dict[str, Any]:
-    """The `features` that the datasets library stores beside the columns; empty when there are none to be read."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
-        return {}
-    return features if isinstance(features, dict) else {}
+        table, _ = read_table(file, {*PATH_COLUMNS, *LABEL_COLUMNS})
+    except DataError:
+        return False
+    names = {name.strip().casefold() for name in table.column_names}
+    return bool(names & set(PATH_COLUMNS)) and bool(names & set(LABEL_COLUMNS))
 
 
 def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
@@ -227,7 +139,7 @@ def _column(file: Path, columns: list[str], given: str | None, usual: tuple[str,
         if given not in columns:
             raise DataError(f"{file}: has no column '{given}' (--{what}-column){did_you_mean(given, columns)}")
         return given
-    found = [name for name in usual if name in columns]
+    found = [name for name in columns if name.strip().casefold() in usual]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(columns)
@@ -255,24 +167,53 @@ def _encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
     return position[encoded.indices.to_numpy()], tuple(order)
 
 
+def _refuse_no_numbers(file: Path, table: pa.Table, column: str, rows: np.ndarray) -> None:
+    """Refuse NaN among labels that are numbers: as pandas writes a label that is missing."""
+    names = pc.value_counts(table[column].take(pa.array(rows)))
+    missing = sum(one["counts"].as_py() for one in names if one["values"].as_py().strip().casefold() == "nan")
+    others = [name for name in names.field("values").to_pylist() if name.strip().casefold() != "nan"]
+    if missing and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", name.strip()) for name in others):
+        raise DataError(f"{file}: {missing} rows have no number in '{column}' (NaN); fill or remove them")
+
+
+def _split_column(table: pa.Table) -> str | None:
+    """The column that says which part a row belongs to: `split`, or another whose words are all known ones."""
+    columns: list[str] = table.column_names
+    named = next((name for name in columns if name.strip().casefold() == SPLIT_COLUMN), None)
+    if named is not None:
+        return named
+    for name in columns:
+        if name.strip().casefold() in ALSO_SPLITS and pa.types.is_string(table[name].type):
+            words = pc.unique(table[name]).to_pylist()
+            if all(word is not None and split_of(word) for word in words):
+                return name
+    return None
+
+
 def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    everything = np.arange(len(table))
-    if SPLIT_COLUMN not in table.column_names:
+    """The rows to read, ascending int64, and what there is to say of the others."""
+    everything, name = np.arange(len(table)), _split_column(table)
+    if name is None:
         if split is not None:
             raise DataError(f"{file}: has no column '{SPLIT_COLUMN}', which --split needs")
         return everything, ()
-    column = table[SPLIT_COLUMN]
-    notes: tuple[str, ...] = ()
-    known = sorted(str(value) for value in pc.unique(column).to_pylist())
-    if split is None:
-        if "train" not in known or known == ["train"]:
-            return everything, ()
-        split = "train"
-        notes = (f"{file} has the splits {', '.join(known)}; reading 'train' (--split chooses)",)
-    rows = np.flatnonzero(pc.fill_null(pc.equal(column, split), False).to_numpy())
-    if len(rows) == 0:
-        raise DataError(f"{file}: no row has the split '{split}' (--split); it has: {', '.join(known)}")
-    return rows, notes
+    column = table[name].cast(pa.string()) if not pa.types.is_string(table[name].type) else table[name]
+    counts = {one["values"].as_py(): one["counts"].as_py() for one in pc.value_counts(column)}
+    listed = ", ".join(sorted(str(word) for word in counts))
+    unknown = sum(count for word, count in counts.items() if word is None or split_of(word) is None)
+    asked, notes = split or TRAIN, []
+    words = [word for word in counts if word is not None and same_split(asked, word)]
+    if not words and split is not None:
+        raise DataError(f"{file}: no row has the split '{split}' (--split); it has: {listed}")
+    if not words:
+        said = f"{file}: the column '{name}' has {listed}, none of them a word for training; all rows are read"
+        return everything, (f"{said} (--split chooses)",)
+    if split is None and len(counts) > len(words):
+        notes.append(f"{file} has the splits {listed}; reading {' and '.join(map(repr, words))} (--split chooses)")
+    if unknown and split_of(asked):
+        strange = ", ".join(f"'{word}'" for word in counts if word is None or split_of(word) is None)
+        notes.append(f"{file}: {unknown} rows are of no split that is known ({name}: {strange}); they are not read")
+    return np.flatnonzero(pc.is_in(column, value_set=pa.array(words, pa.string())).to_numpy()), tuple(notes)
 
 
 def _root_of_run(file: Path) -> Path | None:
@@ -283,20 +224,57 @@ def _root_of_run(file: Path) -> Path | None:
         return None
 
 
-def _inside_root(file: Path, paths: list[str | None], rows: np.ndarray, root: Path) -> list[str | None]:
-    """Normal POSIX paths relative to the root, None outside of `rows`.
+_ODD = r"^/|(^|/)\.{0,2}(/|$)|[\\:\x00]"  # absolute, with empty or dotted parts, of Windows, an address
+
+
+def _inside_root(file: Path, paths: pa.StringArray, rows: np.ndarray, root: Path) -> pa.StringArray:
+    """Normal POSIX paths relative to the root as the files are spelled there, null outside of `rows`.
 
     A path that leaves the root is refused: the manifest may be a stranger's.
     """
+    wanted = np.zeros(len(paths), bool)
+    wanted[rows] = True
+    paths = pc.if_else(pa.array(wanted), paths, pa.scalar(None, pa.string()))
+    plain = pc.and_(pc.string_is_ascii(paths), pc.invert(pc.match_substring_regex(paths, _ODD)))
+    odd = np.flatnonzero(~pc.fill_null(plain, True).to_numpy(zero_copy_only=False))
+    if not len(odd):
+        return paths
     base = os.path.normpath(root.absolute())
-    inside: list[str | None] = [None] * len(paths)
-    for row in rows:
-        path = str(paths[row])
-        target = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
-        if "://" in path or not target.startswith(base.rstrip(os.sep) + os.sep) or "\0" in path:
-            raise DataError(f"{file}: row {row + 1}: path '{path}' is not inside {root}; say --root DIR")
-        inside[row] = os.path.relpath(target, base).replace(os.sep, "/")
-    return inside
+    spelled = [_spelled(file, row, str(paths[row]), root, base) for row in odd.tolist()]
+    chosen = np.zeros(len(paths), bool)
+    chosen[odd] = True
+    return pc.replace_with_mask(paths, pa.array(chosen), pa.array(spelled, pa.string()))
+
+
+def _spelled(file: Path, row: int, path: str, root: Path, base: str) -> str:
+    """One path as the file is spelled: a backslash may be Windows', an accent one character or two."""
+    forms = [_relative(form, base) for form in dict.fromkeys(_forms(path))]
+    there = (form for form in forms if form is not None and _exists(os.path.join(base, form)))  # noqa: PTH118
+    found = forms[-1] if len(forms) == 1 else next(there, forms[-1])
+    if found is None or "://" in path or "\0" in path:
+        raise DataError(f"{file}: row {row + 1}: path '{path}' is not inside {root}; say --root DIR")
+    return found
+
+
+def _forms(path: str) -> Iterator[str]:
+    slashed = path.replace("\\", "/")
+    yield path
+    yield from (unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))
+    yield slashed
+
+
+def _relative(path: str, base: str) -> str | None:
+    target = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
+    if not target.startswith(base.rstrip(os.sep) + os.sep):
+        return None
+    return os.path.relpath(target, base).replace(os.sep, "/")
+
+
+def _exists(file: str) -> bool:
+    try:
+        return os.path.lexists(file)
+    except ValueError:  # no name at all
+        return False
 
 
 def _names_of_embedded(file: Path, column: str, count: int) -> pa.Array:
@@ -314,7 +292,9 @@ def _refuse_repeated(file: Path, samples: Samples) -> None:
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):
         example = repeated[0].as_py()
-        raise DataError(
-            f"{file}: '{example['values']}' is listed {example['counts']} times ({len(repeated)} repeated paths); "
-            "one row per image"
-        )
+        here = pc.equal(samples.paths, example["values"])
+        labels = pc.unique(samples.label_names().filter(here)).to_pylist()
+        said = f"'{example['values']}' is listed {example['counts']} times"
+        if len(labels) > 1:
+            raise DataError(f"{file}: {said} with the labels {' and '.join(map(repr, labels[:5]))}; {ONE_LABEL}")
+        raise DataError(f"{file}: {said} ({len(repeated)} repeated paths); one row per image")

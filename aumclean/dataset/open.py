@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import CHUNK, median_short_side, read_encoded
+from aumclean.dataset.decode import CHUNK, decoding_of, median_short_side, probe, read_encoded
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Embedded, Samples
+from aumclean.dataset.samples import Decoding, Embedded, Samples
 from aumclean.errors import DataError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.progress import Track, untracked
@@ -80,6 +80,7 @@ class Opened:
             root=str(samples.root.absolute()),
             name=samples.name,
             image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
+            value_range=samples.decoding.values,
         )
 
     def write(self, run: Run) -> None:
@@ -131,6 +132,7 @@ def open_samples(
         DataError: when too few images can be read, the source cannot, or the cache cannot be written.
     """
     workers = workers or available_cpus()
+    samples = replace(samples, decoding=_said(samples))
     if cached:
         folder = cache_dir or default_cache_dir()
         found = decoded(samples, size, workers=workers, cache_dir=folder, limit_gib=cache_limit, track=track)
@@ -145,6 +147,18 @@ def open_samples(
         raise DataError(f"{samples.source}: all readable images have the label '{label}'; two are needed")
     files = found.files.drop_columns("reason").take(pa.array(found.readable))
     return Opened(readable, found.images, files, unreadable)
+
+
+def _said(samples: Samples) -> Decoding:
+    """How the samples are decoded; a range of values that was found is said."""
+    how = decoding_of(samples)
+    if how != samples.decoding and how.values is not None:
+        found, (black, white) = probe(samples), how.values
+        logger.info(
+            "%s: has images of more than 8 bits with values from %g to %g; %g is black and %g white in all of them "
+            "(--value-range chooses)", samples.source, found.lowest, found.highest, black, white,
+        )  # fmt: skip
+    return how
 
 
 def _refuse_unreadable(samples: Samples, unreadable: pa.Table, most: float) -> None:

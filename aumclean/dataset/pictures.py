@@ -4,19 +4,19 @@ An image that has changed since the scan is not shown: a decision on it would be
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
 from aumclean.dataset.parallel import available_cpus, in_processes
-from aumclean.dataset.samples import Embedded, Files
+from aumclean.dataset.samples import AS_FOUND, Decoding, Embedded, Files
 from aumclean.run.directory import Run
+from aumclean.run.record import ScanRecord
 from aumclean.run.tables import read_samples
 
 
@@ -32,11 +32,13 @@ class Pictures:
         images: the files, or the Parquet column.
         rows: int64 [n], the row of each sample in `images`.
         content_hash: strings [n], SHA-256 of each encoded image when it was scanned.
+        decoding: how the scan made pixels of them.
     """
 
     images: Files | Embedded
     rows: np.ndarray
     content_hash: pa.Array | pa.ChunkedArray
+    decoding: Decoding = AS_FOUND
 
     def encoded(self, sample_id: int) -> bytes:
         """One image as it is in its file.
@@ -45,6 +47,15 @@ class Pictures:
             OSError: when it is gone or has changed.
         """
         return _unchanged(self.images.one(int(self.rows[sample_id])), self.content_hash[sample_id].as_py())
+
+    def thumbnail(self, sample_id: int, side: int, *, quality: int = 80) -> bytes:
+        """One image as a small JPEG.
+
+        Raises:
+            OSError: when it is gone or has changed.
+        """
+        with bombs_are_errors(self.decoding.max_pixels):
+            return thumbnail(self.encoded(sample_id), side, quality=quality, values=self.decoding.values)
 
     def each(self, sample_ids: np.ndarray) -> Iterator[tuple[Path | None, bytes]]:
         """File (None when the images are in a table) and bytes of some samples (ascending int [k]), streamed.
@@ -69,7 +80,7 @@ class Pictures:
         hashes = iter(self.content_hash.take(pa.array(ascending)).to_pylist())
         tasks = ([(item, next(hashes)) for item in chunk] for chunk in self.images.chunks(self.rows[ascending], CHUNK))
         count = len(sample_ids) // CHUNK
-        made = in_processes(partial(_thumbnails, side=side), tasks, count, workers=available_cpus())
+        made = in_processes(partial(_thumbnails, side=side, how=self.decoding), tasks, count, workers=available_cpus())
         small = [picture for chunk in made for picture in chunk]
         yield from (small[position] for position in np.argsort(order))
 
@@ -80,27 +91,15 @@ def pictures_of(run: Run) -> Pictures:
     Raises:
         RunError: when this is no run.
     """
-    data = run.read().data
-    embedded = data.image_column is not None
+    place, record = run.place(), run.read()
+    embedded = place.image_column is not None
     samples = read_samples(run, "row" if embedded else "path", "content_hash")
-    hashes = samples["content_hash"]
-    if data.image_column is not None:
-        return Pictures(Embedded(Path(data.source), data.image_column), samples["row"].to_numpy(), hashes)
-    files = Files(_Locations(Path(data.root), samples["path"]))
-    return Pictures(files, np.arange(len(samples)), hashes)
-
-
-class _Locations(Sequence[Path]):
-    """The files of all samples; each path is made when it is asked for, as few of millions are."""
-
-    def __init__(self, root: Path, paths: pa.ChunkedArray) -> None:
-        self.root, self.paths = root, paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, row: Any) -> Any:
-        return self.root / self.paths[int(row)].as_py()
+    most = record.config.max_pixels if isinstance(record, ScanRecord) else None
+    hashes, decoding = samples["content_hash"], Decoding(place.value_range, most)
+    if place.image_column is not None:
+        images = Embedded(Path(place.source), place.image_column)
+        return Pictures(images, samples["row"].to_numpy(), hashes, decoding)
+    return Pictures(Files(Path(place.root), samples["path"]), np.arange(len(samples)), hashes, decoding)
 
 
 def _unchanged(item: bytes | Path | None, content_hash: str) -> bytes:
@@ -110,12 +109,12 @@ def _unchanged(item: bytes | Path | None, content_hash: str) -> bytes:
     return encoded
 
 
-def _thumbnails(items: list[tuple[bytes | Path | None, str]], side: int) -> list[bytes | None]:
+def _thumbnails(items: list[tuple[bytes | Path | None, str]], side: int, how: Decoding) -> list[bytes | None]:
     made: list[bytes | None] = []
-    with bombs_are_errors():
+    with bombs_are_errors(how.max_pixels):
         for item, content_hash in items:
             try:
-                made.append(thumbnail(_unchanged(item, content_hash), side))
+                made.append(thumbnail(_unchanged(item, content_hash), side, values=how.values))
             except Exception:  # the page shows a placeholder; what is wrong is the next scan's to say
                 made.append(None)
     return made

@@ -1,6 +1,6 @@
 """What a data source lists before any pixel is decoded: paths, labels, and where the bytes are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,29 +12,60 @@ import pyarrow.parquet as pq
 
 from aumclean.errors import DataError
 
+STAMPED = 1 << 12  # files at a time
+
 Chunk = list[bytes | Path | None]
 """Some samples' files: the bytes themselves, a path to read them from, or None where the table has no bytes."""
 
 
+ValueRange = tuple[float, float]
+"""What is black and what is white in images whose values are not 0..255."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How encoded images become pixels, as far as that is the data set's to say.
+
+    Attributes:
+        values: for images of more than 8 bits; None: as found.
+        max_pixels: images with more of them are refused; None: Pillow's own limit.
+    """
+
+    values: ValueRange | None = None
+    max_pixels: int | None = None
+
+
+AS_FOUND = Decoding()
+
+
 @dataclass(frozen=True)
 class Files:
-    """Images that are files of their own."""
+    """Images that are files of their own, as columns: a path is made when it is asked for.
 
-    locations: Sequence[Path | None]
+    Attributes:
+        root: the folder that all of them are in.
+        paths: POSIX paths relative to it, one per row; null where a row is not to be read.
+    """
+
+    root: Path
+    paths: pa.Array | pa.ChunkedArray
 
     def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
         """Paths of the samples at `rows` (ascending int64), `size` at a time."""
         for start in range(0, len(rows), size):
-            yield [self.locations[row] for row in rows[start : start + size]]
+            paths = self.paths.take(pa.array(rows[start : start + size])).to_pylist()
+            yield [None if path is None else self.root / path for path in paths]
 
     def one(self, row: int) -> Path | None:
         """The path of one row."""
-        return self.locations[row]
+        path = self.paths[row].as_py()
+        return None if path is None else self.root / path
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when a file does, without reading it."""
-        for row in rows:
-            yield stamp(self.locations[row])
+        for start in range(0, len(rows), STAMPED):
+            for path in self.paths.take(pa.array(rows[start : start + STAMPED])).to_pylist():
+                yield stamp(None if path is None else self.root / path)
 
 
 @dataclass(frozen=True)
@@ -71,7 +102,7 @@ class Embedded:
         yield rows.tobytes().hex()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """The samples of a data source, in its own order.
 
@@ -87,6 +118,7 @@ class Samples:
         manifest: the table the samples came from without its image column; None when it was a folder.
         label_column: the table's column with the labels.
         notes: what was decided on the user's behalf (the split, the columns), as sentences.
+        decoding: how its images become pixels.
     """
 
     name: str
@@ -100,6 +132,7 @@ class Samples:
     manifest: pa.Table | None = None
     label_column: str = "label"
     notes: tuple[str, ...] = ()
+    decoding: Decoding = AS_FOUND
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.dataset.manifest import hugging_face_features
+from aumclean.dataset.table import hugging_face_features
 from aumclean.errors import DataError
 from aumclean.files import csv
 

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 
-from aumclean.config import ClassFolder
+from aumclean.config import ClassFolder, Source
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size, open_samples
 from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Samples
+from aumclean.dataset.samples import Samples, ValueRange
 from aumclean.diagnostics.store import Store, opened
 from aumclean.errors import ConfigError, DataError
 from aumclean.progress import Track, untracked
@@ -53,11 +53,14 @@ class Options:
     learning_rate: float | None = None
     device: Device = "auto"
     precision: Precision = "auto"
+    source: Source | None = None
     path_column: str | None = None
     label_column: str | None = None
     root: Path | None = None
     split: str | None = None
     class_folder: ClassFolder | None = None
+    value_range: ValueRange | None = None
+    max_pixels: int | None = None
     cache_dir: Path | None = None
 
     def __post_init__(self) -> None:
@@ -73,7 +76,7 @@ class Options:
         Raises:
             DataError: when that cannot be done.
         """
-        names = ("path_column", "label_column", "root", "class_folder")
+        names = ("source", "path_column", "label_column", "root", "class_folder", "value_range", "max_pixels")
         return read_samples(data, split=split, **{name: getattr(self, name) for name in names})
 
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from aumclean.dataset.decode import bombs_are_errors, decode_padded, read_encoded, reason_of
 from aumclean.dataset.open import Opened
 from aumclean.dataset.parallel import in_processes
-from aumclean.dataset.samples import Chunk
+from aumclean.dataset.samples import Chunk, Decoding
 from aumclean.errors import DataError
 from aumclean.features.backbone import Backbone
 from aumclean.features.inference import VIEWS, features_of
@@ -51,7 +51,9 @@ def extract(
         DataError: when an image has changed meanwhile, or the cache cannot be made or read.
         OutputError: when it cannot be written.
     """
-    store = _Store(cache_dir / "features" / f"{FORMAT}-{backbone.folder}")
+    values = opened.samples.decoding.values
+    scaled = "" if values is None else f"-{values[0]:g}-{values[1]:g}"  # by which deep images became 8 bits
+    store = _Store(cache_dir / "features" / f"{FORMAT}-{backbone.folder}{scaled}")
     content = opened.files["content_hash"].combine_chunks()
     _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)  # each content once
     share = np.sort(first)[accelerator.process_index :: accelerator.num_processes]
@@ -81,7 +83,7 @@ def _computed(
         for chunk in _of_size(samples.images.chunks(samples.rows[positions], CHUNK))
     )
     red, green, blue = (round(255 * value) for value in backbone.mean)
-    decode = partial(_decoded, size=backbone.image_size, shade=(red, green, blue))
+    decode = partial(_decoded, size=backbone.image_size, shade=(red, green, blue), how=samples.decoding)
     images = in_processes(decode, tasks, len(positions) // CHUNK, workers=workers)
     seen = track(images, "looking through the backbone", 0, len(positions))
     done, parts = 0, []
@@ -105,16 +107,16 @@ def _of_size(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         yield waiting
 
 
-def _decoded(task: tuple[Chunk, list[str]], size: int, shade: tuple[int, int, int]) -> np.ndarray:
+def _decoded(task: tuple[Chunk, list[str]], size: int, shade: tuple[int, int, int], how: Decoding) -> np.ndarray:
     """Some images as the backbone looks at them, uint8 [k, size, size, 3]."""
     found = np.empty((len(task[0]), size, size, 3), np.uint8)
-    with bombs_are_errors():
+    with bombs_are_errors(how.max_pixels):
         for position, (item, content_hash) in enumerate(zip(*task, strict=True)):
             try:
                 encoded = read_encoded(item)
                 if hashlib.sha256(encoded).hexdigest() != content_hash:
                     raise OSError("changed while it was read")
-                found[position] = decode_padded(encoded, size, shade)
+                found[position] = decode_padded(encoded, size, shade, how.values)
             except Exception as error:  # as Pillow's decoders raise, of a file that could be read a moment ago
                 name = item if isinstance(item, Path) else f"the image with SHA-256 {content_hash}"
                 raise DataError(f"{name}: {reason_of(error)}; repeat the command") from None

@@ -5,7 +5,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,8 @@ DANGERS = (  # what stands before the guard, and after it: apostrophes of its ow
     rf"(##)({GUARD}*\w*\[)",  # a command of Azure's agents, anywhere in a line
 )
 PIECE = 1 << 17  # rows
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
+HEAD = 1 << 16  # bytes that tell how a file is written
 
 
 def pieces(table: pa.Table, *, guard: bool = False) -> Iterator[bytes]:
@@ -96,6 +98,41 @@ def read_rows(content: bytes, name: str, needed: str) -> Iterator[tuple[int, int
 def _header(text: str, delimiter: str) -> list[str]:
     first = text.split("\n", 1)[0].rstrip("\r")
     return [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a delimited file is written.
+
+    Attributes:
+        encoding: as Python names it.
+        delimiter: one character.
+        skipped: lines before the header: Excel's `sep=`.
+    """
+
+    encoding: str
+    delimiter: str
+    skipped: int
+
+
+def dialect_of(head: bytes, names: Collection[str], usual: str) -> Dialect:
+    """How a file is written, by its first line.
+
+    Args:
+        head: the first bytes.
+        names: columns that it may have: the delimiter that shows most of them is the one.
+        usual: the delimiter where none shows more than the others.
+    """
+    encoding = "utf-16" if head[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    text = head.decode(encoding, errors="replace")
+    if text[:4].lower() == "sep=":
+        return Dialect(encoding, text[4:5].strip("\r\n") or usual, 1)
+
+    def shown(delimiter: str) -> tuple[int, int, bool]:
+        header = _header(text, delimiter)
+        return len({cell for cell in header if cell in names}), min(len(header), 2), delimiter == usual
+
+    return Dialect(encoding, max(DELIMITERS, key=shown), 0)
 
 
 def to_csv(table: pa.Table) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from aumclean.errors import RunError
 from aumclean.files import parquet
+from aumclean.files.csv import HEAD, dialect_of
 from aumclean.files.records import Record, read_record
 from aumclean.run.directory import Run
 from aumclean.run.record import Place
@@ -155,9 +156,12 @@ def places(subject: Subject, sample_ids: np.ndarray, data: Path | None = None) -
 
 def _row_starts(file: Path) -> Iterator[int]:
     """The line on which each row of a CSV or TSV table begins; a quoted value may span several."""
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        reader = csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-        next(reader, None)
+    with file.open("rb") as head:
+        dialect = dialect_of(head.read(HEAD), (), "\t" if file.suffix.lower() == ".tsv" else ",")
+    with file.open(newline="", encoding=dialect.encoding, errors="replace") as stream:
+        reader = csv.reader(stream, delimiter=dialect.delimiter)
+        for _ in range(dialect.skipped + 1):
+            next(reader, None)
         start = reader.line_num + 1
         for row in reader:
             if row:

@@ -17,10 +17,11 @@ from PIL import Image
 
 from aumclean.config import ClassFolder
 from aumclean.dataset.decode import CHUNK, read_encoded
-from aumclean.dataset.manifest import LABEL_COLUMNS, PATH_COLUMNS, TABLE_SUFFIXES, read_manifest, read_table
+from aumclean.dataset.manifest import LABEL_COLUMNS, PATH_COLUMNS, read_manifest
 from aumclean.dataset.open import Opened
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Files, Samples
+from aumclean.dataset.table import TABLE_SUFFIXES, read_table
 from aumclean.errors import DataError
 from aumclean.files import atomic
 
@@ -51,7 +52,7 @@ def read_labels(
         return read_samples(
             data, path_column=path_column, label_column=label_column, root=root, split=split, class_folder=class_folder
         )
-    table = read_table(data)
+    table, _ = read_table(data, {*PATH_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS})
     names = set(table.column_names)
     has_bytes = any("binary" in str(field.type) for field in table.schema)
     if path_column is not None or has_bytes or names & set(PATH_COLUMNS):
@@ -108,7 +109,7 @@ def in_rows(
         paths=pa.array(named, pa.string()),
         labels=pc.index_in(pa.array(texts), pa.array(names)).to_numpy().astype(np.int32),
         class_names=names,
-        images=Files([None if paths is None else root / path for path in named]),
+        images=Files(root, pa.array([None] * len(named) if paths is None else named, pa.string())),
         rows=np.arange(len(texts)),
     )
 

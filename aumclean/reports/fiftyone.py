@@ -21,7 +21,7 @@ def render(verdict: Verdict) -> dict[str, str]:
     Raises:
         DataError: when the images are no files.
     """
-    data = verdict.run.read().data
+    data = verdict.run.place()
     if data.image_column is not None:
         raise DataError(f"the images are in {data.source}; FiftyOne reads image files only, so write them out first")
     report = verdict.report.sort_by("sample_id")

@@ -28,7 +28,7 @@ def render(verdict: Verdict, *, image_root_url: str | None = None) -> dict[str, 
     Raises:
         DataError: when the images are no files and no `image_root_url` is given, or for class names XML cannot hold.
     """
-    data = verdict.run.read().data
+    data = verdict.run.place()
     if image_root_url is None:
         if data.image_column is not None:
             raise DataError(

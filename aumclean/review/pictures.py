@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from aumclean.dataset.decode import format_of, thumbnail
+from aumclean.dataset.decode import format_of
 from aumclean.dataset.pictures import Pictures
 from aumclean.review.queue import Queue, alike
 
@@ -37,8 +37,8 @@ class QueuePictures:
         """
         encoded = self.pictures.encoded(self._known(sample_id))
         media_type = WEB_FORMATS.get(format_of(encoded))
-        if media_type is None or len(encoded) > LARGEST_SENT:
-            return thumbnail(encoded, LARGEST_SIDE, quality=90), "image/jpeg"
+        if media_type is None or len(encoded) > LARGEST_SENT or self.pictures.decoding.values is not None:
+            return self.pictures.thumbnail(sample_id, LARGEST_SIDE, quality=90), "image/jpeg"
         return encoded, media_type
 
     def small(self, sample_id: int) -> tuple[bytes, str]:
@@ -47,7 +47,9 @@ class QueuePictures:
         if made is None:
             encoded = self.pictures.encoded(self._known(sample_id))
             media_type = WEB_FORMATS.get(format_of(encoded)) if len(encoded) <= SMALL_ENOUGH else None
-            made = (encoded, media_type) if media_type else (thumbnail(encoded, SMALL_SIDE, quality=85), "image/jpeg")
+            if media_type is None or self.pictures.decoding.values is not None:
+                encoded, media_type = self.pictures.thumbnail(sample_id, SMALL_SIDE, quality=85), "image/jpeg"
+            made = encoded, media_type
             if self._kept < MOST_KEPT:
                 self._small[sample_id] = made
                 self._kept += len(made[0])

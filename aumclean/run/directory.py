@@ -15,14 +15,20 @@ from filelock import FileLock, Timeout
 from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.files.records import Kind, read_record
-from aumclean.run.record import JudgedRecord, Progress, RunRecord, ScanRecord, ScoresRecord, Settings
+from aumclean.run.record import JudgedRecord, Place, Progress, RunRecord, ScanRecord, ScoresRecord, Settings
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory; every path in it has its name here, and nowhere else."""
+    """One run directory; every path in it has its name here, and nowhere else.
+
+    Attributes:
+        path: the directory.
+        moved: where DATA is now; None when it is where it was scanned.
+    """
 
     path: Path
+    moved: Path | None = None
 
     @property
     def run_json(self) -> Path:
@@ -181,6 +187,23 @@ class Run:
         if not isinstance(record, ScanRecord):
             raise RunError(f"{self.path}: was not made by aumclean scan, and keeps no network that this needs")
         return record
+
+    def place(self) -> Place:
+        """Where the images are now: as `run.json` says, or where DATA has moved.
+
+        Raises:
+            RunError: when there is no such file or folder, or as `read` does.
+        """
+        place = self.read().data
+        if self.moved is None:
+            return place
+        if not self.moved.exists():
+            raise RunError(f"--data: {self.moved} does not exist; name the file or folder that was scanned")
+        source, moved = Path(place.source), self.moved.absolute()
+        base, now = (source, moved) if moved.is_dir() else (source.parent, moved.parent)
+        root = Path(place.root)
+        root = now / root.relative_to(base) if root.is_relative_to(base) else root
+        return place.model_copy(update={"source": str(moved), "root": str(root)})
 
     def write_progress(self, draw: int, progress: Progress) -> None:
         """Note how far a draw is, apart from `run.json`: other draws may be trained elsewhere at the same time."""

@@ -87,6 +87,10 @@ class Place(Record):
     image_column: str | None = Field(
         default=None, description="Column of a Parquet file that holds the images; null when they are files."
     )
+    value_range: tuple[float, float] | None = Field(
+        default=None,
+        description="What is black and what is white in its images of more than 8 bits; null when it has none.",
+    )
 
 
 class Data(Place):

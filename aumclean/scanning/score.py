@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from aumclean import __version__
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened, content_hashes, open_samples
-from aumclean.dataset.samples import Samples
+from aumclean.dataset.samples import Decoding, Samples
 from aumclean.features.neighbours import scaled
 from aumclean.files import atomic, csv, parquet
 from aumclean.files.records import read_record
@@ -93,6 +93,7 @@ def score(
     known = set(zip(scanned["content_hash"].to_pylist(), scanned["label"].to_pylist(), strict=True))
     is_new = np.array([key not in known for key in keys], bool)
     added = samples.take(np.flatnonzero(is_new))
+    added = replace(added, decoding=_as_scanned(run, added.decoding))
     new = open_samples(added, run.read_scan().image_size, cached=False, one_class=True, track=track)
 
     judge = _judge_of(run, scanned, tuple(about.class_names))
@@ -107,6 +108,11 @@ def score(
     with made.lock():
         _write(made, run, new, report, summary)
     return Scores(made, report, summary)
+
+
+def _as_scanned(run: Run, asked: Decoding) -> Decoding:
+    """New images are as bright as the scanned ones were."""
+    return asked if asked.values is not None else replace(asked, values=run.read().data.value_range)
 
 
 @dataclass(frozen=True)

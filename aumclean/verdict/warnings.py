@@ -1,5 +1,7 @@
 """Small numbers and odd labels: said by name in the summary and the report, never hidden."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,11 +26,11 @@ def label_warnings(labels: np.ndarray, class_names: tuple[str, ...], *, publishe
     found = []
     alike: dict[str, list[str]] = {}
     for name in class_names:
-        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+        alike.setdefault(_meant(name), []).append(name)
     for names in alike.values():
         if len(names) > 1:
             found.append(
-                Caution("similar-labels", f"labels differ only by case or blanks: {_listed(names)}; one class?")
+                Caution("similar-labels", f"labels differ only in how they are written: {_listed(names)}; one class?")
             )
     counts = np.bincount(labels, minlength=len(class_names))
     single = [class_names[index] for index in np.flatnonzero(counts == 1)]
@@ -41,6 +43,12 @@ def label_warnings(labels: np.ndarray, class_names: tuple[str, ...], *, publishe
     if len(class_names) == 2:
         found.append(Caution("two-classes", "with two classes a third of the data are indicator samples of each draw"))
     return found
+
+
+def _meant(name: str) -> str:
+    """What is left of a name without case, blanks, the Unicode form of its letters and the way a number is written."""
+    plain = unicodedata.normalize("NFKC", " ".join(name.split())).casefold()
+    return repr(float(plain)) if re.fullmatch(r"[+-]?\d{1,15}(\.\d*)?", plain) else plain
 
 
 def indicator_warnings(indicators: int) -> list[Caution]:

@@ -18,7 +18,7 @@ def test_the_noisy_manifest_keeps_the_truth_beside_and_is_data(folder, tmp_path)
     assert 0 < made.wrong == wrong.sum()
     assert made.root is None
     again = read_samples(made.file)
-    assert again.images.locations[0] == tmp_path / "photos" / "amber" / "000.png"
+    assert again.images.one(0) == tmp_path / "photos" / "amber" / "000.png"
     assert again.label_names().to_pylist() == table["label"].to_pylist()
 
 
@@ -38,7 +38,7 @@ def test_pairs_are_mistaken_as_listed(folder, tmp_path):
 
 def test_images_inside_parquet_stay_inside(folder, tmp_path):
     samples = read_samples(folder)
-    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    images = [{"bytes": (folder / path).read_bytes(), "path": None} for path in samples.paths.to_pylist()]
     source = tmp_path / "set.parquet"
     pq.write_table(pa.table({"image": images, "label": samples.label_names().dictionary_encode()}), source)
     made = corrupt(read_samples(source, limit=5), tmp_path / "noisy.parquet", noise="uniform", rate=1.0)
@@ -86,7 +86,7 @@ def test_nothing_is_overwritten_least_of_all_the_source(folder, tmp_path):
 def test_instance_noise_sees_the_images_wherever_they_lie(make_folder, tmp_path):
     folder = make_folder(tmp_path / "photos", per_class=40)
     samples = read_samples(folder)
-    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    images = [{"bytes": (folder / path).read_bytes(), "path": None} for path in samples.paths.to_pylist()]
     source = tmp_path / "set.parquet"
     pq.write_table(pa.table({"image": images, "label": samples.label_names()}), source)
     options = {"noise": "instance", "rate": 0.4, "seed": 1, "cache_dir": tmp_path / "cache"}

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aumclean.dataset.decode import decode_chunk, decode_each_whole, decode_image, median_short_side
+from aumclean.dataset.decode import (
+    decode_chunk,
+    decode_each_whole,
+    decode_image,
+    decode_whole,
+    decoding_of,
+    median_short_side,
+    thumbnail,
+)
+from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 
 
@@ -192,3 +201,94 @@ def test_decoding_waits_for_a_slow_reader(tmp_path, monkeypatch):
     time.sleep(0.5)
     assert sum(len(chunk) == 1 for chunk in taken) == 5
     assert len(list(stream)) == 39
+
+
+def deep(folder, scale, kind, suffix, offset=0.0):
+    """Twelve images of one faint structure, as if a camera of so many bits had taken them; three are much darker."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        values = rng.uniform(0, 250 if number % 4 else 60, (12, 12)) * scale + offset
+        path = folder / "ab"[number % 2] / f"{number:02d}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values.astype(kind)).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind", "suffix", "expected"),
+    [
+        (4, np.uint16, ".png", (0, 1023)),
+        (16, np.uint16, ".png", (0, 4095)),
+        (256, np.uint16, ".png", (0, 65535)),
+        (1, np.uint16, ".png", (0, 255)),
+        (1 / 255, np.float32, ".tif", (0, 1)),
+        (16, np.float32, ".tif", (0, 4095)),
+    ],
+)
+def test_deep_images_are_as_bright_as_in_eight_bits_with_one_scale_for_all(
+    tmp_path, scale, kind, suffix, expected, caplog
+):
+    caplog.set_level("INFO", "aumclean")
+    plain = open_samples(read_samples(deep(tmp_path / "plain", 1, np.uint8, ".png")), 12, cached=False)
+    found = open_samples(read_samples(deep(tmp_path / "deep", scale, kind, suffix)), 12, cached=False)
+    assert found.samples.decoding.values == expected
+    assert np.abs(plain.images.astype(int) - found.images).max() <= 2
+    assert f"{expected[1]:g} white in all of them (--value-range chooses)" in caplog.text
+
+
+def test_signed_values_keep_their_order_and_the_range_can_be_said(tmp_path):
+    folder = deep(tmp_path / "ct", 16, np.int16, ".tif", offset=-1024)
+    samples = read_samples(folder)
+    low, high = decoding_of(samples).values
+    assert -1024 <= low < -900 and 2700 < high < 3071
+    wide = open_samples(read_samples(folder, value_range=(-1024, 3071)), 12, cached=False).images
+    plain = open_samples(read_samples(deep(tmp_path / "plain", 1, np.uint8, ".png")), 12, cached=False).images
+    assert np.abs(wide.astype(int) - plain).max() <= 2
+
+
+BROKEN_EXIF = {
+    "signed rational": (0x9203, 10, 1, struct.pack("<ii", -1, 0)),
+    "rational by zero": (0x011A, 5, 1, struct.pack("<II", 72, 0)),
+    "negative short": (0x0128, 8, 1, struct.pack("<h", -1) + b"\0\0"),
+    "text as number": (0x010F, 4, 1, struct.pack("<I", 7)),
+    "software as short": (0x0131, 3, 1, struct.pack("<HH", 7, 0)),
+    "place that is a number": (0x8825, 4, 1, struct.pack("<I", 4000)),
+    "pointer out of the file": (0x8769, 4, 1, struct.pack("<I", 60000)),
+    "pointer that is text": (0x8769, 2, 4, b"abc\0"),
+    "no number": (0x9204, 11, 1, struct.pack("<f", float("nan"))),
+    "eight bytes": (0x9999, 16, 1, struct.pack("<Q", 2**40)),
+}
+
+
+@pytest.mark.parametrize("entry", BROKEN_EXIF.values(), ids=BROKEN_EXIF)
+def test_images_are_turned_whatever_else_their_exif_holds(entry):
+    entries = sorted([(0x0112, 3, 1, struct.pack("<HH", 6, 0)), entry])
+    head, after, tail = struct.pack("<H", len(entries)), 8 + 2 + 12 * len(entries) + 4, b""
+    for tag, kind, count, value in entries:
+        far = len(value) > 4
+        head += struct.pack("<HHI", tag, kind, count)
+        head += struct.pack("<I", after + len(tail)) if far else value.ljust(4, b"\0")
+        tail += value if far else b""
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + head + struct.pack("<I", 0) + tail
+    lying = np.zeros((32, 64, 3), np.uint8)
+    lying[16:, :32] = 255  # bottom left: upright it is top left
+    encoded = encode(Image.fromarray(lying), "JPEG", exif=exif, quality=95)
+    pixels, width, height = decode_image(encoded, 8)
+    assert (width, height) == (32, 64)
+    assert (pixels[:4, :4].mean(), pixels[4:].mean()) == pytest.approx((255, 0), abs=30)
+    assert decode_whole(encoded).shape == (64, 32, 3)
+    assert thumbnail(encoded, 16)
+
+
+def test_the_limit_of_pixels_can_be_raised_and_lowered(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (30, 30)).save(tmp_path / name / "1.png")
+    Image.new("L", (100, 90)).save(tmp_path / "a" / "2.png")
+    usual = Image.MAX_IMAGE_PIXELS
+    opened = open_samples(read_samples(tmp_path, max_pixels=5000), 8, cached=False)
+    assert opened.unreadable.to_pylist() == [
+        {"path": "a/2.png", "reason": "more than 5000 pixels (decompression bomb)"}
+    ]
+    assert len(open_samples(read_samples(tmp_path, max_pixels=9000), 8, cached=False)) == 3
+    assert usual == Image.MAX_IMAGE_PIXELS

@@ -125,3 +125,36 @@ def test_names_that_are_not_utf8_are_said(folder):
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(DataError, match="is not UTF-8; rename it"):
         read_samples(folder)
+
+
+def test_every_kind_of_image_that_pillow_reads_is_listed(tmp_path):
+    suffixes = [".jfif", ".jpe", ".jp2", ".apng", ".avif", ".tga", ".qoi", ".PBM", ".ico", ".psd"]
+    for number, suffix in enumerate(suffixes):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        (tmp_path / "ab"[number % 2] / f"{number}{suffix}").write_bytes(b"x")
+    samples = read_samples(tmp_path)
+    assert (len(samples), samples.notes) == (len(suffixes), ())
+
+
+def test_what_is_passed_over_is_counted_by_kind_and_folders_are_named(folder, save_image):
+    for name in ("a.heic", "b.heic", "notes.txt", "README", "Thumbs.db", ".DS_Store", ".hidden.png"):
+        (folder / "amber" / name).write_bytes(b"x")
+    save_image(folder / "amber" / "@eaDir" / "x.png")
+    save_image(folder / "__MACOSX" / "amber" / "x.png")
+    (folder / "fox").mkdir()
+    (folder / "wolf").symlink_to(folder / "blue")
+    samples = read_samples(folder)
+    assert len(samples) == 12
+    said = " / ".join(note.removeprefix(f"{folder}: ") for note in samples.notes)
+    assert "no images: 2 .heic, 1 .txt, 1 hidden, 1 without a suffix" in said
+    assert "hidden and system folders: @eaDir (1), __MACOSX (1)" in said
+    assert "links to folders that are read already: wolf" in said
+    assert "class folders without an image: fox, wolf" in said
+
+
+def test_split_folders_count_in_any_case(tmp_path, save_image):
+    for split in ("Train", "VALIDATION"):
+        for name in ("a", "b"):
+            save_image(tmp_path / split / name / f"{split}.png")
+    assert read_samples(tmp_path).paths.to_pylist() == ["Train/a/Train.png", "Train/b/Train.png"]
+    assert len(read_samples(tmp_path, split="val")) == 2

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,7 +45,7 @@ def test_labels_survive_as_strings_in_every_format(images, tmp_path, kind):
     samples = read_samples(write(kind, tmp_path, rows()))
     assert [samples.class_names[label] for label in samples.labels] == ODD_LABELS
     assert samples.paths.to_pylist() == [path for path, _ in rows()]
-    assert [samples.images.locations[row] for row in samples.rows] == images
+    assert [samples.images.one(int(row)) for row in samples.rows] == images
 
 
 def test_bom_crlf_and_extra_columns_are_kept(images, tmp_path):
@@ -107,6 +108,10 @@ def test_root_says_where_paths_begin(images, tmp_path):
     [
         ([*rows(), ("pics/./1.png", "x")], "'pics/1.png' is listed 2 times"),
         ([*rows(), ("pics/1.png", "NA")], "'pics/1.png' is listed 2 times"),
+        (
+            [*rows(), ("pics/1.png", "001")],
+            "'pics/1.png' is listed 2 times with the labels 'NA' and '001'; one label per",
+        ),
         ([*rows()[:3], ("pics/3.png", " ")], "row 4 has an empty 'label'"),
         ([("", "x")], "row 1 has an empty 'path'"),
     ],
@@ -122,7 +127,7 @@ def test_repeated_paths_and_empty_cells_are_refused(images, tmp_path, pairs, say
         ("list.csv", b"", "is not a readable csv table"),
         ("list.csv", b"path,label\n", "has no rows"),
         ("list.csv", b"path,label\na.png,x\nb.png,x,y\n", "is not a readable csv table"),
-        ("list.csv", "path,label\na.png,é\n".encode("latin-1"), "is not a readable csv table"),
+        ("list.csv", b"path,label\na.png,\x81\n", "is not a readable csv table"),
         ("list.jsonl", b'{"path": "a.png", "label": "x"}\n{oops\n', "line 2 is not JSON"),
         ("list.jsonl", b"[1]\n", "line 1 is not a JSON object"),
         ("list.parquet", b"not parquet", "is not a readable parquet table"),
@@ -192,7 +197,7 @@ def test_structs_with_paths_alone_are_a_list_of_files(images, tmp_path):
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     pq.write_table(pa.table({"image": pa.array(column, kind), "label": ["a", "b"] * 4}), tmp_path / "set.parquet")
     samples = read_samples(tmp_path / "set.parquet")
-    assert [samples.images.locations[row] for row in samples.rows] == images
+    assert [samples.images.one(int(row)) for row in samples.rows] == images
     column[3]["path"] = "/etc/passwd"
     pq.write_table(pa.table({"image": pa.array(column, kind), "label": ["a", "b"] * 4}), tmp_path / "bad.parquet")
     with pytest.raises(DataError, match="row 4: path '/etc/passwd' is not inside"):
@@ -227,3 +232,124 @@ def test_labels_must_be_texts_or_known_classes(images, tmp_path, label, says):
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "set.parquet")
     with pytest.raises(DataError, match=says):
         read_samples(tmp_path / "set.parquet")
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        (("Train", "Val", "Test"), 4),
+        (("TRAIN", "VALID", "TEST"), 4),
+        (("training", "validation", "testing"), 4),
+        ((" train", " val", " test"), 4),
+    ],
+)
+@pytest.mark.parametrize("column", ["split", "Split", "set"])
+def test_split_words_count_in_any_case_and_with_blanks(images, tmp_path, words, read, column):
+    lines = [(path, "ab"[number % 2], words[number // 4 * (1 + number % 2)]) for number, (path, _) in enumerate(rows())]
+    file = write_csv(tmp_path / "list.csv", lines, header=("path", "label", column))
+    samples = read_samples(file)
+    assert len(samples) == read and f"reading '{words[0]}'" in samples.notes[0]
+    assert len(read_samples(file, split="test", one_class=True)) == 2
+    assert len(read_samples(file, split=words[1].upper(), one_class=True)) == 2
+
+
+def test_two_ways_to_write_train_are_one_split(images, tmp_path):
+    lines = [
+        (path, "ab"[number % 2], ("train", "Train", "test")[number % 3]) for number, (path, _) in enumerate(rows())
+    ]
+    samples = read_samples(write_csv(tmp_path / "list.csv", lines, header=("path", "label", "split")))
+    assert len(samples) == 6 and "reading 'train' and 'Train'" in samples.notes[0]
+
+
+def test_split_words_that_nobody_knows_are_said(images, tmp_path):
+    lines = [(path, "ab"[number % 2], "train" if number < 5 else "extra") for number, (path, _) in enumerate(rows())]
+    samples = read_samples(write_csv(tmp_path / "list.csv", lines, header=("path", "label", "split")))
+    assert len(samples) == 5 and "3 rows are of no split that is known (split: 'extra')" in samples.notes[1]
+    lines = [(path, label, f"fold{len(path) % 2}") for path, label, _ in lines]
+    samples = read_samples(write_csv(tmp_path / "list.csv", lines, header=("path", "label", "split")))
+    assert len(samples) == 8 and "none of them a word for training; all rows are read" in samples.notes[0]
+
+
+@pytest.mark.parametrize("delimiter", [";", "|", "\t", ","])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("sep", [True, False])
+def test_tables_are_read_as_spreadsheets_write_them(images, tmp_path, delimiter, encoding, sep):
+    lines = [f"sep={delimiter}"] * sep + [delimiter.join(("note", "Label", "path"))]
+    lines += [
+        delimiter.join(('"a, b; c"', "café" if number % 2 else "thé", path)) for number, (path, _) in enumerate(rows())
+    ]
+    (tmp_path / "list.csv").write_bytes(("\r\n".join(lines) + "\r\n").encode(encoding))
+    samples = read_samples(tmp_path / "list.csv")
+    assert (samples.class_names, len(samples)) == (("café", "thé"), 8)
+    assert ["Windows-1252" in note for note in samples.notes] == [True] * (encoding == "cp1252")
+
+
+def test_paths_of_windows_are_found(images, tmp_path):
+    file = write_csv(tmp_path / "list.csv", [(path.replace("/", "\\"), label) for path, label in rows()])
+    samples = read_samples(file)
+    assert samples.paths.to_pylist() == [path for path, _ in rows()]
+    with pytest.raises(DataError, match="row 9: path .* is not inside"):
+        read_samples(write_csv(tmp_path / "list.csv", [*rows(), ("..\\..\\secret.png", "x")]))
+
+
+@pytest.mark.parametrize(("listed", "stored"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_accents_of_one_character_or_two_are_the_same_file(tmp_path, save_image, listed, stored):
+    names = [f"é{number}.png" for number in range(4)]
+    for name in names:
+        save_image(tmp_path / unicodedata.normalize(stored, name))
+    pairs = [(unicodedata.normalize(listed, name), "ab"[number % 2]) for number, name in enumerate(names)]
+    samples = read_samples(write_csv(tmp_path / "list.csv", pairs))
+    assert all(samples.images.one(int(row)).is_file() for row in samples.rows)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_labels_that_are_no_number_are_counted(images, tmp_path, kind):
+    labels = [1.0, 0.0, float("nan"), 1.0, 0.0, 1.0, float("nan"), 0.0]
+    file = tmp_path / f"list.{kind}"
+    if kind == "csv":
+        write_csv(file, [(path, str(label)) for (path, _), label in zip(rows(), labels, strict=True)])
+    elif kind == "jsonl":
+        file.write_text(
+            "".join(json.dumps({"path": p, "label": v}) + "\n" for (p, _), v in zip(rows(), labels, strict=True))
+        )
+    else:
+        pq.write_table(pa.table({"path": [path for path, _ in rows()], "label": labels}), file)
+    with pytest.raises(DataError, match="2 rows have no number in 'label'|row 3 has an empty 'label' .2 such rows"):
+        read_samples(file)
+
+
+def test_a_class_may_be_called_nan_beside_words(images, tmp_path):
+    pairs = [(path, ("nan", "pita")[number % 2]) for number, (path, _) in enumerate(rows())]
+    assert read_samples(write_csv(tmp_path / "list.csv", pairs)).class_names == ("nan", "pita")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["cat", "dog", "cat|dog", "cat", "dog", "cat", "dog", "cat"],
+        ["cat", "dog", "dog; cat", "cat", "dog", "cat", "dog", "cat"],
+        ['["cat", "dog"]', '["cat"]'] * 4,
+        ["['cat', 'dog']", "['dog']"] * 4,
+        [["cat", "dog"], ["cat"]] * 4,
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_several_labels_per_image_are_refused_by_name_with_the_remedy(images, tmp_path, kind, labels):
+    pairs = [(path, label) for (path, _), label in zip(rows(), labels, strict=True)]
+    if kind == "csv":
+        pairs = [(path, str(label).replace('"', '""')) for path, label in pairs]
+    with pytest.raises(DataError, match="'label' h.*several labels per image.*one label per image is judged: keep one"):
+        read_samples(write(kind, tmp_path, pairs))
+
+
+def test_a_metadata_file_that_is_not_ours_does_not_hide_the_class_folders(folder):
+    (folder / "metadata.csv").write_text("camera,exposure\nx,1\n")
+    samples = read_samples(folder)
+    assert len(samples) == 12 and "metadata.csv lacks a column" in samples.notes[0]
+    with pytest.raises(DataError, match="has no label column"):
+        read_samples(folder, source="manifest")
+    lines = [f"{path},{'xy'[number % 2]}" for number, path in enumerate(samples.paths.to_pylist())]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    assert read_samples(folder).class_names == ("x", "y")
+    assert "--source folder" in read_samples(folder).notes[0]
+    assert read_samples(folder, source="folder").class_names == ("amber", "blue", "green")

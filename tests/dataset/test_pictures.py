@@ -1,5 +1,6 @@
 import hashlib
 import io
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,8 @@ from PIL import Image
 from aumclean.dataset import parallel
 from aumclean.dataset.pictures import Pictures, pictures_of
 from aumclean.dataset.samples import Embedded
+from aumclean.errors import RunError
+from aumclean.run.directory import Run
 
 
 def size_of(jpeg):
@@ -64,3 +67,18 @@ def test_an_image_that_changed_since_the_scan_is_not_shown(tmp_path):
     with pytest.raises(OSError, match="has changed"):
         found.encoded(1)
     assert other.encoded(1)
+
+
+def test_images_that_have_moved_are_found_where_they_are_said_to_be(own_run, finished, tmp_path):
+    moved = shutil.copytree(finished.root, tmp_path / "elsewhere")
+    shown = pictures_of(Run(own_run.path, moved))
+    assert shown.images.one(0).is_relative_to(moved)
+    assert shown.encoded(0) == pictures_of(own_run).encoded(0)
+    with pytest.raises(RunError, match="--data: .*gone does not exist"):
+        pictures_of(Run(own_run.path, tmp_path / "gone"))
+
+
+def test_pages_show_deep_images_by_the_scale_of_the_scan(own_run, tmp_path):
+    record = own_run.read()
+    own_run.write(record.model_copy(update={"data": record.data.model_copy(update={"value_range": (0.0, 4095.0)})}))
+    assert pictures_of(own_run).decoding.values == (0.0, 4095.0)

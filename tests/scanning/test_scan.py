@@ -147,7 +147,7 @@ def test_the_cleaned_manifest_is_data_again(finished):
         again = read_samples(finished.run.cleaned(suffix))
         everything = set(finished.verdict.report["path"].to_pylist())
         assert set(again.paths.to_pylist()) == everything - flagged_paths(finished.verdict)
-        assert again.images.locations[again.rows[0]].is_file()
+        assert again.images.one(int(again.rows[0])).is_file()
 
 
 def test_same_seed_same_flags_and_another_seed_other_indicators(planted, finished, tmp_path):
@@ -178,7 +178,7 @@ def test_manifest_columns_and_unreadable_files_come_through(folder, tmp_path):
 def test_images_inside_parquet_come_out_as_the_same_parquet(folder, tmp_path):
     samples = read_samples(folder)
     source = tmp_path / "set.parquet"
-    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    images = [{"bytes": (samples.root / path).read_bytes(), "path": None} for path in samples.paths.to_pylist()]
     pq.write_table(pa.table({"image": images, "label": samples.label_names(), "extra": range(12)}), source)
     run = scan(read_samples(source), config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
     assert pq.read_table(run.cleaned("parquet")).equals(pq.read_table(source))
@@ -414,7 +414,7 @@ def test_a_run_begun_with_relative_paths_resumes_from_elsewhere(folder, tmp_path
 
 def test_a_source_that_changed_is_not_read_by_row(folder, tmp_path):
     samples = read_samples(folder)
-    images = [{"bytes": location.read_bytes(), "path": None} for location in samples.images.locations]
+    images = [{"bytes": (samples.root / path).read_bytes(), "path": None} for path in samples.paths.to_pylist()]
     table = pa.table({"image": images, "label": samples.label_names()})
     source = tmp_path / "set.parquet"
     pq.write_table(table, source)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from aumclean.verdict.warnings import flag_warnings, indicator_warnings, label_warnings
 
@@ -15,6 +16,15 @@ def test_odd_and_small_classes_are_named():
     assert "'Cat', 'cat '" in found[0].message
     assert "'dog'" in found[1].message
     assert "'emu'" in found[2].message
+
+
+@pytest.mark.parametrize(
+    "names", [("0", "0.0"), ("1", "01"), ("-1", "-1."), ("é", "e\u0301"), ("ﬁr", "fir"), ("a  b", "A b")]
+)
+def test_labels_that_differ_only_in_how_they_are_written_are_named(names):
+    (found,) = label_warnings(np.repeat(np.arange(3), 50), (*names, "other"))
+    assert found.code == "similar-labels"
+    assert all(repr(name) in found.message for name in names)
 
 
 def test_two_classes_are_called_out_and_ordinary_data_are_not():

@@ -1,0 +1,47 @@
+"""Several labels per image: refused by name in every format, since a margin is that of one label."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean.errors import DataError
+
+ONE_LABEL = (
+    "one label per image is judged: keep one, or give each class a column that says yes or no and scan with one "
+    "--label-column after the other"
+)
+LIST = r"^\s*\[.*[,'\"].*\]\s*$"  # a list, as JSON or pandas writes it
+SEPARATORS = ("|", ";", ",")
+
+
+def refuse_several(file: Path, labels: pa.ChunkedArray, column: str) -> None:
+    """Refuse a column in which a row has several labels: a list, the text of one, or names with a mark between them.
+
+    Such a mark (| ; ,) counts where the names on both sides of it are labels of their own.
+
+    Raises:
+        DataError: with an example and the remedy.
+    """
+    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type) or pa.types.is_fixed_size_list(labels.type):
+        raise DataError(f"{file}: the column '{column}' holds {labels.type}, several labels per image; {ONE_LABEL}")
+    if not pa.types.is_string(labels.type):
+        return
+    refuse_joined(file, f"the column '{column}'", [name for name in pc.unique(labels).to_pylist() if name])
+
+
+def refuse_joined(file: object, where: str, names: Collection[str]) -> None:
+    """The same for the names of all classes."""
+    found = pc.match_substring_regex(pa.array(list(names), pa.string()), LIST).to_pylist()
+    joined = [name for name, is_list in zip(names, found, strict=True) if is_list or _is_joined(name, set(names))]
+    if joined:
+        raise DataError(f"{file}: {where} has several labels per image, such as '{joined[0]}'; {ONE_LABEL}")
+
+
+def _is_joined(name: str, names: Collection[str]) -> bool:
+    for mark in SEPARATORS:
+        parts = [part.strip() for part in name.split(mark)]
+        if len(parts) > 1 and all(part in names for part in parts):
+            return True
+    return False

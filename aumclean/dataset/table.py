@@ -1,0 +1,147 @@
+"""Tables of any kind, read as strings throughout: CSV, TSV, JSONL and Parquet, however people wrote them."""
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from aumclean.errors import DataError
+from aumclean.files.csv import HEAD, Dialect, dialect_of
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+DELIMITED = {".csv": ",", ".tsv": "\t"}
+MOST_COLUMNS = 10_000
+WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
+
+
+def read_table(file: Path, names: Collection[str], *, without: str | None = None) -> tuple[pa.Table, tuple[str, ...]]:
+    """A table with every column as strings (nested columns stay as they are), and what there is to say of it.
+
+    Args:
+        file: the table.
+        names: columns that it may have, by which the delimiter is found.
+        without: a column of a Parquet file to leave out.
+
+    Raises:
+        DataError: when the file is missing, in no known encoding, ragged, empty, or of an unknown kind.
+    """
+    suffix = file.suffix.lower()
+    notes: tuple[str, ...] = ()
+    try:
+        if suffix in DELIMITED:
+            table, notes = _read_delimited(file, names, DELIMITED[suffix])
+        elif suffix in {".jsonl", ".ndjson"}:
+            table = _read_json_lines(file)
+        elif suffix == ".parquet":
+            table = _read_parquet(file, without)
+            table.validate(full=True)  # strings that are not UTF-8, offsets that lead nowhere
+        else:
+            raise DataError(f"{file}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except (pa.ArrowException, ValueError, RecursionError, IndexError) as error:
+        raise DataError(f"{file}: is not a readable {suffix[1:]} table ({' '.join(str(error).split())})") from None
+    if table.num_rows == 0:
+        raise DataError(f"{file}: has no rows")
+    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
+    if repeated:
+        raise DataError(f"{file}: has the column '{min(repeated)}' more than once; rename one")
+    return table, notes
+
+
+def _read_delimited(file: Path, names: Collection[str], usual: str) -> tuple[pa.Table, tuple[str, ...]]:
+    with file.open("rb") as stream:
+        dialect = dialect_of(stream.read(HEAD), names, usual)
+    try:
+        return _as_strings(file, dialect), ()
+    except (pa.ArrowException, UnicodeError) as error:
+        if "utf8" not in str(error).lower() or dialect.encoding != "utf-8-sig":
+            raise
+        table = _as_strings(file, replace(dialect, encoding=WESTERN))
+        return table, (f"{file} is not UTF-8; it is read as Windows-1252 (save it as UTF-8 if letters are wrong)",)
+
+
+def _as_strings(file: Path, dialect: Dialect) -> pa.Table:
+    parse = pa.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
+    encoding = "utf8" if dialect.encoding == "utf-8-sig" else dialect.encoding
+    reading = pa.csv.ReadOptions(encoding=encoding, skip_rows=dialect.skipped)
+    with pa.csv.open_csv(file, read_options=reading, parse_options=parse) as reader:
+        columns = reader.schema.names
+    converted = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False, null_values=[]
+    )
+    return pa.csv.read_csv(file, read_options=reading, parse_options=parse, convert_options=converted)
+
+
+def _read_json_lines(file: Path) -> pa.Table:
+    records = []
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line, parse_constant=_no_number)
+            except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
+                why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                raise DataError(f"{file}: line {number} is not JSON ({why[:200]})") from None
+            if not isinstance(record, dict):
+                raise DataError(f"{file}: line {number} is not a JSON object")
+            records.append({key: _as_string(value) for key, value in record.items()})
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{file}: has {len(names):,} different keys, more than {MOST_COLUMNS:,}; is it a list of images?"
+        )
+    return pa.table({name: pa.array([record.get(name) for record in records], pa.string()) for name in names})
+
+
+def _no_number(constant: str) -> str | None:
+    return None if constant == "NaN" else constant
+
+
+def _as_string(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _read_parquet(file: Path, without: str | None) -> pa.Table:
+    schema = pq.read_schema(file)
+    table = pq.read_table(file, columns=[name for name in schema.names if name != without])
+    features = hugging_face_features(schema)
+    for index, name in enumerate(table.column_names):
+        column = table[name]
+        feature = features.get(name)
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and pa.types.is_integer(column.type):
+            names = _class_names(file, name, feature)
+            unlabeled_as_null = pc.if_else(pc.less(column, 0), None, column)
+            column = names.take(unlabeled_as_null.combine_chunks().cast(pa.int64()))
+        elif not pa.types.is_nested(column.type) and "binary" not in str(column.type):
+            column = column.cast(pa.string())
+        table = table.set_column(index, name, column)
+    return table
+
+
+def _class_names(file: Path, column: str, feature: dict[str, Any]) -> pa.Array:
+    """The names of a `ClassLabel`.
+
+    Raises:
+        DataError: when it has none, as a hand-made or damaged file may.
+    """
+    names = feature.get("names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file}: the ClassLabel of '{column}' has no list of names in the file's metadata; add them")
+    return pa.array(names, pa.string())
+
+
+def hugging_face_features(schema: pa.Schema) -> dict[str, Any]:
+    """The `features` that the datasets library stores beside the columns; empty when there are none to be read."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
