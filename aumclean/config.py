@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aumclean.errors import ConfigError, did_you_mean
+from aumclean.files.location import location
 from aumclean.files.records import MOST, problem
 from aumclean.recipe import MOST_EPOCHS, closing_epochs
 
@@ -386,7 +387,8 @@ def _from_file(file: Path | None, folder: Path, section: str) -> dict[str, Any]:
             raise ConfigError(f"{file}: key '{key}' of [{section}] is not known{did_you_mean(key, known)}")
     for key in PATH_KEYS:
         if isinstance(options.get(key), str):
-            options[key] = str(file.parent / expanded(Path(options[key])))
+            where = location(options[key])
+            options[key] = where if isinstance(where, str) else str(file.parent / where)
     return options
 
 

@@ -12,9 +12,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aumclean import chance
+from aumclean.dataset.images import Embedded, Files
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
-from aumclean.dataset.samples import Embedded, Samples
+from aumclean.dataset.samples import Samples
+from aumclean.dataset.table import parquet_file
 from aumclean.errors import ConfigError, DataError, did_you_mean
 from aumclean.files import atomic
 from aumclean.progress import Track, untracked
@@ -99,6 +101,8 @@ def _refuse(samples: Samples, out: Path, noise: Noise, rate: float, pairs: Seque
         raise ConfigError(f"--imbalance: {imbalance:g} is no ratio of 1 (all images stay) or more")
     if (noise == "pairs") != bool(pairs):
         raise ConfigError("--pair FROM=TO goes with --noise pairs, at least once")
+    if not isinstance(samples.images, Embedded | Files):
+        raise DataError(f"{samples.source}: its images are no files of this machine; unpack or copy them first")
     endings = (".parquet",) if isinstance(samples.images, Embedded) else (".csv", ".parquet")
     if out.suffix not in endings:
         raise ConfigError(f"--out {out}: must end in {' or '.join(endings)}")
@@ -138,6 +142,7 @@ def _targets(class_names: tuple[str, ...], pairs: Sequence[str]) -> np.ndarray:
 
 def _relocated(samples: Samples, given: pa.Array, out: Path) -> tuple[pa.Table, Path | None]:
     """The manifest with paths relative to its own folder where that is possible, else to the data's root."""
+    assert isinstance(samples.root, Path)
     prefix = os.path.relpath(samples.root.absolute(), out.parent.absolute()).replace(os.sep, "/")
     below = not prefix.startswith("..")
     stem = "" if prefix == "." else f"{prefix}/"
@@ -148,13 +153,13 @@ def _relocated(samples: Samples, given: pa.Array, out: Path) -> tuple[pa.Table, 
 
 def _write_embedded(samples: Samples, given: pa.Array, out: Path) -> None:
     assert isinstance(samples.images, Embedded)
-    source, column = pq.ParquetFile(samples.images.file), samples.label_column
+    column, before = samples.label_column, parquet_file(samples.images.files[0]).schema_arrow
     schema = pa.schema(
-        [pa.field(field.name, pa.string()) if field.name == column else field for field in source.schema_arrow]
+        [pa.field(field.name, pa.string()) if field.name == column else field for field in before]
     ).append(pa.field(TRUE_LABEL, pa.string()))
     true, first, done = samples.label_names(), 0, 0
     with atomic.replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for batch in source.iter_batches(batch_size=STREAMED_ROWS):
+        for batch in samples.images.batches(STREAMED_ROWS):
             rows = samples.rows[done : np.searchsorted(samples.rows, first + len(batch))]
             chosen = pa.Table.from_batches([batch.take(pa.array(rows - first))])
             here = slice(done, done + len(rows))

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from aumclean.dataset.images import Chunk, Item
 from aumclean.dataset.parallel import in_processes
-from aumclean.dataset.samples import AS_FOUND, Chunk, Decoding, Samples, ValueRange
+from aumclean.dataset.samples import AS_FOUND, Decoding, Samples, ValueRange
 
 CHUNK = 128
 PROBED = 256  # images that tell of all, evenly spaced
@@ -209,11 +210,11 @@ KNOWN_REASONS: dict[type[Exception], str] = {
 }
 
 
-def read_encoded(item: bytes | Path | None) -> bytes:
+def read_encoded(item: Item) -> bytes:
     """The bytes of an image; an error that `reason_of` can name where there are none."""
     if isinstance(item, Path) and item.exists() and not item.is_file():
         raise IsADirectoryError(errno.EISDIR, "not a regular file")
-    encoded = item.read_bytes() if isinstance(item, Path) else item
+    encoded = item if item is None or isinstance(item, bytes) else item.read_bytes()
     if not encoded:
         raise _EmptyFile
     return encoded

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import pyarrow as pa
 from PIL import Image
 
 from aumclean.config import ClassFolder
-from aumclean.dataset.samples import Files, Samples
+from aumclean.dataset.images import Files
+from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
+from aumclean.files.location import Location, below
 
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the name but needs another program to read
 UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
@@ -53,7 +55,7 @@ class PassedOver:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
             self.kinds["hidden" if name.startswith(".") else suffix or "without a suffix"] += 1
 
-    def notes(self, base: Path) -> list[str]:
+    def notes(self, base: Location) -> list[str]:
         """What was passed over, as sentences."""
         notes = []
         if self.kinds:
@@ -75,6 +77,25 @@ def listed(names: list[str], most: int = 10) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+@dataclass(frozen=True)
+class Named:
+    """The images among some files, with the labels that their folders are.
+
+    Attributes:
+        rows: their positions among all files, int64, in the order of their names.
+        paths: their names, in that order.
+        labels: int32, index into `class_names`.
+        class_names: sorted.
+        notes: what there is to say.
+    """
+
+    rows: np.ndarray
+    paths: list[str]
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | None) -> Samples:
     """List an image folder; the label of an image is the name of the folder it is in.
 
@@ -87,57 +108,103 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     Raises:
         DataError: no images, images without a class folder, nested classes, an unknown split.
     """
-    base, splits, notes = _split_folder(root, split)
-    passed = PassedOver()
+    chosen, splits, notes = _split_folder(root, _folders(root), split)
+    base, passed = root / chosen, PassedOver()
     relative = sorted(_images_below(base, passed))
-    notes += passed.notes(base)
-    for path in relative:
-        if not path.isascii() and path != path.encode(errors="replace").decode():
-            raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
-    if not relative:
-        raise DataError(". ".join([f"{base}: holds no images", *passed.notes(base)]))
-    parts = [path.split("/") for path in relative]
-    loose = [path for path, folders in zip(relative, parts, strict=True) if len(folders) == 1]
-    if len(loose) == len(relative):
-        raise DataError(f"{base}: images are directly in it; put each class in a folder, or pass a manifest")
-    if loose:
-        raise DataError(f"{base / loose[0]}: is in no class folder ({len(loose)} such images); move or remove it")
-    if class_folder is None:
-        _refuse_nested(base, parts, splits if base == root else [])
-    if empty := sorted(_folders(base) - {folders[0] for folders in parts}):
-        notes.append(f"{base}: class folders without an image: {listed(empty)}")
-    names = [folders[0 if class_folder != "last" else -2] for folders in parts]
-    class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
-    prefix = "" if base == root else f"{base.name}/"
+    found = _labelled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits)
+    prefix = f"{chosen}/" if chosen else ""
     paths = pa.array([prefix + path for path in relative], pa.string())
     return Samples(
         name=root.resolve().name,
         source=root,
         root=root,
         paths=paths,
-        labels=labels.astype(np.int32),
-        class_names=tuple(class_names),
+        labels=found.labels,
+        class_names=found.class_names,
         images=Files(root, paths),
         rows=np.arange(len(relative)),
-        notes=tuple(notes),
+        notes=(*notes, *found.notes),
     )
 
 
-def _split_folder(root: Path, split: str | None) -> tuple[Path, list[str], list[str]]:
-    """The folder that has the class folders, the names of all split folders, and what there is to say."""
-    folders = sorted(_folders(root))
-    splits = [name for name in folders if split_of(name)]
+def read_names(where: Location, names: list[str], *, split: str | None, class_folder: ClassFolder | None) -> Named:
+    """The same of files of which only the names are known: those in an archive, or in a store.
+
+    Args:
+        where: what they are in, for messages.
+        names: POSIX paths below it.
+        split, class_folder: as in `read_folder`.
+
+    Raises:
+        DataError: as `read_folder`.
+    """
+    parts = [name.split("/") for name in names]
+    chosen, splits, notes = _split_folder(where, {part[0] for part in parts if len(part) > 1}, split)
+    prefix, passed = f"{chosen}/" if chosen else "", PassedOver()
+    kept = {}
+    for row, (name, folders) in enumerate(zip(names, parts, strict=True)):
+        unseen = next((folder for folder in folders[:-1] if _is_unseen(folder)), None)
+        if not name.startswith(prefix):
+            continue
+        if unseen is not None:
+            passed.folders[unseen] += 1
+        elif is_image(name) and not folders[-1].startswith("."):
+            kept[name.removeprefix(prefix)] = row
+        else:
+            passed.file(folders[-1])
+    relative = sorted(kept)
+    classes = {path.split("/")[0] for path in relative if "/" in path}
+    found = _labelled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
+    rows = np.array([kept[path] for path in relative], np.int64)
+    return replace(found, rows=rows, paths=[prefix + path for path in relative], notes=(*notes, *found.notes))
+
+
+def _labelled(
+    base: Location,
+    relative: list[str],
+    passed: PassedOver,
+    folders: set[str],
+    class_folder: ClassFolder | None,
+    splits: list[str],
+) -> Named:
+    """The labels of images by their paths below `base`, which are sorted."""
+    notes = passed.notes(base)
+    for path in relative:
+        if not path.isascii() and path != path.encode(errors="replace").decode():
+            raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
+    if not relative:
+        raise DataError(". ".join([f"{base}: holds no images", *notes]))
+    parts = [path.split("/") for path in relative]
+    loose = [path for path, inside in zip(relative, parts, strict=True) if len(inside) == 1]
+    if len(loose) == len(relative):
+        raise DataError(f"{base}: images are directly in it; put each class in a folder, or pass a manifest")
+    if loose:
+        where = below(base, loose[0])
+        raise DataError(f"{where}: is in no class folder ({len(loose)} such images); move or remove it")
+    if class_folder is None:
+        _refuse_nested(base, parts, splits)
+    if empty := sorted(folders - {inside[0] for inside in parts}):
+        notes.append(f"{base}: class folders without an image: {listed(empty)}")
+    names = [inside[0 if class_folder != "last" else -2] for inside in parts]
+    class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
+    return Named(np.arange(len(relative)), relative, labels.astype(np.int32), tuple(class_names.tolist()), tuple(notes))
+
+
+def _split_folder(where: Location, folders: set[str], split: str | None) -> tuple[str, list[str], list[str]]:
+    """The folder that has the class folders ("" for all), the names of all split folders, and what there is to say."""
+    names = sorted(name for name in folders if not _is_unseen(name))
+    splits = [name for name in names if split_of(name)]
     if split is not None:
-        chosen = next((name for name in folders if name == split), None)
-        chosen = chosen or next((name for name in folders if same_split(split, name)), None)
+        chosen = next((name for name in names if name == split), None)
+        chosen = chosen or next((name for name in names if same_split(split, name)), None)
         if chosen is None:
             known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
-            raise DataError(f"{root}: has no split folder '{split}' (--split){known}")
-        return root / chosen, splits, []
-    if not splits or len(splits) < len(folders):
-        return root, splits, []
+            raise DataError(f"{where}: has no split folder '{split}' (--split){known}")
+        return chosen, splits, []
+    if not splits or len(splits) < len(names):
+        return "", splits, []
     chosen = next((name for name in splits if split_of(name) == TRAIN), splits[0])
-    return root / chosen, splits, [f"{root} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)"]
+    return chosen, splits, [f"{where} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)"]
 
 
 def _folders(root: Path) -> set[str]:
@@ -175,7 +242,7 @@ def _refuse_closed(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from None
 
 
-def _refuse_nested(base: Path, parts: list[list[str]], splits: list[str]) -> None:
+def _refuse_nested(base: Location, parts: list[list[str]], splits: list[str]) -> None:
     nested = Counter("/".join(folders[:-1]) for folders in parts if len(folders) > 2)
     if nested:
         example = min(nested)
@@ -183,6 +250,6 @@ def _refuse_nested(base: Path, parts: list[list[str]], splits: list[str]) -> Non
         if splits:
             raise DataError(f"{base}: has {', '.join(splits)} beside other folders; say --split {splits[0]}")
         raise DataError(
-            f"{base / example}: nested folders, so the class may be '{first}' or '{last}'; say --class-folder first "
-            f"or --class-folder last ({len(nested)} such folders)"
+            f"{below(base, example)}: nested folders, so the class may be '{first}' or '{last}'; say "
+            f"--class-folder first or --class-folder last ({len(nested)} such folders)"
         )

@@ -3,19 +3,20 @@
 import os.path
 import re
 import unicodedata
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from aumclean.dataset.images import Embedded, Files, Images, Objects
 from aumclean.dataset.one_label import ONE_LABEL, refuse_several
-from aumclean.dataset.samples import Embedded, Files, Samples
+from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of
-from aumclean.dataset.table import read_table
+from aumclean.dataset.table import parquet_file, read_table
 from aumclean.errors import DataError, RunError, did_you_mean
+from aumclean.files.location import Location, location, name_of, parent_of, resolved, suffix_of
 from aumclean.run.directory import Run
 
 PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
@@ -26,52 +27,56 @@ HUGGING_FACE_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 def read_manifest(
-    file: Path,
+    file: Location,
     *,
+    shards: Sequence[Location] = (),
     path_column: str | None = None,
     label_column: str | None = None,
-    root: Path | None = None,
+    root: Location | None = None,
     split: str | None = None,
 ) -> Samples:
     """List the samples of a manifest.
 
     Args:
         file: `.csv`, `.tsv`, `.jsonl` or `.parquet`; a Parquet file may hold the images themselves.
+        shards: the Parquet files that are the parts of it, where `file` is a folder or a pattern.
         path_column, label_column: found by their usual names when not given.
-        root: the folder paths are relative to, and may not leave; the manifest's own by default, and for a
-            manifest inside a run directory that of the scanned data.
+        root: the folder, or the address, that paths are relative to and may not leave; the manifest's own by default,
+            and for a manifest inside a run directory that of the scanned data.
         split: keep the rows whose `split` column says so; `train` by default where there is such a column.
 
     Raises:
         DataError: unreadable table, unclear columns, empty labels, repeated paths, paths outside the root.
     """
-    image_column = _embedded_image_column(file, path_column)
+    parts = tuple(shards) or (file,)
+    image_column = _embedded_image_column(parts[0], path_column)
     given = {name for name in (path_column, label_column) if name is not None}
-    known = {*PATH_COLUMNS, *LABEL_COLUMNS, SPLIT_COLUMN, *given}
-    table, notes = read_table(file, known, without=image_column)
+    table, notes = _read_parts(file, parts, {*PATH_COLUMNS, *LABEL_COLUMNS, SPLIT_COLUMN, *given}, image_column)
     label_column = _column(file, table.column_names, label_column, LABEL_COLUMNS, "label")
     refuse_several(file, table[label_column], label_column)
     rows, noted = _rows_of_split(file, table, split)
     _refuse_empty(file, table, label_column, rows)
     _refuse_no_numbers(file, table, label_column, rows)
-    images: Files | Embedded
+    images: Images
     if image_column is None:
         path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
         if _holds_images(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
             paths_of_images = pc.struct_field(table[path_column], "path")
             table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
         _refuse_empty(file, table, path_column, rows)
-        root = root or _root_of_run(file) or file.parent
+        root = root or _root_of_run(file) or (file if shards else parent_of(file))
         paths = _inside_root(file, table[path_column].combine_chunks(), rows, root)
-        images = Files(root, paths)
+        images = Files(root, paths) if isinstance(root, Path) else Objects(root, paths)
     else:
-        root = file.parent
-        paths = _names_of_embedded(file, image_column, len(table))
-        images = Embedded(file, image_column)
+        root = file if shards else parent_of(file)
+        paths = _names_of_embedded(parts, image_column, len(table))
+        images = Embedded(parts, image_column)
 
     labels, class_names = _encoded(table[label_column].take(pa.array(rows)))
+    name = name_of(file)
+    of_folder = name in HUGGING_FACE_METADATA
     samples = Samples(
-        name=file.parent.resolve().name if file.name in HUGGING_FACE_METADATA else file.stem,
+        name=name_of(resolved(parent_of(file))) if of_folder else Path(name).stem,
         source=file,
         root=root,
         paths=paths.take(pa.array(rows)),
@@ -87,7 +92,20 @@ def read_manifest(
     return samples
 
 
-def is_ours(file: Path) -> bool:
+def _read_parts(
+    file: Location, parts: Sequence[Location], names: set[str], image_column: str | None
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """The tables of all parts below each other, and what there is to say of them."""
+    read = [read_table(part, names, without=image_column) for part in parts]
+    try:
+        table = pa.concat_tables([table for table, _ in read], promote_options="default")
+    except pa.ArrowException as error:
+        why = " ".join(str(error).split())
+        raise DataError(f"{file}: its files have columns of different kinds ({why}); name one of them") from None
+    return table, tuple(note for _, notes in read for note in notes)
+
+
+def is_ours(file: Location) -> bool:
     """Whether a table has a column for the paths and one for the labels, as far as their names tell."""
     try:
         table, _ = read_table(file, {*PATH_COLUMNS, *LABEL_COLUMNS})
@@ -97,16 +115,11 @@ def is_ours(file: Path) -> bool:
     return bool(names & set(PATH_COLUMNS)) and bool(names & set(LABEL_COLUMNS))
 
 
-def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
+def _embedded_image_column(file: Location, path_column: str | None) -> str | None:
     """The column of a Parquet file that holds encoded images, if there is one."""
-    if file.suffix.lower() != ".parquet":
+    if suffix_of(file) != ".parquet":
         return None
-    try:
-        schema = pq.read_schema(file)
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, pa.ArrowException) as error:
-        raise DataError(f"{file}: is not a readable parquet table ({' '.join(str(error).split())})") from None
+    schema = parquet_file(file).schema_arrow
     found = [field.name for field in schema if _holds_images(field.type) and not _has_no_bytes(file, field.name)]
     if path_column is not None:
         return path_column if path_column in found else None
@@ -117,9 +130,9 @@ def _embedded_image_column(file: Path, path_column: str | None) -> str | None:
     return found[0] if found else None
 
 
-def _has_no_bytes(file: Path, column: str) -> bool:
+def _has_no_bytes(file: Location, column: str) -> bool:
     """Whether a struct of bytes and path is known to have paths alone, by the file's own statistics."""
-    metadata = pq.ParquetFile(file).metadata
+    metadata = parquet_file(file).metadata
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         parts = map(group.column, range(group.num_columns))
         known = next((part.statistics for part in parts if part.path_in_schema == f"{column}.bytes"), None)
@@ -134,7 +147,7 @@ def _holds_images(kind: pa.DataType) -> bool:
     return "binary" in str(kind)
 
 
-def _column(file: Path, columns: list[str], given: str | None, usual: tuple[str, ...], what: str) -> str:
+def _column(file: Location, columns: list[str], given: str | None, usual: tuple[str, ...], what: str) -> str:
     if given is not None:
         if given not in columns:
             raise DataError(f"{file}: has no column '{given}' (--{what}-column){did_you_mean(given, columns)}")
@@ -148,7 +161,7 @@ def _column(file: Path, columns: list[str], given: str | None, usual: tuple[str,
     raise DataError(f"{file}: the {what} may be in {' or '.join(found)}; say which with --{what}-column")
 
 
-def _refuse_empty(file: Path, table: pa.Table, column: str, rows: np.ndarray) -> None:
+def _refuse_empty(file: Location, table: pa.Table, column: str, rows: np.ndarray) -> None:
     values = table[column]
     if not pa.types.is_string(values.type):
         raise DataError(f"{file}: column '{column}' holds {values.type}, not one text per row")
@@ -167,7 +180,7 @@ def _encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
     return position[encoded.indices.to_numpy()], tuple(order)
 
 
-def _refuse_no_numbers(file: Path, table: pa.Table, column: str, rows: np.ndarray) -> None:
+def _refuse_no_numbers(file: Location, table: pa.Table, column: str, rows: np.ndarray) -> None:
     """Refuse NaN among labels that are numbers: as pandas writes a label that is missing."""
     names = pc.value_counts(table[column].take(pa.array(rows)))
     missing = sum(one["counts"].as_py() for one in names if one["values"].as_py().strip().casefold() == "nan")
@@ -190,7 +203,7 @@ def _split_column(table: pa.Table) -> str | None:
     return None
 
 
-def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _rows_of_split(file: Location, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """The rows to read, ascending int64, and what there is to say of the others."""
     everything, name = np.arange(len(table)), _split_column(table)
     if name is None:
@@ -216,10 +229,12 @@ def _rows_of_split(file: Path, table: pa.Table, split: str | None) -> tuple[np.n
     return np.flatnonzero(pc.is_in(column, value_set=pa.array(words, pa.string())).to_numpy()), tuple(notes)
 
 
-def _root_of_run(file: Path) -> Path | None:
+def _root_of_run(file: Location) -> Location | None:
     """The data root of the run that wrote this manifest, so that `scan RUN/cleaned.csv` finds the images."""
+    if isinstance(file, str):
+        return None
     try:
-        return Path(Run(file.parent).read().data.root)
+        return location(Run(file.parent).read().data.root)
     except RunError:
         return None
 
@@ -227,7 +242,7 @@ def _root_of_run(file: Path) -> Path | None:
 _ODD = r"^/|(^|/)\.{0,2}(/|$)|[\\:\x00]"  # absolute, with empty or dotted parts, of Windows, an address
 
 
-def _inside_root(file: Path, paths: pa.StringArray, rows: np.ndarray, root: Path) -> pa.StringArray:
+def _inside_root(file: Location, paths: pa.StringArray, rows: np.ndarray, root: Location) -> pa.StringArray:
     """Normal POSIX paths relative to the root as the files are spelled there, null outside of `rows`.
 
     A path that leaves the root is refused: the manifest may be a stranger's.
@@ -239,14 +254,17 @@ def _inside_root(file: Path, paths: pa.StringArray, rows: np.ndarray, root: Path
     odd = np.flatnonzero(~pc.fill_null(plain, True).to_numpy(zero_copy_only=False))
     if not len(odd):
         return paths
-    base = os.path.normpath(root.absolute())
-    spelled = [_spelled(file, row, str(paths[row]), root, base) for row in odd.tolist()]
+    if isinstance(root, str):
+        spelled = [_below_address(file, row, str(paths[row]), root) for row in odd.tolist()]
+    else:
+        base = os.path.normpath(root.absolute())
+        spelled = [_spelled(file, row, str(paths[row]), root, base) for row in odd.tolist()]
     chosen = np.zeros(len(paths), bool)
     chosen[odd] = True
     return pc.replace_with_mask(paths, pa.array(chosen), pa.array(spelled, pa.string()))
 
 
-def _spelled(file: Path, row: int, path: str, root: Path, base: str) -> str:
+def _spelled(file: Location, row: int, path: str, root: Path, base: str) -> str:
     """One path as the file is spelled: a backslash may be Windows', an accent one character or two."""
     forms = [_relative(form, base) for form in dict.fromkeys(_forms(path))]
     there = (form for form in forms if form is not None and _exists(os.path.join(base, form)))  # noqa: PTH118
@@ -254,6 +272,14 @@ def _spelled(file: Path, row: int, path: str, root: Path, base: str) -> str:
     if found is None or "://" in path or "\0" in path:
         raise DataError(f"{file}: row {row + 1}: path '{path}' is not inside {root}; say --root DIR")
     return found
+
+
+def _below_address(file: Location, row: int, path: str, root: str) -> str:
+    """One path of a store, relative to the address that it must be below."""
+    path = path.removeprefix(f"{root.rstrip('/')}/")
+    if "://" in path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+        raise DataError(f"{file}: row {row + 1}: '{path}' is not below {root}; say --root with its address")
+    return path
 
 
 def _forms(path: str) -> Iterator[str]:
@@ -277,17 +303,22 @@ def _exists(file: str) -> bool:
         return False
 
 
-def _names_of_embedded(file: Path, column: str, count: int) -> pa.Array:
-    """The images' own names where each has a different one, else the row number."""
-    kind = pq.read_schema(file).field(column).type
-    if pa.types.is_struct(kind):
-        names = pq.ParquetFile(file).read(columns=[f"{column}.path"])[column].combine_chunks().field("path")
+def _names_of_embedded(files: Sequence[Location], column: str, count: int) -> pa.Array:
+    """The images' own names where each has a different one, else file and row number."""
+    sources = [parquet_file(file) for file in files]
+    if pa.types.is_struct(sources[0].schema_arrow.field(column).type):
+        own = [pc.struct_field(one.read(columns=[f"{column}.path"])[column], "path") for one in sources]
+        names = pa.chunked_array([chunk for part in own for chunk in part.chunks], pa.string()).combine_chunks()
         if names.null_count == 0 and pc.count_distinct(names).as_py() == count:
-            return names.cast(pa.string())
-    return pa.array([str(PurePosixPath(file.name) / f"{row:07d}") for row in range(count)], pa.string())
+            return names
+    numbered = []
+    for file, one in zip(files, sources, strict=True):
+        rows = pa.array(np.arange(one.metadata.num_rows)).cast(pa.string())
+        numbered.append(pc.binary_join_element_wise(name_of(file), pc.utf8_lpad(rows, 7, "0"), "/"))
+    return pa.chunked_array(numbered, pa.string()).combine_chunks()
 
 
-def _refuse_repeated(file: Path, samples: Samples) -> None:
+def _refuse_repeated(file: Location, samples: Samples) -> None:
     counts = pc.value_counts(samples.paths)
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):

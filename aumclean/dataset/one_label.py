@@ -1,12 +1,12 @@
 """Several labels per image: refused by name in every format, since a margin is that of one label."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.errors import DataError
+from aumclean.files.location import Location
 
 ONE_LABEL = (
     "one label per image is judged: keep one, or give each class a column that says yes or no and scan with one "
@@ -16,7 +16,7 @@ LIST = r"^\s*\[.*[,'\"].*\]\s*$"  # a list, as JSON or pandas writes it
 SEPARATORS = ("|", ";", ",")
 
 
-def refuse_several(file: Path, labels: pa.ChunkedArray, column: str) -> None:
+def refuse_several(file: Location, labels: pa.ChunkedArray, column: str) -> None:
     """Refuse a column in which a row has several labels: a list, the text of one, or names with a mark between them.
 
     Such a mark (| ; ,) counts where the names on both sides of it are labels of their own.

@@ -11,11 +11,13 @@ import pyarrow as pa
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.decode import CHUNK, decoding_of, median_short_side, probe, read_encoded
+from aumclean.dataset.images import Embedded, Files, Objects
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Decoding, Embedded, Samples
+from aumclean.dataset.samples import Decoding, Samples
 from aumclean.errors import DataError, RunError
 from aumclean.files import atomic, csv, parquet
+from aumclean.files.location import absolute
 from aumclean.progress import Track, untracked
 from aumclean.run.directory import Run
 from aumclean.run.record import Place
@@ -76,9 +78,10 @@ class Opened:
         """Where the images are, as `run.json` and `scores.json` say it."""
         samples = self.samples
         return Place(
-            source=str(samples.source.absolute()),
-            root=str(samples.root.absolute()),
+            source=absolute(samples.source),
+            root=absolute(samples.root),
             name=samples.name,
+            is_files=isinstance(samples.images, Files | Objects),
             image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
             value_range=samples.decoding.values,
         )
@@ -185,7 +188,7 @@ def read_scanned(run: Run) -> Samples:
         DataError: when its data are gone.
     """
     record = run.read_scan()
-    return read_samples(Path(record.data.source), **record.config.reading())
+    return read_samples(record.data.source, **record.config.reading())
 
 
 def open_scanned(run: Run, *, track: Track = untracked) -> Opened:

@@ -13,11 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
+from aumclean.dataset.images import Embedded, Files, Images, Item, Objects
 from aumclean.dataset.parallel import available_cpus, in_processes
-from aumclean.dataset.samples import AS_FOUND, Decoding, Embedded, Files
+from aumclean.dataset.read import read_samples
+from aumclean.dataset.samples import AS_FOUND, Decoding
+from aumclean.dataset.shards import shards_of
+from aumclean.files.location import location
 from aumclean.run.directory import Run
-from aumclean.run.record import ScanRecord
-from aumclean.run.tables import read_samples
+from aumclean.run.record import Place, RunRecord, ScanRecord
+from aumclean.run.tables import read_samples as read_listed
 
 
 class ChangedError(OSError):
@@ -29,13 +33,13 @@ class Pictures:
     """Where the images of a run are.
 
     Attributes:
-        images: the files, or the Parquet column.
+        images: the files, the Parquet column, or what else they are in.
         rows: int64 [n], the row of each sample in `images`.
         content_hash: strings [n], SHA-256 of each encoded image when it was scanned.
         decoding: how the scan made pixels of them.
     """
 
-    images: Files | Embedded
+    images: Images
     rows: np.ndarray
     content_hash: pa.Array | pa.ChunkedArray
     decoding: Decoding = AS_FOUND
@@ -92,24 +96,35 @@ def pictures_of(run: Run) -> Pictures:
         RunError: when this is no run.
     """
     place, record = run.place(), run.read()
-    embedded = place.image_column is not None
-    samples = read_samples(run, "row" if embedded else "path", "content_hash")
+    by_path = place.image_column is None and place.is_files
+    samples = read_listed(run, "path" if by_path else "row", "content_hash")
     most = record.config.max_pixels if isinstance(record, ScanRecord) else None
     hashes, decoding = samples["content_hash"], Decoding(place.value_range, most)
-    if place.image_column is not None:
-        images = Embedded(Path(place.source), place.image_column)
-        return Pictures(images, samples["row"].to_numpy(), hashes, decoding)
-    return Pictures(Files(Path(place.root), samples["path"]), np.arange(len(samples)), hashes, decoding)
+    if by_path:
+        root = location(place.root)
+        paths = samples["path"]
+        files = Objects(root, paths) if isinstance(root, str) else Files(root, paths)
+        return Pictures(files, np.arange(len(samples)), hashes, decoding)
+    return Pictures(_images_of(place, record), samples["row"].to_numpy(), hashes, decoding)
 
 
-def _unchanged(item: bytes | Path | None, content_hash: str) -> bytes:
+def _images_of(place: Place, record: RunRecord) -> Images:
+    source = location(place.source)
+    reading = record.config.reading() if isinstance(record, ScanRecord) else {}
+    if place.image_column is None:
+        return read_samples(source, **reading).images
+    shards = shards_of(source, reading.get("split"))
+    return Embedded((source,) if shards is None else shards.files, place.image_column)
+
+
+def _unchanged(item: Item, content_hash: str) -> bytes:
     encoded = read_encoded(item)
     if hashlib.sha256(encoded).hexdigest() != content_hash:
         raise ChangedError(f"{item if isinstance(item, Path) else 'image'}: has changed since the scan")
     return encoded
 
 
-def _thumbnails(items: list[tuple[bytes | Path | None, str]], side: int, how: Decoding) -> list[bytes | None]:
+def _thumbnails(items: list[tuple[Item, str]], side: int, how: Decoding) -> list[bytes | None]:
     made: list[bytes | None] = []
     with bombs_are_errors(how.max_pixels):
         for item, content_hash in items:

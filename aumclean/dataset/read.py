@@ -1,28 +1,32 @@
 """DATA, whatever it is, to Samples."""
 
 import errno
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from aumclean.config import ClassFolder, Source, expanded
-from aumclean.dataset.folder import read_folder
+from aumclean.config import ClassFolder, Source
+from aumclean.dataset.archives import read_tar, read_zip
+from aumclean.dataset.folder import read_folder, read_names
+from aumclean.dataset.images import Files, Objects
 from aumclean.dataset.manifest import HUGGING_FACE_METADATA, is_ours, read_manifest
-from aumclean.dataset.samples import Decoding, Files, Samples, ValueRange
+from aumclean.dataset.samples import Decoding, Samples, ValueRange
+from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split
 from aumclean.dataset.table import TABLE_SUFFIXES
 from aumclean.errors import ConfigError, DataError
+from aumclean.files.location import Location, below, exists, files_below, is_folder, location, name_of, suffix_of
 
 
 def read_samples(
-    data: Path,
+    data: Path | str,
     *,
     source: Source | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
-    root: Path | None = None,
+    root: Path | str | None = None,
     split: str | None = None,
     class_folder: ClassFolder | None = None,
     value_range: ValueRange | None = None,
@@ -30,42 +34,85 @@ def read_samples(
     limit: int | None = None,
     one_class: bool = False,
 ) -> Samples:
-    """List the samples of an image folder, a Hugging Face image folder, or a manifest.
+    """List the samples of an image folder, of a manifest, or of shards: Parquet files, tars, zip files; near or far.
 
     The options are those of `scan`; `one_class` says that a single class will do.
 
     Raises:
         DataError: when DATA does not exist or cannot serve; also for a single class.
     """
-    data = expanded(data)
-    if not data.exists():
-        raise DataError(f"{data}: no such file or folder")
-    manifest, notes = _manifest_of(data, split, source, path_column, label_column)
-    if manifest is None:
-        samples = read_folder(data, split=split, class_folder=class_folder)
+    where, base = location(data), None if root is None else location(root)
+    columns = _Columns(path_column, label_column)
+    shards = shards_of(where, split)
+    if shards is None and not exists(where):
+        raise DataError(f"{where}: no such file or folder")
+    notes: tuple[str, ...] = ()
+    if shards is not None:
+        samples = replace(_of_shards(shards, split, class_folder, columns), name=shards.name)
+        notes = shards.notes
     else:
-        in_split_folder = manifest.parent != data and data.is_dir()
-        samples = read_manifest(
-            manifest,
-            path_column=path_column,
-            label_column=label_column,
-            root=root,
-            split=None if in_split_folder else split,
-        )
+        manifest, notes = _manifest_of(where, split, source, path_column is not None or label_column is not None)
+        if manifest is not None:
+            own_split = None if manifest.of_split else split
+            samples = read_manifest(
+                manifest.file, root=base, split=own_split, path_column=path_column, label_column=label_column
+            )
+        elif isinstance(where, str):
+            samples = _of_store(where, split, class_folder)
+        else:
+            samples = read_folder(where, split=split, class_folder=class_folder)
     decoding = Decoding(value_range, max_pixels)
-    samples = replace(samples, source=data, notes=(*notes, *samples.notes), decoding=decoding)
+    samples = replace(samples, source=where, notes=(*notes, *samples.notes), decoding=decoding)
     if limit is not None:
         samples = samples.evenly(limit)
-    if len(samples.class_names) < 2 and not one_class:
-        raise DataError(f"{data}: all {len(samples)} images have the label '{samples.class_names[0]}'; two are needed")
-    if isinstance(samples.images, Files) and not any(map(_exists, _each(samples.images, samples.rows))):
-        example = samples.images.one(int(samples.rows[0]))
-        raise DataError(f"{data}: none of its {len(samples)} images exists (such as {example}); say --root DIR")
+    _refuse_unusable(samples, one_class)
     return samples
 
 
-def _each(files: Files, rows: np.ndarray) -> Iterator[Path | None]:
-    return map(files.one, rows.tolist())
+@dataclass(frozen=True)
+class _Columns:
+    path: str | None
+    label: str | None
+
+
+def _of_shards(shards: Shards, split: str | None, class_folder: ClassFolder | None, columns: "_Columns") -> Samples:
+    own_split = None if shards.of_split else split
+    if shards.kind == ".parquet":
+        several = shards.files if shards.files != (shards.source,) else ()
+        return read_manifest(
+            shards.source, shards=several, split=own_split, path_column=columns.path, label_column=columns.label
+        )
+    if shards.kind == ".zip":
+        return read_zip(shards.source, shards.files, split=own_split, class_folder=class_folder)
+    return read_tar(shards.source, shards.files, label_column=columns.label, split=own_split, class_folder=class_folder)
+
+
+def _of_store(where: str, split: str | None, class_folder: ClassFolder | None) -> Samples:
+    """The images in the class folders of a store."""
+    found = read_names(where, files_below(where), split=split, class_folder=class_folder)
+    paths = pa.array(found.paths, pa.string())
+    return Samples(
+        name=name_of(where),
+        source=where,
+        root=where,
+        paths=paths,
+        labels=found.labels,
+        class_names=found.class_names,
+        images=Objects(where, paths),
+        rows=np.arange(len(paths)),
+        notes=found.notes,
+    )
+
+
+def _refuse_unusable(samples: Samples, one_class: bool) -> None:
+    n = len(samples)
+    if len(samples.class_names) < 2 and not one_class:
+        label = samples.class_names[0]
+        raise DataError(f"{samples.source}: all {n} images have the label '{label}'; two are needed")
+    files = samples.images
+    if isinstance(files, Files) and not any(_exists(files.one(row)) for row in samples.rows.tolist()):
+        example = files.one(int(samples.rows[0]))
+        raise DataError(f"{samples.source}: none of its {n} images exists (such as {example}); say --root DIR")
 
 
 def _exists(file: Path | None) -> bool:
@@ -75,35 +122,49 @@ def _exists(file: Path | None) -> bool:
         return error.errno != errno.ENAMETOOLONG
 
 
+@dataclass(frozen=True)
+class _Manifest:
+    file: Location
+    of_split: bool = False  # it lies in the folder of a split, so that it need not say which
+
+
 def _manifest_of(
-    data: Path, split: str | None, source: Source | None, path_column: str | None, label_column: str | None
-) -> tuple[Path | None, tuple[str, ...]]:
+    data: Location, split: str | None, source: Source | None, columns_named: bool
+) -> tuple[_Manifest | None, tuple[str, ...]]:
     """The table that lists the samples: DATA itself, or the Hugging Face metadata file in it; None for a folder.
 
     And a sentence where a folder has both class folders and such a file, so that either may be meant.
     """
-    if not data.is_dir():
+    if not is_folder(data):
         if source == "folder":
             raise ConfigError(f"--source folder: {data} is none")
-        if data.suffix.lower() not in TABLE_SUFFIXES:
+        if suffix_of(data) not in TABLE_SUFFIXES:
             raise DataError(f"{data}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
-        return data, ()
+        return _Manifest(data), ()
     if source == "folder":
         return None, ()
-    of_split = (entry for entry in data.iterdir() if entry.is_dir() and same_split(split or TRAIN, entry.name))
-    for folder in (data, *sorted(of_split)):
-        found = [folder / name for name in HUGGING_FACE_METADATA if (folder / name).is_file()]
+    folders = _subfolders(data)
+    for name in ("", *sorted(folder for folder in folders if same_split(split or TRAIN, folder))):
+        folder = below(data, name)
+        found = [file for file in HUGGING_FACE_METADATA if exists(below(folder, file))]
         if len(found) > 1:
-            raise DataError(f"{folder}: has {' and '.join(file.name for file in found)}; keep one")
+            raise DataError(f"{folder}: has {' and '.join(found)}; keep one")
         if not found:
             continue
-        beside = any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
-        if source == "manifest" or path_column or label_column or not beside:
-            return found[0], ()
-        if is_ours(found[0]):
-            return found[0], (f"{data}: labels are those of {found[0].name} (--source folder: the folders' names)",)
-        why = f"{found[0].name} lacks a column of paths or of labels"
+        manifest = _Manifest(below(folder, found[0]), bool(name))
+        beside = folders if not name else _subfolders(folder)
+        if source == "manifest" or columns_named or not beside:
+            return manifest, ()
+        if is_ours(manifest.file):
+            return manifest, (f"{data}: labels are those of {found[0]} (--source folder: the folders' names)",)
+        why = f"{found[0]} lacks a column of paths or of labels"
         return None, (f"{data}: labels are the folders' names, as {why} (--source manifest reads it)",)
     if source == "manifest":
         raise ConfigError(f"--source manifest: {data} has no {' or '.join(HUGGING_FACE_METADATA)}")
     return None, ()
+
+
+def _subfolders(folder: Location) -> set[str]:
+    if isinstance(folder, str):
+        return {name.partition("/")[0] for name in files_below(folder) if "/" in name}
+    return {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}

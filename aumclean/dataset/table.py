@@ -1,5 +1,6 @@
 """Tables of any kind, read as strings throughout: CSV, TSV, JSONL and Parquet, however people wrote them."""
 
+import io
 import json
 from collections.abc import Collection
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from aumclean.errors import DataError
 from aumclean.files.csv import HEAD, Dialect, dialect_of
+from aumclean.files.location import Location, opened, suffix_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 DELIMITED = {".csv": ",", ".tsv": "\t"}
@@ -20,7 +22,9 @@ MOST_COLUMNS = 10_000
 WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 
 
-def read_table(file: Path, names: Collection[str], *, without: str | None = None) -> tuple[pa.Table, tuple[str, ...]]:
+def read_table(
+    file: Location, names: Collection[str], *, without: str | None = None
+) -> tuple[pa.Table, tuple[str, ...]]:
     """A table with every column as strings (nested columns stay as they are), and what there is to say of it.
 
     Args:
@@ -31,7 +35,7 @@ def read_table(file: Path, names: Collection[str], *, without: str | None = None
     Raises:
         DataError: when the file is missing, in no known encoding, ragged, empty, or of an unknown kind.
     """
-    suffix = file.suffix.lower()
+    suffix = suffix_of(file)
     notes: tuple[str, ...] = ()
     try:
         if suffix in DELIMITED:
@@ -55,8 +59,8 @@ def read_table(file: Path, names: Collection[str], *, without: str | None = None
     return table, notes
 
 
-def _read_delimited(file: Path, names: Collection[str], usual: str) -> tuple[pa.Table, tuple[str, ...]]:
-    with file.open("rb") as stream:
+def _read_delimited(file: Location, names: Collection[str], usual: str) -> tuple[pa.Table, tuple[str, ...]]:
+    with opened(file) as stream:
         dialect = dialect_of(stream.read(HEAD), names, usual)
     try:
         return _as_strings(file, dialect), ()
@@ -67,21 +71,22 @@ def _read_delimited(file: Path, names: Collection[str], usual: str) -> tuple[pa.
         return table, (f"{file} is not UTF-8; it is read as Windows-1252 (save it as UTF-8 if letters are wrong)",)
 
 
-def _as_strings(file: Path, dialect: Dialect) -> pa.Table:
+def _as_strings(file: Location, dialect: Dialect) -> pa.Table:
     parse = pa.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     encoding = "utf8" if dialect.encoding == "utf-8-sig" else dialect.encoding
     reading = pa.csv.ReadOptions(encoding=encoding, skip_rows=dialect.skipped)
-    with pa.csv.open_csv(file, read_options=reading, parse_options=parse) as reader:
+    with opened(file) as stream, pa.csv.open_csv(stream, read_options=reading, parse_options=parse) as reader:
         columns = reader.schema.names
     converted = pa.csv.ConvertOptions(
         column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False, null_values=[]
     )
-    return pa.csv.read_csv(file, read_options=reading, parse_options=parse, convert_options=converted)
+    with opened(file) as stream:
+        return pa.csv.read_csv(stream, read_options=reading, parse_options=parse, convert_options=converted)
 
 
-def _read_json_lines(file: Path) -> pa.Table:
+def _read_json_lines(file: Location) -> pa.Table:
     records = []
-    with file.open(encoding="utf-8-sig") as lines:
+    with io.TextIOWrapper(opened(file), encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -109,9 +114,10 @@ def _as_string(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _read_parquet(file: Path, without: str | None) -> pa.Table:
-    schema = pq.read_schema(file)
-    table = pq.read_table(file, columns=[name for name in schema.names if name != without])
+def _read_parquet(file: Location, without: str | None) -> pa.Table:
+    source = parquet_file(file)
+    schema = source.schema_arrow
+    table = source.read(columns=[name for name in schema.names if name != without])
     features = hugging_face_features(schema)
     for index, name in enumerate(table.column_names):
         column = table[name]
@@ -126,7 +132,7 @@ def _read_parquet(file: Path, without: str | None) -> pa.Table:
     return table
 
 
-def _class_names(file: Path, column: str, feature: dict[str, Any]) -> pa.Array:
+def _class_names(file: Location, column: str, feature: dict[str, Any]) -> pa.Array:
     """The names of a `ClassLabel`.
 
     Raises:
@@ -136,6 +142,20 @@ def _class_names(file: Path, column: str, feature: dict[str, Any]) -> pa.Array:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{file}: the ClassLabel of '{column}' has no list of names in the file's metadata; add them")
     return pa.array(names, pa.string())
+
+
+def parquet_file(file: Location) -> pq.ParquetFile:
+    """A Parquet file, near or far, of which no more is read than is asked for.
+
+    Raises:
+        DataError: when it cannot be read.
+    """
+    try:
+        return pq.ParquetFile(file if isinstance(file, Path) else opened(file))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, pa.ArrowException) as error:
+        raise DataError(f"{file}: is not a readable parquet table ({' '.join(str(error).split())})") from None
 
 
 def hugging_face_features(schema: pa.Schema) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.dataset.decode import format_of
+from aumclean.dataset.images import Embedded
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import manifest
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
@@ -89,7 +90,9 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
             if target.suffix.lower() != ".parquet":
                 raise DataError(f"{target}: the images are in {data.source}, so the cleaned data must be .parquet")
         rows = read_samples(run, "row")["row"].to_numpy()
-        source = manifest.EmbeddedSource(Path(data.source), rows, data.source_bytes, data.source_changed_ns)
+        images = pictures_of(run).images
+        assert isinstance(images, Embedded)
+        source = manifest.EmbeddedSource(images, rows, data.source_bytes, data.source_changed_ns)
         schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)
         for target in targets:
             with atomic.replacing(target) as temporary, pq.ParquetWriter(temporary, schema) as writer:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from aumclean.dataset.images import Embedded, state_of
+from aumclean.dataset.table import parquet_file
 from aumclean.errors import DataError
 from aumclean.verdict.judge import Verdict
 
@@ -27,9 +27,9 @@ def removed(verdict: Verdict, kept: np.ndarray) -> pa.Table:
 
 @dataclass(frozen=True)
 class EmbeddedSource:
-    """A Parquet file with the images in a column, and which of its rows the samples are."""
+    """Parquet files with the images in a column, and which of their rows the samples are."""
 
-    file: Path
+    images: Embedded
     rows: np.ndarray  # int64, ascending: row of each sample
     size: int  # in bytes, when it was scanned
     changed_ns: int  # time of its last change then
@@ -40,17 +40,18 @@ class EmbeddedSource:
         Raises:
             DataError: when the file is gone or has changed, so that rows can no longer be told by their number.
         """
-        status = self.file.stat() if self.file.is_file() else None
-        if status is None or (status.st_size, status.st_mtime_ns) != (self.size, self.changed_ns):
-            raise DataError(
-                f"{self.file}: is gone or has changed since the scan; no cleaned manifest can be made from it"
-            )
-        source = pq.ParquetFile(self.file)
-        return source.schema_arrow, self._stream(source, self.rows[keep])
+        first = self.images.files[0]
+        try:
+            same = state_of(self.images, first) == (self.size, self.changed_ns)
+        except OSError:
+            same = False
+        if not same:
+            raise DataError(f"{first}: is gone or has changed since the scan; no cleaned manifest can be made from it")
+        return parquet_file(first).schema_arrow, self._stream(self.rows[keep])
 
-    def _stream(self, source: pq.ParquetFile, rows: np.ndarray) -> Iterator[pa.RecordBatch]:
+    def _stream(self, rows: np.ndarray) -> Iterator[pa.RecordBatch]:
         first = 0
-        for batch in source.iter_batches(batch_size=STREAMED_ROWS):
+        for batch in self.images.batches(STREAMED_ROWS):
             low, high = np.searchsorted(rows, (first, first + len(batch)))
             yield batch.take(pa.array(rows[low:high] - first))
             first += len(batch)

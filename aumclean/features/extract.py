@@ -51,8 +51,8 @@ def extract(
         DataError: when an image has changed meanwhile, or the cache cannot be made or read.
         OutputError: when it cannot be written.
     """
-    values = opened.samples.decoding.values
-    scaled = "" if values is None else f"-{values[0]:g}-{values[1]:g}"  # by which deep images became 8 bits
+    deep = opened.samples.decoding.values
+    scaled = "" if deep is None else f"-{deep[0]:g}-{deep[1]:g}"  # by which deep images became 8 bits
     store = _Store(cache_dir / "features" / f"{FORMAT}-{backbone.folder}{scaled}")
     content = opened.files["content_hash"].combine_chunks()
     _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)  # each content once

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean import __version__
+from aumclean.dataset.images import state_of
 from aumclean.dataset.open import Opened
 from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
@@ -201,7 +202,7 @@ def record_of(
 ) -> JudgedRecord:
     """What `run.json` says of a run without draws, at its start."""
     samples = listed.samples
-    source = samples.source.stat()
+    size, changed_ns = state_of(samples.images, samples.source)
     return JudgedRecord(
         made_by=made_by,
         aumclean=__version__,
@@ -212,8 +213,8 @@ def record_of(
         data=Data(
             **listed.place().model_dump(),
             pictures=pictures,
-            source_bytes=source.st_size,
-            source_changed_ns=source.st_mtime_ns,
+            source_bytes=size,
+            source_changed_ns=changed_ns,
             label_column=samples.label_column,
             samples=len(samples),
             unreadable=0,

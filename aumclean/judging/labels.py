@@ -17,10 +17,11 @@ from PIL import Image
 
 from aumclean.config import ClassFolder
 from aumclean.dataset.decode import CHUNK, read_encoded
+from aumclean.dataset.images import Files
 from aumclean.dataset.manifest import LABEL_COLUMNS, PATH_COLUMNS, read_manifest
 from aumclean.dataset.open import Opened
 from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Files, Samples
+from aumclean.dataset.samples import Samples
 from aumclean.dataset.table import TABLE_SUFFIXES, read_table
 from aumclean.errors import DataError
 from aumclean.files import atomic

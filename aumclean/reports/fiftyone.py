@@ -22,7 +22,7 @@ def render(verdict: Verdict) -> dict[str, str]:
         DataError: when the images are no files.
     """
     data = verdict.run.place()
-    if data.image_column is not None:
+    if not data.near_files:
         raise DataError(f"the images are in {data.source}; FiftyOne reads image files only, so write them out first")
     report = verdict.report.sort_by("sample_id")
     files = pa.array([str(Path(data.root) / path) for path in report["path"].to_pylist()])

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.dataset.decode import CHUNK
+from aumclean.dataset.decode import CHUNK, read_encoded
+from aumclean.dataset.images import Files, Item
 from aumclean.dataset.pictures import Pictures, pictures_of
-from aumclean.dataset.samples import Files
 from aumclean.files.csv import to_csv
 from aumclean.verdict.judge import Verdict
 
@@ -66,5 +66,7 @@ def _batches(report: pa.Table, classes: list[str], pictures: Pictures) -> Iterat
         start += len(chunk)
 
 
-def _image(item: bytes | Path | None) -> dict[str, bytes | str | None]:
-    return {"bytes": None, "path": str(item)} if isinstance(item, Path) else {"bytes": item, "path": None}
+def _image(item: Item) -> dict[str, bytes | str | None]:
+    if isinstance(item, Path):
+        return {"bytes": None, "path": str(item)}
+    return {"bytes": None if item is None else read_encoded(item), "path": None}

@@ -30,7 +30,7 @@ def render(verdict: Verdict, *, image_root_url: str | None = None) -> dict[str, 
     """
     data = verdict.run.place()
     if image_root_url is None:
-        if data.image_column is not None:
+        if not data.near_files:
             raise DataError(
                 f"the images are in {data.source}, where Label Studio cannot find them; write them out as files "
                 "and name their address with --image-root-url"

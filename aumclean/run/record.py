@@ -87,10 +87,19 @@ class Place(Record):
     image_column: str | None = Field(
         default=None, description="Column of a Parquet file that holds the images; null when they are files."
     )
+    is_files: bool = Field(
+        default=True,
+        description="Whether every image is a file or an object below `root`, unless there is an `image_column`.",
+    )
     value_range: tuple[float, float] | None = Field(
         default=None,
         description="What is black and what is white in its images of more than 8 bits; null when it has none.",
     )
+
+    @property
+    def near_files(self) -> bool:
+        """Whether other programs of this machine can open every image by its path."""
+        return self.image_column is None and self.is_files and "://" not in self.root
 
 
 class Data(Place):

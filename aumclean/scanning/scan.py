@@ -16,8 +16,9 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from aumclean import __version__
-from aumclean.config import PATH_KEYS, ScanConfig, expanded
+from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.images import state_of
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.dataset.open import Opened, open_samples, read_scanned
 from aumclean.dataset.samples import Samples
@@ -25,6 +26,7 @@ from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
 from aumclean.files import atomic
+from aumclean.files.location import absolute, location
 from aumclean.progress import Track, untracked
 from aumclean.recipe import LINEAR
 from aumclean.reports.write import write_reports
@@ -232,7 +234,7 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
 def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
     """What `run.json` says at the start."""
     samples = opened.samples
-    source = samples.source.stat()
+    size, changed_ns = state_of(samples.images, samples.source)
     return ScanRecord(
         aumclean=__version__,
         versions={
@@ -245,8 +247,8 @@ def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
         config=_recorded(config),
         data=Data(
             **opened.place().model_dump(),
-            source_bytes=source.st_size,
-            source_changed_ns=source.st_mtime_ns,
+            source_bytes=size,
+            source_changed_ns=changed_ns,
             label_column=samples.label_column,
             samples=len(opened),
             unreadable=len(opened.unreadable),
@@ -268,8 +270,8 @@ def _record(opened: Opened, config: ScanConfig, plan: Plan) -> ScanRecord:
 def _recorded(config: ScanConfig) -> Options:
     """The options with absolute paths, so that a run can be resumed from another folder."""
     paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
-    absolute = {name: expanded(path).absolute() for name, path in paths.items() if path is not None}
-    return Options(**{**config.model_dump(), **absolute})
+    settled = {name: absolute(location(path)) for name, path in paths.items() if path is not None}
+    return Options(**{**config.model_dump(), **settled})
 
 
 def _indicators(opened: Opened, looked: Looked | None, seed: int, plan: Plan) -> np.ndarray:

@@ -24,6 +24,7 @@ from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic, csv
+from aumclean.files.location import absolute
 from aumclean.progress import Track, untracked
 from aumclean.training.device import Device, describe, make_accelerator
 
@@ -118,7 +119,7 @@ def split(
     """
     accelerator = make_accelerator(device)
     settings = {"disc": asdict(disc), "floats": floats, "pictures": pictures, "looks": asdict(looks)}
-    asked = {"kind": "frequency split", "source": str(samples.source.absolute()), "samples": len(samples), **settings}
+    asked = {"kind": "frequency split", "source": absolute(samples.source), "samples": len(samples), **settings}
     with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store, _one_torch_thread():
         unreadable: list[dict[str, str]] = []
         parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())

@@ -1,0 +1,225 @@
+"""Archives: zip files and tars of class folders, and WebDataset tars, where files of one name are one sample."""
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aumclean.config import ClassFolder
+from aumclean.dataset.folder import is_image, listed, read_names
+from aumclean.dataset.images import Archived, Zipped
+from aumclean.dataset.manifest import LABEL_COLUMNS
+from aumclean.dataset.one_label import ONE_LABEL, refuse_joined
+from aumclean.dataset.samples import Samples
+from aumclean.errors import DataError
+from aumclean.files.location import Location, name_of, opened, reaching
+
+LABEL_SUFFIXES = ("cls", "json", "txt")  # in this order, when a sample has several
+LARGEST_LABEL = 1 << 20  # bytes
+
+
+@dataclass
+class _Members:
+    """The files in tars, as columns.
+
+    Attributes:
+        names: as they are called in there, after the archive's own name where there are several.
+        shard, offset, length: where they are.
+        texts: what the small files that may be labels hold, by position.
+    """
+
+    names: list[str] = field(default_factory=list)
+    shard: list[int] = field(default_factory=list)
+    offset: list[int] = field(default_factory=list)
+    length: list[int] = field(default_factory=list)
+    texts: dict[int, bytes] = field(default_factory=dict)
+
+
+def read_zip(
+    source: Location, files: Sequence[Location], *, split: str | None, class_folder: ClassFolder | None
+) -> Samples:
+    """List the images of zip files; their folders in there are the labels, as in an image folder.
+
+    Args:
+        source: DATA itself.
+        files: the archives.
+        split, class_folder: as in `read_folder`.
+
+    Raises:
+        DataError: for an archive that cannot be read, and as `read_folder`.
+    """
+    names, shard = [], []
+    for number, file in enumerate(files):
+        with _blaming(file), opened(file) as stream, zipfile.ZipFile(stream) as archive:
+            inside = [one.filename for one in archive.infolist() if not one.is_dir()]
+        names += inside
+        shard += [number] * len(inside)
+    shown, top = _without_top(names)
+    found = read_names(source, shown, split=split, class_folder=class_folder)
+    rows, several = found.rows, len(files) > 1
+    paths = [
+        f"{name_of(files[shard[row]])}/{path}" if several else path for row, path in zip(rows, found.paths, strict=True)
+    ]
+    stored = pa.array([top + shown[row] for row in rows], pa.string())
+    return Samples(
+        name=Path(name_of(source)).stem,
+        source=source,
+        root=source,
+        paths=pa.array(paths, pa.string()),
+        labels=found.labels,
+        class_names=found.class_names,
+        images=Zipped(tuple(files), np.array(shard, np.int32)[rows], stored),
+        rows=np.arange(len(rows)),
+        notes=found.notes,
+    )
+
+
+def read_tar(
+    source: Location,
+    files: Sequence[Location],
+    *,
+    label_column: str | None,
+    split: str | None,
+    class_folder: ClassFolder | None,
+) -> Samples:
+    """List the images of tars: as WebDataset has them, with `.cls`, `.json` or `.txt` beside each, or in class folders.
+
+    Args:
+        source: DATA itself.
+        files: the archives.
+        label_column: the key of `.json` files that is the label; found by its usual names when not given.
+        split, class_folder: as in `read_folder`, for tars of class folders.
+
+    Raises:
+        DataError: for an archive that cannot be read, an image without a label or with several, and as `read_folder`.
+    """
+    members = _Members()
+    for number, file in enumerate(files):
+        with _blaming(file), opened(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            _index(archive, number, f"{name_of(file)}/" if len(files) > 1 else "", members)
+    notes: tuple[str, ...] = ()
+    found_labels = _webdataset(source, members, label_column)
+    if found_labels is not None:
+        rows, names = found_labels
+        paths = [members.names[row] for row in rows]
+        class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
+        refuse_joined(source, "its labels", tuple(class_names.tolist()))
+    else:
+        shown, _ = _without_top(members.names) if len(files) == 1 else (_without_shard(members.names), "")
+        found = read_names(source, shown, split=split, class_folder=class_folder)
+        rows, labels, class_names, notes = found.rows, found.labels, np.array(found.class_names, object), found.notes
+        paths = [members.names[row] for row in rows] if len(files) > 1 else found.paths
+    return Samples(
+        name=Path(name_of(source)).stem,
+        source=source,
+        root=source,
+        paths=pa.array(paths, pa.string()),
+        labels=labels.astype(np.int32),
+        class_names=tuple(class_names.tolist()),
+        images=Archived(
+            tuple(files),
+            np.array(members.shard, np.int32)[rows],
+            np.array(members.offset, np.int64)[rows],
+            np.array(members.length, np.int64)[rows],
+        ),
+        rows=np.arange(len(rows)),
+        notes=notes,
+    )
+
+
+def _index(archive: tarfile.TarFile, shard: int, prefix: str, members: _Members) -> None:
+    for one in archive:
+        archive.members = []  # type: ignore[attr-defined] # of millions tarfile would keep all
+        if not one.isfile():
+            continue
+        name = one.name.removeprefix("./")
+        suffix = name.rsplit(".", 1)[-1].lower()
+        if suffix in LABEL_SUFFIXES and one.size <= LARGEST_LABEL and "." in name.rsplit("/", 1)[-1]:
+            stream = archive.extractfile(one)
+            assert stream is not None
+            members.texts[len(members.names)] = stream.read()
+        members.names.append(prefix + name)
+        members.shard.append(shard)
+        members.offset.append(one.offset_data)
+        members.length.append(one.size)
+
+
+def _webdataset(source: Location, members: _Members, label_column: str | None) -> tuple[np.ndarray, list[str]] | None:
+    """Rows of the images in the order of their names, and the label of each; None when no image has one beside it."""
+    labels: dict[str, tuple[int, bytes, str]] = {}
+    images: dict[str, int] = {}
+    for row, name in enumerate(members.names):
+        folder, _, base = name.rpartition("/")
+        key, _, kind = base.partition(".")
+        key, kind = f"{folder}/{key}", kind.lower()
+        if is_image(name):
+            if key in images:
+                raise DataError(f"{source}: the sample '{key}' has several images; one is needed")
+            images[key] = row
+        elif row in members.texts and kind in LABEL_SUFFIXES:
+            rank = LABEL_SUFFIXES.index(kind)
+            if key not in labels or rank < labels[key][0]:
+                labels[key] = (rank, members.texts[row], name)
+    if not set(images) & set(labels):
+        return None
+    missing = sorted(set(images) - set(labels))
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} samples have no .cls, .json or .txt with a label, such as {missing[0]}"
+        )
+    ordered = sorted(images, key=lambda key: members.names[images[key]])
+    return np.array([images[key] for key in ordered], np.int64), [
+        _label(source, *labels[key][1:], label_column) for key in ordered
+    ]
+
+
+def _label(source: Location, content: bytes, name: str, label_column: str | None) -> str:
+    try:
+        text = content.decode("utf-8-sig").strip()
+        value: Any = json.loads(text) if name.lower().endswith(".json") else text
+    except ValueError:
+        raise DataError(f"{source}: {name} is not {'JSON' if name.lower().endswith('.json') else 'UTF-8'}") from None
+    if isinstance(value, dict):
+        known = [label_column] if label_column else [key for key in value if key.strip().casefold() in LABEL_COLUMNS]
+        if len(known) != 1 or known[0] not in value:
+            keys = listed(sorted(value))
+            raise DataError(f"{source}: {name}: say which of its keys is the label with --label-column: {keys}")
+        value = value[known[0]]
+    if isinstance(value, list):
+        raise DataError(f"{source}: {name} has several labels; {ONE_LABEL}")
+    if value is None or isinstance(value, dict) or not str(value).strip():
+        raise DataError(f"{source}: {name} has no label")
+    return str(value)
+
+
+def _without_top(names: list[str]) -> tuple[list[str], str]:
+    """The names without the one folder that an archive of a folder has on top, and that folder."""
+    tops = {name.partition("/")[0] for name in names if not name.startswith("__MACOSX/")}
+    nested = all(name.count("/") > 1 for name in names if is_image(name) and not name.startswith("__MACOSX/"))
+    if len(tops) != 1 or not nested:
+        return names, ""
+    top = f"{tops.pop()}/"
+    return [name.removeprefix(top) for name in names], top
+
+
+def _without_shard(names: list[str]) -> list[str]:
+    return [name.partition("/")[2] for name in names]
+
+
+@contextmanager
+def _blaming(file: Location) -> Iterator[None]:
+    try:
+        with reaching(file):
+            yield
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        packed = (
+            " (a compressed tar cannot be read in parts: unpack it)" if isinstance(error, tarfile.ReadError) else ""
+        )
+        raise DataError(f"{file}: is not a readable archive ({' '.join(str(error).split())}){packed}") from None

@@ -1,0 +1,150 @@
+"""Shards: Parquet files, tars and zip files; one, a folder of them, or a pattern such as `train-{000..009}.tar`."""
+
+import itertools
+import os
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from aumclean.dataset.folder import is_image
+from aumclean.dataset.splits import TRAIN, same_split, split_of
+from aumclean.errors import DataError
+from aumclean.files.location import Location, below, files_below, is_folder, name_of, parent_of, suffix_of
+
+KINDS = (".parquet", ".tar", ".zip")
+LOOKED_AT = 200  # entries of a folder, to see of what kind it is
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_WORDS = re.compile(r"[^A-Za-z]+")
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The parts of a data set.
+
+    Attributes:
+        source: DATA itself.
+        kind: the suffix of all files.
+        files: in the order of their names.
+        of_split: whether the files were chosen by the split in their names, so that it need not be looked for inside.
+        notes: what there is to say.
+    """
+
+    source: Location
+    kind: str
+    files: tuple[Location, ...]
+    of_split: bool
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """A short name for the data, without the marks of a pattern."""
+        stem = name_of(self.source).removesuffix(self.kind)
+        return re.sub(r"[^\w.]+", "-", stem).strip("-") or name_of(parent_of(self.source))
+
+
+def shards_of(data: Location, split: str | None) -> Shards | None:
+    """The shards that DATA names; None when it is something else.
+
+    Raises:
+        DataError: for a pattern without a file, files of several kinds, or a split that no file is of.
+    """
+    names = _named(data)
+    if names is None:
+        return None
+    kinds = sorted({suffix_of(name) for name in names})
+    if not names or not set(kinds) <= set(KINDS):
+        raise DataError(f"{data}: names no shards ({', '.join(KINDS)})")
+    if len(kinds) > 1:
+        raise DataError(
+            f"{data}: has files of several kinds ({', '.join(kinds)}); name one with a pattern such as '*.tar'"
+        )
+    base, single = (data, False) if _is_base(data) else (parent_of(data), True)
+    chosen, of_split, notes = _of_split(data, names, split) if len(names) > 1 or not single else (names, False, ())
+    if single and len(chosen) == 1 and chosen[0] == name_of(data):
+        return Shards(data, kinds[0], (data,), of_split, notes)
+    return Shards(data, kinds[0], tuple(below(base, name) for name in chosen), of_split, notes)
+
+
+def _is_base(data: Location) -> bool:
+    return not _is_pattern(name_of(data)) and suffix_of(data) not in KINDS
+
+
+def _is_pattern(name: str) -> bool:
+    return bool(_BRACES.search(name)) or any(mark in name for mark in "*?[")
+
+
+def _named(data: Location) -> list[str] | None:
+    """Paths of the files below DATA, or below its folder where it is a file or a pattern; None for something else."""
+    name = name_of(data)
+    if isinstance(data, Path) and data.exists():
+        if not data.is_dir():
+            return [name] if suffix_of(data) in (".tar", ".zip") else None
+        return _in_folder(data) if _has_shards(data) else None
+    if _is_pattern(name):
+        return _matching(data, name)
+    if isinstance(data, str):
+        if suffix_of(data) in (".tar", ".zip"):
+            return [name]
+        if is_folder(data):
+            files = files_below(data)
+            shards = [file for file in files if suffix_of(file) in KINDS]
+            return shards if shards and not any(map(is_image, files)) else None
+    return None
+
+
+def _matching(data: Location, pattern: str) -> list[str]:
+    if found := _BRACES.search(pattern):
+        first, last = found[1], found[2]
+        width = len(first)
+        numbers = (str(number).zfill(width) for number in range(int(first), int(last) + 1))
+        return [pattern.replace(found[0], number) for number in numbers]
+    folder = parent_of(data)
+    names = files_below(folder) if isinstance(folder, str) else [entry.name for entry in folder.iterdir()]
+    matching = sorted(name for name in names if fnmatchcase(name, pattern))
+    if not matching:
+        raise DataError(f"{data}: no file is called so")
+    return matching
+
+
+def _has_shards(folder: Path) -> bool:
+    """Whether a folder holds shards, at the top or one folder below, and no images beside them."""
+    names = _some(folder)
+    for below_it in [folder / name for name in names]:
+        if below_it.is_dir() and not below_it.name.startswith("."):
+            names += _some(below_it)
+    return any(suffix_of(name) in KINDS for name in names) and not any(map(is_image, names))
+
+
+def _some(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in itertools.islice(entries, LOOKED_AT)]
+
+
+def _in_folder(folder: Path) -> list[str]:
+    return [
+        name
+        for name in files_below(folder)
+        if suffix_of(name) in KINDS and not any(part.startswith(".") for part in name.split("/"))
+    ]
+
+
+def _of_split(data: Location, names: list[str], split: str | None) -> tuple[list[str], bool, tuple[str, ...]]:
+    """The files of one split, by the first word or folder of their names that is one: `data/train-00000-of-00002`."""
+    words = {name: _split_word(name) for name in names}
+    known = sorted({word for word in words.values() if word is not None})
+    if not known or (split is None and not any(split_of(word) == TRAIN for word in known)):
+        return names, False, ()
+    chosen = [name for name, word in words.items() if word is not None and same_split(split or TRAIN, word)]
+    if not chosen:
+        raise DataError(f"{data}: no file is of the split '{split}' (--split); it has: {', '.join(known)}")
+    if split is not None or len(chosen) == len(names):
+        return chosen, True, ()
+    others = ", ".join(known) + (" and files of none" if None in words.values() else "")
+    return chosen, True, (f"{data} has the splits {others}; reading '{TRAIN}' (--split chooses)",)
+
+
+def _split_word(name: str) -> str | None:
+    *folders, file = name.split("/")
+    parts = [*folders, *_WORDS.split(file.partition(".")[0])[:1]]
+    return next((part for part in parts if split_of(part)), None)

@@ -1,0 +1,304 @@
+"""The same 600 images through every door: the same contents, labels, pixels and flags."""
+
+import io
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator
+
+import datasets
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+from moto.server import ThreadedMotoServer
+
+from aumclean.config import load
+from aumclean.dataset.open import open_samples
+from aumclean.dataset.pictures import pictures_of
+from aumclean.dataset.read import read_samples
+from aumclean.door.data import samples_of
+from aumclean.errors import DataError
+from aumclean.progress import untracked
+from aumclean.scanning.scan import scan
+
+PER_CLASS = 200
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A folder of three classes with 200 images each, and where other forms of it go."""
+    from tests.conftest import write_folder
+
+    root = tmp_path_factory.mktemp("doors")
+    write_folder(root / "photos", PER_CLASS)
+    return root
+
+
+def listed(root):
+    return [(path.relative_to(root / "photos").as_posix(), path) for path in sorted((root / "photos").rglob("*.png"))]
+
+
+def as_folder(root):
+    return root / "photos"
+
+
+def as_csv(root):
+    lines = ["path;label", *(f"photos\\{name};{name.split('/')[0]}".replace("/", "\\") for name, _ in listed(root))]
+    (root / "list.csv").write_text("\r\n".join(lines), encoding="utf-16")
+    return root / "list.csv"
+
+
+def as_two_parquet_shards(root):
+    names = ["amber", "blue", "green"]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+    (root / "hub" / "data").mkdir(parents=True)
+    (root / "hub" / "README.md").write_text("# photos")
+    for number, part in enumerate(np.array_split(np.arange(3 * PER_CLASS), 2)):
+        rows = [listed(root)[row] for row in part]
+        images = [{"bytes": path.read_bytes(), "path": name} for name, path in rows]
+        labels = [names.index(name.split("/")[0]) for name, _ in rows]
+        made = datasets.Dataset.from_dict({"image": images, "label": labels}, features=features)
+        made.to_parquet(root / "hub" / "data" / f"train-{number:05d}-of-00002.parquet", batch_size=77)
+    shutil.copy(root / "hub/data/train-00001-of-00002.parquet", root / "hub/data/test-00000-of-00001.parquet")
+    return root / "hub"
+
+
+def as_two_tars(root):
+    (root / "tars").mkdir()
+    with webdataset.ShardWriter(f"file:{root}/tars/train-%06d.tar", maxcount=300, verbose=0) as sink:
+        for name, path in listed(root):
+            key = name.removesuffix(".png")
+            sink.write({"__key__": key, "png": path.read_bytes(), "json": {"label": name.split("/")[0], "id": 7}})
+    return root / "tars" / "train-{000000..000001}.tar"
+
+
+def as_zip(root):
+    with zipfile.ZipFile(root / "photos.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in reversed(listed(root)):
+            archive.write(path, f"photos/{name}")
+        archive.writestr("__MACOSX/photos/amber/._000.png", b"x")
+    return root / "photos.zip"
+
+
+def as_objects_in_memory(root):
+    store = fsspec.filesystem("memory")
+    for name, path in listed(root):
+        store.pipe(f"/photos/{name}", path.read_bytes())
+    return "memory://photos"
+
+
+def as_list_of_addresses(root):
+    as_objects_in_memory(root)
+    lines = ["path,label", *(f"memory://photos/{name},{name.split('/')[0]}" for name, _ in listed(root))]
+    (root / "addresses.csv").write_text("\n".join(lines))
+    return root / "addresses.csv"
+
+
+def as_s3(root):
+    store = fsspec.filesystem("s3")
+    store.mkdir("photos")
+    store.pipe({f"photos/set/{name}": path.read_bytes() for name, path in listed(root)})
+    return "s3://photos/set"
+
+
+def as_tars_in_s3(root):
+    store = fsspec.filesystem("s3")
+    store.mkdir("tars")
+    with tarfile.open(root / "one.tar", "w") as archive:
+        for name, path in listed(root):
+            archive.add(path, name)
+    store.put(str(root / "one.tar"), "tars/one.tar")
+    return "s3://tars/one.tar"
+
+
+def as_hugging_face(root):
+    return datasets.load_dataset(
+        "imagefolder", data_dir=str(root / "photos"), split="train", cache_dir=str(root / "hf")
+    )
+
+
+DOORS = [
+    as_folder, as_csv, as_two_parquet_shards, as_two_tars, as_zip, as_objects_in_memory, as_list_of_addresses, as_s3,
+    as_tars_in_s3, as_hugging_face,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[None]:
+    """An S3 server on loopback."""
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "a")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        yield
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def plain(source):
+    return open_samples(read_samples(source / "photos"), 12, cached=False, workers=1)
+
+
+def read(door, root, **options):
+    data = door(root)
+    if door is as_list_of_addresses:
+        options["root"] = "memory://photos"
+    if isinstance(data, datasets.Dataset):
+        return samples_of(data, options, root / "of-objects", False, untracked)
+    return read_samples(data, **options)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+def test_the_same_images_through_every_door(door, source, plain, s3):
+    samples = read(door, source)
+    if door is as_hugging_face:
+        with samples as (of_objects, _):
+            found = open_samples(of_objects, 12, cached=False, workers=1)
+    else:
+        found = open_samples(samples, 12, cached=False, workers=1)
+    assert len(found) == 600
+    assert found.files["content_hash"].to_pylist() == plain.files["content_hash"].to_pylist()
+    assert found.samples.label_names().to_pylist() == plain.samples.label_names().to_pylist()
+    assert found.digest() == plain.digest()
+    np.testing.assert_array_equal(found.images, plain.images)
+    assert len(set(found.samples.paths.to_pylist())) == 600
+    chosen = np.array([0, 5, 299, 300, 599])
+    each = [item for chunk in found.samples.images.chunks(found.samples.rows[chosen], 2) for item in chunk]
+    for row, item in zip(chosen.tolist(), each, strict=True):
+        one = found.samples.images.one(int(found.samples.rows[row]))
+        as_bytes = [part if isinstance(part, bytes) else part.read_bytes() for part in (item, one)]
+        assert as_bytes == [listed(source)[row][1].read_bytes()] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("door", [as_two_parquet_shards, as_two_tars, as_zip, as_s3], ids=lambda door: door.__name__)
+def test_the_same_images_are_flagged_and_shown_through_every_door(door, source, tmp_path, s3):
+    shutil.copytree(source / "photos", tmp_path / "photos")
+    for number in range(20):  # wrong labels, the same in every form
+        names = (
+            tmp_path / "photos" / "amber" / f"{number:03d}.png",
+            tmp_path / "photos" / "blue" / f"{number:03d}.png",
+        )
+        contents = [name.read_bytes() for name in names]
+        for name, content in zip(names, reversed(contents), strict=True):
+            name.write_bytes(content)
+    config = {"epochs": 4, "batch_size": 32, "precision": "fp32"}
+    expected = scan(read_samples(tmp_path / "photos"), load({"out": tmp_path / "a", **config}, environment={}))
+    found = scan(read(door, tmp_path), load({"out": tmp_path / "b", **config}, environment={}))
+    assert found.verdict.summary.flagged_digest == expected.verdict.summary.flagged_digest
+    assert found.verdict.summary.flagged > 0
+    shown = pictures_of(found.run)
+    assert [shown.encoded(row) for row in (0, 250, 599)] == [
+        pictures_of(expected.run).encoded(row) for row in (0, 250, 599)
+    ]
+    assert b"data:image/jpeg" in found.run.html.read_bytes()
+
+
+def tar_of(file, members):
+    with tarfile.open(file, "w") as archive:
+        for name, content in members.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    return file
+
+
+def test_webdataset_labels_are_cls_before_json_before_txt(tmp_path):
+    members = {
+        "a/0.jpg": b"x",
+        "a/0.cls": b"3\n",
+        "a/0.json": b"{}",
+        "1.webp": b"x",
+        "1.json": b'"dog"',
+        "1.txt": b"no",
+    }
+    samples = read_samples(tar_of(tmp_path / "set.tar", members))
+    assert samples.paths.to_pylist() == ["1.webp", "a/0.jpg"]
+    assert samples.label_names().to_pylist() == ["dog", "3"]
+    assert samples.name == "set"
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        (
+            {"0.jpg": b"x", "0.cls": b"1", "1.jpg": b"x"},
+            "1 samples have no .cls, .json or .txt with a label, such as /1",
+        ),
+        ({"0.jpg": b"x", "0.json": b'["cat", "dog"]'}, "0.json has several labels; one label per image is judged"),
+        ({"0.jpg": b"x", "0.json": b'{"label": ["cat", "dog"]}'}, "has several labels; one label per image is judged"),
+        ({"0.jpg": b"x", "0.json": b'{"breed": 1, "age": 2}'}, "say which of its keys is the label .*: age, breed"),
+        ({"0.jpg": b"x", "0.json": b"{"}, "0.json is not JSON"),
+        ({"0.jpg": b"x", "0.cls": b" "}, "0.cls has no label"),
+        ({"0.jpg": b"x", "0.png": b"x", "0.cls": b"1"}, "has several images"),
+        ({"0.jpg": b"x", "1.jpg": b"x"}, "images are directly in it"),
+    ],
+)
+def test_what_is_wrong_in_a_tar_is_named(tmp_path, members, says):
+    with pytest.raises(DataError, match=says):
+        read_samples(tar_of(tmp_path / "set.tar", members))
+
+
+def test_broken_and_compressed_archives_are_named(tmp_path):
+    for name in ("a.tar", "b.zip"):
+        (tmp_path / name).write_bytes(b"x" * 2000)
+        with pytest.raises(DataError, match=f"{name}: is not a readable archive"):
+            read_samples(tmp_path / name)
+
+
+def test_a_damaged_member_of_a_zip_costs_itself_alone(source, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name, path in listed(source)[::40]:
+            archive.write(path, name)
+        damaged = archive.infolist()[0]
+    content = bytearray((tmp_path / "photos.zip").read_bytes())
+    content[damaged.header_offset + 60] ^= 255
+    (tmp_path / "photos.zip").write_bytes(content)
+    opened = open_samples(read_samples(tmp_path / "photos.zip"), 12, cached=False, workers=1)
+    assert opened.unreadable.to_pylist() == [{"path": damaged.filename, "reason": "empty"}]
+    assert len(opened) == 14
+
+
+def test_the_split_of_shards_is_in_their_names_or_folders(tmp_path):
+    table = pa.table({"image": [b"x", b"y"], "label": ["a", "b"]})
+    for name in (
+        "data/train-00000-of-00002.parquet",
+        "data/train-00001-of-00002.parquet",
+        "data/validation-00000.parquet",
+    ):
+        (tmp_path / "hub" / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, tmp_path / "hub" / name)
+    samples = read_samples(tmp_path / "hub")
+    assert (len(samples), samples.name) == (4, "hub")
+    assert samples.paths[3].as_py() == "train-00001-of-00002.parquet/0000001"
+    assert "has the splits train, validation; reading 'train' (--split chooses)" in samples.notes[0]
+    assert len(read_samples(tmp_path / "hub", split="val")) == 2
+    assert len(read_samples(tmp_path / "hub" / "data" / "train-*.parquet")) == 4
+    with pytest.raises(DataError, match="no file is of the split 'test' .*; it has: train, validation"):
+        read_samples(tmp_path / "hub", split="test")
+    with pytest.raises(DataError, match="no file is called so"):
+        read_samples(tmp_path / "hub" / "data" / "test-*.parquet")
+
+
+def test_addresses_that_cannot_be_reached_are_one_line(s3, monkeypatch):
+    for address in ("s3://no-such-bucket/x", "s3://no-such-bucket/x.tar", "memory://nothing"):
+        with pytest.raises(DataError, match=f"{address}: "):
+            read_samples(address)
+    with pytest.raises(DataError, match="nosuch://a: "):
+        read_samples("nosuch://a")
+
+
+def test_addresses_in_a_list_may_not_leave_what_the_root_says(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label\nmemory://photos/a.png,x\nmemory://secret/b.png,y\n")
+    with pytest.raises(DataError, match="row 1: path 'memory://photos/a.png' is not inside"):
+        read_samples(tmp_path / "list.csv")
+    with pytest.raises(DataError, match="row 2: 'memory://secret/b.png' is not below memory://photos; say --root"):
+        read_samples(tmp_path / "list.csv", root="memory://photos")
