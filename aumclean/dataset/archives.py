@@ -30,7 +30,7 @@ class _Members:
     """The files in tars, as columns.
 
     Attributes:
-        names: as they are called in there, after the archive's own name where there are several.
+        names: as they are called in there.
         shard, offset, length: where they are.
         texts: what the small files that may be labels hold, by position.
     """
@@ -63,16 +63,13 @@ def read_zip(
         shard += [number] * len(inside)
     shown, top = _without_top(names)
     found = read_names(source, shown, split=split, class_folder=class_folder)
-    rows, several = found.rows, len(files) > 1
-    paths = [
-        f"{name_of(files[shard[row]])}/{path}" if several else path for row, path in zip(rows, found.paths, strict=True)
-    ]
+    rows = found.rows
     stored = pa.array([top + shown[row] for row in rows], pa.string())
     return Samples(
         name=Path(name_of(source)).stem,
         source=source,
         root=source,
-        paths=pa.array(paths, pa.string()),
+        paths=_told_apart(found.paths, [files[shard[row]] for row in rows]),
         labels=found.labels,
         class_names=found.class_names,
         images=Zipped(tuple(files), np.array(shard, np.int32)[rows], stored),
@@ -103,7 +100,7 @@ def read_tar(
     members = _Members()
     for number, file in enumerate(files):
         with _blaming(file), opened(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            _index(archive, number, f"{name_of(file)}/" if len(files) > 1 else "", members)
+            _index(archive, number, members)
     notes: tuple[str, ...] = ()
     found_labels = _webdataset(source, members, label_column)
     if found_labels is not None:
@@ -112,15 +109,15 @@ def read_tar(
         class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
         refuse_joined(source, "its labels", tuple(class_names.tolist()))
     else:
-        shown, _ = _without_top(members.names) if len(files) == 1 else (_without_shard(members.names), "")
+        shown, _ = _without_top(members.names)
         found = read_names(source, shown, split=split, class_folder=class_folder)
         rows, labels, class_names, notes = found.rows, found.labels, np.array(found.class_names, object), found.notes
-        paths = [members.names[row] for row in rows] if len(files) > 1 else found.paths
+        paths = found.paths
     return Samples(
         name=Path(name_of(source)).stem,
         source=source,
         root=source,
-        paths=pa.array(paths, pa.string()),
+        paths=_told_apart(paths, [files[members.shard[row]] for row in rows]),
         labels=labels.astype(np.int32),
         class_names=tuple(class_names.tolist()),
         images=Archived(
@@ -134,7 +131,7 @@ def read_tar(
     )
 
 
-def _index(archive: tarfile.TarFile, shard: int, prefix: str, members: _Members) -> None:
+def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
     for one in archive:
         archive.members = []  # type: ignore[attr-defined] # of millions tarfile would keep all
         if not one.isfile():
@@ -145,7 +142,7 @@ def _index(archive: tarfile.TarFile, shard: int, prefix: str, members: _Members)
             stream = archive.extractfile(one)
             assert stream is not None
             members.texts[len(members.names)] = stream.read()
-        members.names.append(prefix + name)
+        members.names.append(name)
         members.shard.append(shard)
         members.offset.append(one.offset_data)
         members.length.append(one.size)
@@ -153,15 +150,15 @@ def _index(archive: tarfile.TarFile, shard: int, prefix: str, members: _Members)
 
 def _webdataset(source: Location, members: _Members, label_column: str | None) -> tuple[np.ndarray, list[str]] | None:
     """Rows of the images in the order of their names, and the label of each; None when no image has one beside it."""
-    labels: dict[str, tuple[int, bytes, str]] = {}
-    images: dict[str, int] = {}
+    labels: dict[tuple[int, str], tuple[int, bytes, str]] = {}
+    images: dict[tuple[int, str], int] = {}
     for row, name in enumerate(members.names):
         folder, _, base = name.rpartition("/")
-        key, _, kind = base.partition(".")
-        key, kind = f"{folder}/{key}", kind.lower()
+        stem, _, kind = base.partition(".")
+        key, kind = (members.shard[row], f"{folder}/{stem}".lstrip("/")), kind.lower()
         if is_image(name):
             if key in images:
-                raise DataError(f"{source}: the sample '{key}' has several images; one is needed")
+                raise DataError(f"{source}: the sample '{key[1]}' has several images; one is needed")
             images[key] = row
         elif row in members.texts and kind in LABEL_SUFFIXES:
             rank = LABEL_SUFFIXES.index(kind)
@@ -172,9 +169,9 @@ def _webdataset(source: Location, members: _Members, label_column: str | None) -
     missing = sorted(set(images) - set(labels))
     if missing:
         raise DataError(
-            f"{source}: {len(missing)} samples have no .cls, .json or .txt with a label, such as {missing[0]}"
+            f"{source}: {len(missing)} samples have no .cls, .json or .txt with a label, such as {missing[0][1]}"
         )
-    ordered = sorted(images, key=lambda key: members.names[images[key]])
+    ordered = sorted(images, key=lambda key: (key[0], members.names[images[key]]))
     return np.array([images[key] for key in ordered], np.int64), [
         _label(source, *labels[key][1:], label_column) for key in ordered
     ]
@@ -209,8 +206,11 @@ def _without_top(names: list[str]) -> tuple[list[str], str]:
     return [name.removeprefix(top) for name in names], top
 
 
-def _without_shard(names: list[str]) -> list[str]:
-    return [name.partition("/")[2] for name in names]
+def _told_apart(names: list[str], files: list[Location]) -> pa.Array:
+    """The names of images; after that of their archive where some would be the same."""
+    if len(set(names)) < len(names):
+        names = [f"{name_of(file)}/{name}" for file, name in zip(files, names, strict=True)]
+    return pa.array(names, pa.string())
 
 
 @contextmanager

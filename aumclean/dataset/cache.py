@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -23,6 +22,9 @@ from aumclean.errors import DataError
 from aumclean.files import atomic, parquet
 from aumclean.progress import Track, untracked
 
+FILES = pa.schema(
+    [("content_hash", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("reason", pa.string())]
+)
 FORMAT = 2  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
 LOCK_SUFFIX = ".lock"  # beside every entry: who builds, opens or deletes it holds it
@@ -180,13 +182,12 @@ def _written(
     samples: Samples, size: int, workers: int, track: Track, write: Callable[[memoryview], object]
 ) -> pa.Table:
     """Decode all samples, write the pixels of those that can be read one after the other, and list all of them."""
-    columns: dict[str, list[Any]] = {"content_hash": [], "width": [], "height": [], "reason": []}
+    batches = []
     for chunk in track(decode(samples, size, workers=workers), "decoding", 0, len(samples)):
         write(chunk.images.data)
-        for name, values in columns.items():
-            values.extend(getattr(chunk, name))
-    kinds = {"content_hash": pa.string(), "width": pa.int32(), "height": pa.int32(), "reason": pa.string()}
-    return pa.table({name: pa.array(columns[name], kind) for name, kind in kinds.items()})
+        columns = [pa.array(getattr(chunk, field.name), field.type) for field in FILES]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=FILES))
+    return pa.Table.from_batches(batches, FILES).combine_chunks()
 
 
 def _open(entry: Path, size: int) -> Decoded | None:

@@ -141,7 +141,7 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     parts = [name.split("/") for name in names]
     chosen, splits, notes = _split_folder(where, {part[0] for part in parts if len(part) > 1}, split)
     prefix, passed = f"{chosen}/" if chosen else "", PassedOver()
-    kept = {}
+    kept: list[tuple[str, int]] = []  # a name may be there twice, in two archives
     for row, (name, folders) in enumerate(zip(names, parts, strict=True)):
         unseen = next((folder for folder in folders[:-1] if _is_unseen(folder)), None)
         if not name.startswith(prefix):
@@ -149,13 +149,14 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
         if unseen is not None:
             passed.folders[unseen] += 1
         elif is_image(name) and not folders[-1].startswith("."):
-            kept[name.removeprefix(prefix)] = row
+            kept.append((name.removeprefix(prefix), row))
         else:
             passed.file(folders[-1])
-    relative = sorted(kept)
+    kept.sort()
+    relative = [path for path, _ in kept]
     classes = {path.split("/")[0] for path in relative if "/" in path}
     found = _labelled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
-    rows = np.array([kept[path] for path in relative], np.int64)
+    rows = np.array([row for _, row in kept], np.int64)
     return replace(found, rows=rows, paths=[prefix + path for path in relative], notes=(*notes, *found.notes))
 
 

@@ -65,21 +65,21 @@ def read_manifest(
             table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
         _refuse_empty(file, table, path_column, rows)
         root = root or _root_of_run(file) or (file if shards else parent_of(file))
-        paths = _inside_root(file, table[path_column].combine_chunks(), rows, root)
+        paths = inside_root(file, table[path_column].combine_chunks(), rows, root)
         images = Files(root, paths) if isinstance(root, Path) else Objects(root, paths)
     else:
         root = file if shards else parent_of(file)
         paths = _names_of_embedded(parts, image_column, len(table))
         images = Embedded(parts, image_column)
 
-    labels, class_names = _encoded(table[label_column].take(pa.array(rows)))
+    labels, class_names = encoded(table[label_column].take(pa.array(rows)))
     name = name_of(file)
     of_folder = name in HUGGING_FACE_METADATA
     samples = Samples(
         name=name_of(resolved(parent_of(file))) if of_folder else Path(name).stem,
         source=file,
         root=root,
-        paths=paths.take(pa.array(rows)),
+        paths=paths if len(rows) == len(paths) else paths.take(pa.array(rows)),
         labels=labels,
         class_names=class_names,
         images=images,
@@ -88,7 +88,7 @@ def read_manifest(
         label_column=label_column,
         notes=(*notes, *noted),
     )
-    _refuse_repeated(file, samples)
+    refuse_repeated(file, samples)
     return samples
 
 
@@ -165,13 +165,13 @@ def _refuse_empty(file: Location, table: pa.Table, column: str, rows: np.ndarray
     values = table[column]
     if not pa.types.is_string(values.type):
         raise DataError(f"{file}: column '{column}' holds {values.type}, not one text per row")
-    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(values), ""), True).to_numpy()[rows]
+    empty = pc.fill_null(pc.match_substring_regex(values, r"^\s*$"), True).to_numpy()[rows]
     if empty.any():
         row = rows[empty.argmax()] + 1
         raise DataError(f"{file}: row {row} has an empty '{column}' ({empty.sum()} such rows); fill or remove them")
 
 
-def _encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
+def encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels as indices, int32 [n], into the class names, which are sorted."""
     encoded = pc.dictionary_encode(labels.combine_chunks())
     names = encoded.dictionary.to_pylist()
@@ -242,14 +242,15 @@ def _root_of_run(file: Location) -> Location | None:
 _ODD = r"^/|(^|/)\.{0,2}(/|$)|[\\:\x00]"  # absolute, with empty or dotted parts, of Windows, an address
 
 
-def _inside_root(file: Location, paths: pa.StringArray, rows: np.ndarray, root: Location) -> pa.StringArray:
+def inside_root(file: Location, paths: pa.StringArray, rows: np.ndarray, root: Location) -> pa.StringArray:
     """Normal POSIX paths relative to the root as the files are spelled there, null outside of `rows`.
 
     A path that leaves the root is refused: the manifest may be a stranger's.
     """
-    wanted = np.zeros(len(paths), bool)
-    wanted[rows] = True
-    paths = pc.if_else(pa.array(wanted), paths, pa.scalar(None, pa.string()))
+    if len(rows) < len(paths):
+        wanted = np.zeros(len(paths), bool)
+        wanted[rows] = True
+        paths = pc.if_else(pa.array(wanted), paths, pa.scalar(None, pa.string()))
     plain = pc.and_(pc.string_is_ascii(paths), pc.invert(pc.match_substring_regex(paths, _ODD)))
     odd = np.flatnonzero(~pc.fill_null(plain, True).to_numpy(zero_copy_only=False))
     if not len(odd):
@@ -318,14 +319,24 @@ def _names_of_embedded(files: Sequence[Location], column: str, count: int) -> pa
     return pa.chunked_array(numbered, pa.string()).combine_chunks()
 
 
-def _refuse_repeated(file: Location, samples: Samples) -> None:
-    counts = pc.value_counts(samples.paths)
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
-    if len(repeated):
-        example = repeated[0].as_py()
-        here = pc.equal(samples.paths, example["values"])
-        labels = pc.unique(samples.label_names().filter(here)).to_pylist()
-        said = f"'{example['values']}' is listed {example['counts']} times"
-        if len(labels) > 1:
-            raise DataError(f"{file}: {said} with the labels {' and '.join(map(repr, labels[:5]))}; {ONE_LABEL}")
-        raise DataError(f"{file}: {said} ({len(repeated)} repeated paths); one row per image")
+def refuse_repeated(file: Location, samples: Samples) -> None:
+    """Refuse a sample that is listed twice.
+
+    Raises:
+        DataError: by name; with the remedy where it has several labels.
+    """
+    paths = samples.paths
+    if pc.all(pc.less(paths[:-1], paths[1:])).as_py() is not False:  # as files are listed: that needs no memory
+        return
+    ordered = paths.take(pc.sort_indices(paths))
+    again = pc.equal(ordered[:-1], ordered[1:])
+    if not pc.any(again).as_py():
+        return
+    repeated = ordered[1:].filter(again)
+    example = repeated[0].as_py()
+    here = pc.equal(paths, example)
+    labels = pc.unique(samples.label_names().filter(here)).to_pylist()
+    said = f"'{example}' is listed {pc.sum(here).as_py()} times"
+    if len(labels) > 1:
+        raise DataError(f"{file}: {said} with the labels {' and '.join(map(repr, labels[:5]))}; {ONE_LABEL}")
+    raise DataError(f"{file}: {said} ({pc.count_distinct(repeated).as_py()} repeated paths); one row per image")

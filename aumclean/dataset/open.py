@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
+from aumclean.dataset.crops import Crops
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.decode import CHUNK, decoding_of, median_short_side, probe, read_encoded
 from aumclean.dataset.images import Embedded, Files, Objects
@@ -22,6 +23,7 @@ from aumclean.progress import Track, untracked
 from aumclean.run.directory import Run
 from aumclean.run.record import Place
 
+LINES = 1 << 14
 SMALLEST = 8  # side in pixels that networks take
 
 logger = logging.getLogger(__name__)
@@ -60,8 +62,10 @@ class Opened:
         if keep is not None:
             hashes, labels = (column.take(pa.array(keep)) for column in (hashes, labels))
         digest = hashlib.sha256()
-        for content, label in zip(hashes.to_pylist(), labels.to_pylist(), strict=True):
-            digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
+        for start in range(0, len(hashes), LINES):  # of millions never all as Python objects
+            some = (column.slice(start, LINES).to_pylist() for column in (hashes, labels))
+            for content, label in zip(*some, strict=True):
+                digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def require_unchanged(self, run: Run) -> None:
@@ -81,6 +85,7 @@ class Opened:
             source=absolute(samples.source),
             root=absolute(samples.root),
             name=samples.name,
+            boxes=samples.images.format if isinstance(samples.images, Crops) else None,
             is_files=isinstance(samples.images, Files | Objects),
             image_column=samples.images.column if isinstance(samples.images, Embedded) else None,
             value_range=samples.decoding.values,

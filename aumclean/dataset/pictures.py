@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from aumclean.dataset.crops import Crop
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
 from aumclean.dataset.images import Embedded, Files, Images, Item, Objects
 from aumclean.dataset.parallel import available_cpus, in_processes
@@ -60,6 +61,19 @@ class Pictures:
         """
         with bombs_are_errors(self.decoding.max_pixels):
             return thumbnail(self.encoded(sample_id), side, quality=quality, values=self.decoding.values)
+
+    def in_context(self, sample_id: int, side: int) -> bytes | None:
+        """The whole picture that a sample is a box of, as a JPEG with the box drawn in it; None without boxes.
+
+        Raises:
+            OSError: when it is gone or has changed.
+        """
+        item = self.images.one(int(self.rows[sample_id]))
+        if not isinstance(item, Crop):
+            return None
+        self.encoded(sample_id)
+        with bombs_are_errors(self.decoding.max_pixels):
+            return item.outlined(side)
 
     def each(self, sample_ids: np.ndarray) -> Iterator[tuple[Path | None, bytes]]:
         """File (None when the images are in a table) and bytes of some samples (ascending int [k]), streamed.

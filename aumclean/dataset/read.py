@@ -2,13 +2,17 @@
 
 import errno
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from aumclean.config import ClassFolder, Source
+from aumclean.dataset.annotation_tools import read_cvat, read_label_studio
+from aumclean.dataset.annotations import annotated
 from aumclean.dataset.archives import read_tar, read_zip
+from aumclean.dataset.coco import is_coco, read_coco, read_json
 from aumclean.dataset.folder import read_folder, read_names
 from aumclean.dataset.images import Files, Objects
 from aumclean.dataset.manifest import HUGGING_FACE_METADATA, is_ours, read_manifest
@@ -16,8 +20,19 @@ from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split
 from aumclean.dataset.table import TABLE_SUFFIXES
+from aumclean.dataset.yolo import read_yolo
 from aumclean.errors import ConfigError, DataError
-from aumclean.files.location import Location, below, exists, files_below, is_folder, location, name_of, suffix_of
+from aumclean.files.location import (
+    Location,
+    below,
+    exists,
+    files_below,
+    is_folder,
+    location,
+    name_of,
+    parent_of,
+    suffix_of,
+)
 
 
 def read_samples(
@@ -43,11 +58,14 @@ def read_samples(
     """
     where, base = location(data), None if root is None else location(root)
     columns = _Columns(path_column, label_column)
-    shards = shards_of(where, split)
-    if shards is None and not exists(where):
+    of_annotations = _annotated(where, base, split)
+    shards = None if of_annotations is not None else shards_of(where, split)
+    if of_annotations is None and shards is None and not exists(where):
         raise DataError(f"{where}: no such file or folder")
     notes: tuple[str, ...] = ()
-    if shards is not None:
+    if of_annotations is not None:
+        samples = of_annotations
+    elif shards is not None:
         samples = replace(_of_shards(shards, split, class_folder, columns), name=shards.name)
         notes = shards.notes
     else:
@@ -85,6 +103,25 @@ def _of_shards(shards: Shards, split: str | None, class_folder: ClassFolder | No
     if shards.kind == ".zip":
         return read_zip(shards.source, shards.files, split=own_split, class_folder=class_folder)
     return read_tar(shards.source, shards.files, label_column=columns.label, split=own_split, class_folder=class_folder)
+
+
+def _annotated(where: Location, root: Location | None, split: str | None) -> Samples | None:
+    """The samples that a file of annotations lists; None when DATA is something else."""
+    if suffix_of(where) in {".yaml", ".yml"} and isinstance(where, Path):
+        found, own_root = read_yolo(where, split)
+        return annotated(where, found, root or own_root, "yolo")
+    if suffix_of(where) == ".xml":
+        return annotated(where, read_cvat(where), root, "cvat")
+    if suffix_of(where) != ".json":
+        return None
+    document = read_json(where)
+    if is_coco(document):
+        return annotated(where, read_coco(where, document), root, "coco")
+    if not isinstance(document, list):
+        raise DataError(f"{where}: is neither COCO nor an export of Label Studio")
+    base = root or parent_of(where)
+    there = lru_cache(maxsize=None)(lambda path: exists(below(base, path)))
+    return annotated(where, read_label_studio(where, document, there), base, "label-studio")
 
 
 def _of_store(where: str, split: str | None, class_folder: ClassFolder | None) -> Samples:

@@ -15,6 +15,7 @@ from aumclean.dataset.decode import format_of
 from aumclean.dataset.images import Embedded
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import manifest
+from aumclean.decisions.boxes import write_boxes
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
 from aumclean.errors import ConfigError, DataError, OutputError, RunError
 from aumclean.files import atomic, csv, parquet
@@ -107,6 +108,10 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
                     parquet.write(cleaned, temporary)
             else:
                 atomic.write_pieces(target, csv.pieces(cleaned))
+    if data.boxes is not None:
+        paths = pq.read_table(run.samples, columns=["path"])["path"].to_pylist()
+        place = run.place()
+        write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
     atomic.write_pieces(changes, csv.pieces(changed, guard=True))
 
 

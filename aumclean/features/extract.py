@@ -15,9 +15,10 @@ import torch
 from accelerate import Accelerator
 
 from aumclean.dataset.decode import bombs_are_errors, decode_padded, read_encoded, reason_of
+from aumclean.dataset.images import Chunk
 from aumclean.dataset.open import Opened
 from aumclean.dataset.parallel import in_processes
-from aumclean.dataset.samples import Chunk, Decoding
+from aumclean.dataset.samples import Decoding
 from aumclean.errors import DataError
 from aumclean.features.backbone import Backbone
 from aumclean.features.inference import VIEWS, features_of

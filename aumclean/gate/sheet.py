@@ -41,23 +41,21 @@ def render(outcome: Outcome, data: Path | None = None) -> bytes:
 
 def _reader(run: Run, data: Path | None) -> Callable[[str], bytes | None]:
     """What gives the bytes of an image by its path in the report, None where there are none."""
-    place = run.read_scores().data if run.scores_json.is_file() else run.read().data
-    root = Path(place.root) if data is None else data
+    if run.scores_json.is_file():
+        place = run.read_scores().data
+        root = Path(place.root) if data is None else data
+        return lambda path: _bytes_or_none(lambda: (root / path).read_bytes())
 
-    def of_file(path: str) -> bytes | None:
-        try:
-            return (root / path).read_bytes()
-        except OSError:
-            return None
+    from aumclean.dataset.pictures import pictures_of
 
-    if place.image_column is None:
-        return of_file
-    if run.scores_json.is_file() or (data is None and not Path(place.source).is_file()):
-        return lambda path: None
+    pictures = pictures_of(Run(run.path, data))
+    paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
+    ids = {path: sample_id for sample_id, path in enumerate(paths)}
+    return lambda path: _bytes_or_none(lambda: pictures.encoded(ids[path]))
 
-    from aumclean.dataset.samples import Embedded
 
-    samples = parquet.read(run.samples, ["path", "row"])
-    rows = dict(zip(samples["path"].to_pylist(), samples["row"].to_pylist(), strict=True))
-    images = Embedded(data or Path(place.source), place.image_column)
-    return lambda path: images.one(rows[path])
+def _bytes_or_none(read: Callable[[], bytes]) -> bytes | None:
+    try:
+        return read()
+    except OSError:
+        return None

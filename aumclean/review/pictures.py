@@ -35,7 +35,9 @@ class QueuePictures:
         Raises:
             OSError: when it is gone or has changed since the scan.
         """
-        encoded = self.pictures.encoded(self._known(sample_id))
+        if (whole := self.pictures.in_context(self._known(sample_id), LARGEST_SIDE)) is not None:
+            return whole, "image/jpeg"
+        encoded = self.pictures.encoded(sample_id)
         media_type = WEB_FORMATS.get(format_of(encoded))
         if media_type is None or len(encoded) > LARGEST_SENT or self.pictures.decoding.values is not None:
             return self.pictures.thumbnail(sample_id, LARGEST_SIDE, quality=90), "image/jpeg"

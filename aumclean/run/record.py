@@ -91,6 +91,9 @@ class Place(Record):
         default=True,
         description="Whether every image is a file or an object below `root`, unless there is an `image_column`.",
     )
+    boxes: Literal["coco", "yolo", "label-studio", "cvat"] | None = Field(
+        default=None, description="Form of the file that lists boxes, of which each is a sample; null without boxes."
+    )
     value_range: tuple[float, float] | None = Field(
         default=None,
         description="What is black and what is white in its images of more than 8 bits; null when it has none.",

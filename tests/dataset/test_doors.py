@@ -226,12 +226,30 @@ def test_webdataset_labels_are_cls_before_json_before_txt(tmp_path):
     assert samples.name == "set"
 
 
+@pytest.mark.parametrize("kind", [".tar", ".zip"])
+def test_images_of_the_same_name_in_two_archives_are_two_samples(tmp_path, kind):
+    for shard in range(2):
+        members = {"cat/1.png": b"%d" % shard, "dog/1.png": b"x"}
+        if kind == ".tar":
+            tar_of(tmp_path / f"{shard}.tar", members)
+            continue
+        with zipfile.ZipFile(tmp_path / f"{shard}.zip", "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    samples = read_samples(tmp_path)
+    names = [f"{shard}{kind}/{name}" for name in ("cat/1.png", "dog/1.png") for shard in range(2)]
+    assert samples.paths.to_pylist() == names
+    items = [item for chunk in samples.images.chunks(samples.rows, 3) for item in chunk]
+    contents = [item if isinstance(item, bytes) else item.read_bytes() for item in items]
+    assert contents == [b"0", b"1", b"x", b"x"]
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [
         (
             {"0.jpg": b"x", "0.cls": b"1", "1.jpg": b"x"},
-            "1 samples have no .cls, .json or .txt with a label, such as /1",
+            "1 samples have no .cls, .json or .txt with a label, such as 1",
         ),
         ({"0.jpg": b"x", "0.json": b'["cat", "dog"]'}, "0.json has several labels; one label per image is judged"),
         ({"0.jpg": b"x", "0.json": b'{"label": ["cat", "dog"]}'}, "has several labels; one label per image is judged"),

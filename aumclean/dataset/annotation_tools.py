@@ -1,0 +1,123 @@
+"""Exports of annotation tools as data: Label Studio (JSON) and CVAT (XML), of whole images or of boxes."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree as ET
+
+from aumclean.dataset.annotations import Annotations
+from aumclean.dataset.folder import is_image
+from aumclean.dataset.one_label import ONE_LABEL
+from aumclean.errors import DataError
+from aumclean.files.location import Location, opened
+
+_Box = tuple[str, str, str, tuple[float, ...]]  # path, label, what tells it apart, left, top, width and height
+RECTANGLES = {"rectanglelabels"}
+
+
+def read_label_studio(file: Location, document: Any, exists: Callable[[str], bool]) -> Annotations:
+    """The labels of a Label Studio export (JSON): choices of whole images, or labelled rectangles.
+
+    Args:
+        file: for messages.
+        document: the list of tasks.
+        exists: whether there is a picture of this path below the root.
+
+    Raises:
+        DataError: for a file of another form, several labels of an image, or images with choices beside others with
+            rectangles.
+    """
+    whole: list[tuple[str, str]] = []
+    boxed: list[_Box] = []
+    undecided = 0
+    for number, task in enumerate(document):
+        try:
+            picture = next(
+                value for value in task["data"].values() if isinstance(value, str) and _looks_like_image(value)
+            )
+            answers = [one for one in task["annotations"] if not one.get("was_cancelled")]
+            results = answers[-1]["result"] if answers else []
+        except (KeyError, TypeError, StopIteration):
+            raise DataError(
+                f"{file}: task {number + 1} is none of an image with annotations (export as JSON)"
+            ) from None
+        path = _local(picture, exists)
+        choices = [choice for one in results if one.get("type") == "choices" for choice in one["value"]["choices"]]
+        rectangles = [one for one in results if one.get("type") in RECTANGLES]
+        if len(set(choices)) > 1:
+            raise DataError(f"{file}: '{path}' has the labels {' and '.join(map(repr, choices[:5]))}; {ONE_LABEL}")
+        undecided += not choices and not rectangles
+        whole += [(path, choice) for choice in dict.fromkeys(choices)]
+        boxed += [_rectangle(file, path, number, one) for number, one in enumerate(rectangles, start=1)]
+    return _either(file, whole, boxed, undecided, shares=True)
+
+
+def read_cvat(file: Location) -> Annotations:
+    """The labels of a CVAT export (for images 1.1, XML): tags of whole images, or boxes.
+
+    Raises:
+        DataError: as `read_label_studio`.
+    """
+    try:
+        with opened(file) as stream:
+            root = ET.parse(stream).getroot()
+    except (ET.ParseError, OSError) as error:
+        raise DataError(f"{file}: is not readable XML ({error})") from None
+    whole: list[tuple[str, str]] = []
+    boxed: list[_Box] = []
+    undecided = 0
+    for image in root.iter("image"):
+        path = image.get("name", "")
+        tags = list(dict.fromkeys(tag.get("label", "") for tag in image.iter("tag")))
+        if len(tags) > 1:
+            raise DataError(f"{file}: '{path}' has the labels {' and '.join(map(repr, tags[:5]))}; {ONE_LABEL}")
+        boxes = list(image.iter("box"))
+        undecided += not tags and not boxes
+        whole += [(path, tag) for tag in tags]
+        for number, box in enumerate(boxes, start=1):
+            left, top, right, bottom = (float(box.get(side, 0)) for side in ("xtl", "ytl", "xbr", "ybr"))
+            boxed.append((path, box.get("label", ""), str(number), (left, top, right - left, bottom - top)))
+    return _either(file, whole, boxed, undecided, shares=False)
+
+
+def _either(
+    file: Location,
+    whole: list[tuple[str, str]],
+    boxed: list[_Box],
+    undecided: int,
+    *,
+    shares: bool,
+) -> Annotations:
+    notes = (f"{file}: {undecided} images have no label yet; they are left out",) if undecided else ()
+    if whole and boxed:
+        raise DataError(f"{file}: has labels of whole images and of boxes; export one kind")
+    if boxed:
+        paths, labels, ids, boxes = zip(*boxed, strict=True)
+        return Annotations(paths, labels, ids, boxes, shares=shares, notes=notes)
+    paths, labels = zip(*whole, strict=True) if whole else ((), ())
+    return Annotations(paths, labels, notes=notes)
+
+
+def _rectangle(file: Location, path: str, number: int, result: dict[str, Any]) -> _Box:
+    value = result["value"]
+    labels = value.get("rectanglelabels") or []
+    if len(labels) != 1:
+        raise DataError(f"{file}: a rectangle of '{path}' has {len(labels)} labels; {ONE_LABEL}")
+    return path, labels[0], str(number), tuple(float(value[side]) / 100 for side in ("x", "y", "width", "height"))
+
+
+def _looks_like_image(value: str) -> bool:
+    return is_image(urlsplit(value).path) or is_image(parse_qs(urlsplit(value).query).get("d", [""])[0])
+
+
+def _local(address: str, exists: Callable[[str], bool]) -> str:
+    """Which file of the data an address means: the longest end of it that is one.
+
+    `/data/local-files/?d=photos/cat/1.png` has it in its query; an uploaded file has eight letters before its own name.
+    """
+    parts = urlsplit(address)
+    path = unquote(parse_qs(parts.query).get("d", [parts.path])[0]).strip("/")
+    folders = path.split("/")
+    ends = ["/".join(folders[start:]) for start in range(len(folders))]
+    ends.append(folders[-1].partition("-")[2])
+    return next((end for end in ends if end and ".." not in end and exists(end)), path)

@@ -1,0 +1,93 @@
+"""Annotations of pictures, whatever file lists them: whole images with a label, or boxes with one each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aumclean.dataset.crops import Crops, Format
+from aumclean.dataset.images import Files, Objects
+from aumclean.dataset.manifest import encoded, inside_root, refuse_repeated
+from aumclean.dataset.samples import Samples
+from aumclean.errors import DataError
+from aumclean.files.location import Location, below, exists, name_of, parent_of
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a file says, one entry per label.
+
+    Attributes:
+        paths: of the pictures, as the file names them.
+        labels: the names of the classes.
+        ids: what tells the boxes of a picture apart; empty where whole images are labelled.
+        boxes: left, top, width and height of each; empty where whole images are labelled.
+        shares: whether boxes are shares of the picture, or pixels.
+        notes: what there is to say.
+    """
+
+    paths: Sequence[str]
+    labels: Sequence[str]
+    ids: Sequence[str] = ()
+    boxes: Sequence[Sequence[float]] = ()
+    shares: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def annotated(file: Location, found: Annotations, root: Location | None, format: Format) -> Samples:
+    """The samples that a file of annotations lists, in the order of pictures and then of boxes.
+
+    Args:
+        file: DATA itself.
+        found: what it says.
+        root: the folder of the pictures; found near the file when not given.
+        format: of the file.
+
+    Raises:
+        DataError: when it lists nothing, or a picture outside the root, or one with two labels.
+    """
+    if not found.paths:
+        raise DataError(". ".join([f"{file}: labels no image", *found.notes]))
+    listed = pa.array(found.paths, pa.string())
+    root = root or _root_near(file, found.paths[0])
+    paths = inside_root(file, listed, np.arange(len(listed)), root)
+    pictures = paths.dictionary_encode()
+    names = pictures.dictionary
+    whole = Files(root, names) if isinstance(root, Path) else Objects(root, names)
+    of_picture = pictures.indices.to_numpy().astype(np.int64)
+    labels, class_names = encoded(pa.chunked_array([pa.array(found.labels, pa.string())]))
+    order = np.lexsort((np.arange(len(paths)), paths.to_numpy(zero_copy_only=False).astype(str)))
+    images: Files | Objects | Crops
+    if len(found.boxes):
+        shown = pc.binary_join_element_wise(paths, pa.array(found.ids, pa.string()), "#").take(pa.array(order))
+        boxes = np.array(found.boxes, np.float64).reshape(-1, 4)
+        images = Crops(whole, of_picture[order], boxes[order], found.shares, format)
+    else:
+        shown = paths.take(pa.array(order))
+        images = Files(root, shown) if isinstance(root, Path) else Objects(root, shown)
+    samples = Samples(
+        name=Path(name_of(file)).stem,
+        source=file,
+        root=root,
+        paths=shown,
+        labels=labels[order],
+        class_names=class_names,
+        images=images,
+        rows=np.arange(len(paths)),
+        notes=found.notes,
+    )
+    refuse_repeated(file, samples)
+    return samples
+
+
+def _root_near(file: Location, path: str) -> Location:
+    """The folder that a picture is found in: the file's own, `images` beside it, or the same one above."""
+    here = parent_of(file)
+    split = Path(name_of(file)).stem.rpartition("_")[2]  # COCO: instances_train2017.json
+    near = [here, below(here, "images"), below(here, split)]
+    above = parent_of(here)
+    near += [above, below(above, "images"), below(above, split), below(below(above, "images"), split)]
+    return next((folder for folder in near if exists(below(folder, path))), here)

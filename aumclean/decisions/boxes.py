@@ -1,0 +1,151 @@
+"""Boxes written back into the form they came in: only what was decided changes, every other byte stays."""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aumclean.dataset.yolo import class_numbers, label_file
+from aumclean.decisions.clean import Cleaning
+from aumclean.errors import DataError
+from aumclean.files import atomic
+
+Box = tuple[str, str]  # the path of the picture, and what tells the box apart
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
+
+
+def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleaning: Cleaning, out: Path) -> Path | None:
+    """Write the corrected COCO file, or those label files of a YOLO data set that change, to be unpacked over it.
+
+    Args:
+        source: the file that was scanned.
+        root: the folder that paths are relative to.
+        format: of the source; of others nothing is written.
+        paths: of every sample: `image#box`.
+        cleaning: what becomes of each.
+        out: the cleaned manifest, beside which this goes: its name with `.json` or `-labels.zip`.
+
+    Returns:
+        What was written; None when there is nothing of the kind.
+
+    Raises:
+        DataError: when the source is gone or another.
+    """
+    relabeled = {_box(paths[sample]): label for sample, label in cleaning.new_labels.items()}
+    gone = set(cleaning.changes["sample_id"].to_pylist()) - set(cleaning.kept.tolist())
+    removed = {_box(paths[sample]) for sample in gone}
+    if format == "coco":
+        target = out.with_suffix(".json")
+        try:
+            text = source.read_bytes().decode()
+            by_id = {one: label for (_, one), label in relabeled.items()}
+            corrected = coco_text(text, by_id, {one for _, one in removed})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{source}: is gone or has changed since the scan ({error})") from None
+        atomic.write_bytes(target, corrected.encode())
+        return target
+    if format != "yolo":
+        return None
+    target = out.with_name(f"{out.stem}-labels.zip")
+    _write_yolo(source, root, relabeled, removed, target)
+    return target
+
+
+def _box(path: str) -> Box:
+    picture, _, one = path.rpartition("#")
+    return picture, one
+
+
+def coco_text(text: str, relabeled: dict[str, str], removed: set[str]) -> str:
+    """A COCO file with other categories at some annotations and without others, by their ids.
+
+    Raises:
+        ValueError, KeyError, TypeError: when it is no such file; KeyError also for an annotation that is not there.
+    """
+    spans = dict(_members(text, text.index("{")))
+    categories = {one["name"]: one["id"] for one in _decoded(text, spans["categories"])}
+    elements = list(_elements(text, spans["annotations"][0]))
+    if not elements:
+        return text
+    missing = relabeled.keys() | removed
+    pieces, before = [text[: elements[0][0]]], elements[0][0]
+    for start, end in elements:
+        one = str(_decoded(text, (start, end))["id"])
+        missing -= {one}
+        if one not in removed:
+            between = text[before:start] if len(pieces) > 1 else ""  # the comma before it, as it stands there
+            pieces.append(between + _with_category(text, start, end, categories, relabeled.get(one)))
+        before = end
+    if missing:
+        raise KeyError(f"annotation {min(missing)}")
+    return "".join([*pieces, text[before:]])
+
+
+def _with_category(text: str, start: int, end: int, categories: dict[str, Any], label: str | None) -> str:
+    if label is None:
+        return text[start:end]
+    first, behind = dict(_members(text, start))["category_id"]
+    return text[start:first] + json.dumps(categories[label]) + text[behind:end]
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def _decoded(text: str, span: tuple[int, int]) -> Any:
+    return json.loads(text[slice(*span)])
+
+
+def _members(text: str, at: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Every key of the object that begins at `at`, with where its value is."""
+    at = _skip(text, at + 1)
+    while text[at] != "}":
+        key, at = _DECODER.raw_decode(text, at)
+        start = _skip(text, _skip(text, at) + 1)
+        _, end = _DECODER.raw_decode(text, start)
+        yield key, (start, end)
+        at = _skip(text, end)
+        at = _skip(text, at + 1) if text[at] == "," else at
+
+
+def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """Where every element of the list that begins at `at` is."""
+    at = _skip(text, at + 1)
+    while text[at] != "]":
+        _, end = _DECODER.raw_decode(text, at)
+        yield at, end
+        at = _skip(text, end)
+        at = _skip(text, at + 1) if text[at] == "," else at
+
+
+def _write_yolo(source: Path, root: Path, relabeled: dict[Box, str], removed: set[Box], target: Path) -> None:
+    numbers = class_numbers(source)
+    changed: dict[str, dict[int, str | None]] = {}
+    for (image, line), label in relabeled.items():
+        changed.setdefault(image, {})[int(line)] = numbers[label]
+    for image, line in removed:
+        changed.setdefault(image, {})[int(line)] = None
+    with atomic.replacing(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for image, lines in sorted(changed.items()):
+            try:
+                content = label_file(root / image).read_bytes()
+            except OSError as error:
+                raise DataError(f"{label_file(root / image)}: {atomic.reason(error)}") from None
+            archive.writestr(label_file(Path(image)).as_posix(), _corrected(content, lines))
+
+
+def _corrected(content: bytes, lines: dict[int, str | None]) -> bytes:
+    kept = []
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        new = lines.get(number, "")
+        if new == "":
+            kept.append(line)
+        elif new is not None:
+            indent = line[: len(line) - len(line.lstrip())]
+            kept.append(indent + new.encode() + line.lstrip().removeprefix(line.split()[0]))
+    return b"".join(kept)

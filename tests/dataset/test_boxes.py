@@ -1,0 +1,254 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image, ImageDraw
+from pycocotools.coco import COCO
+
+from aumclean.config import load
+from aumclean.dataset.open import open_samples
+from aumclean.dataset.pictures import pictures_of
+from aumclean.dataset.read import read_samples
+from aumclean.decisions.boxes import coco_text
+from aumclean.errors import DataError
+from aumclean.scanning.scan import scan
+
+NAMES = ["disc", "square", "bar"]
+
+
+def scene(rng, size=96):
+    """A picture with four shapes on a noisy ground, and (class, left, top, width, height) of each."""
+    picture = Image.fromarray(rng.integers(60, 110, (size, size, 3), dtype=np.uint8))
+    draw, shapes = ImageDraw.Draw(picture), []
+    for corner in range(4):
+        kind = int(rng.integers(3))
+        left, top = (corner % 2) * 48 + int(rng.integers(4, 16)), (corner // 2) * 48 + int(rng.integers(4, 16))
+        width, height = (28, 10) if kind == 2 else (24, 24)
+        (draw.ellipse if kind == 0 else draw.rectangle)(
+            (left, top, left + width, top + height), fill=[(220, 60, 60), (60, 200, 80), (70, 90, 230)][kind]
+        )
+        shapes.append((kind, left, top, width, height))
+    return picture, shapes
+
+
+def scenes(folder, count, swapped=()):
+    """Pictures below `images`, and what is in each; of the boxes numbered in `swapped` the class is another."""
+    rng, found = np.random.default_rng(0), []
+    (folder / "images").mkdir(parents=True)
+    for number in range(count):
+        picture, shapes = scene(rng)
+        picture.save(folder / "images" / f"{number:03d}.png")
+        found.append([((kind + (4 * number + at in swapped)) % 3, *box) for at, (kind, *box) in enumerate(shapes)])
+    return found
+
+
+def as_coco(folder, found):
+    boxes = [(number, box) for number, shapes in enumerate(found) for box in shapes]
+    document = {
+        "info": {"note": "kept as it is: \u00e9"},
+        "images": [{"id": number + 7, "file_name": f"{number:03d}.png"} for number in range(len(found))],
+        "annotations": [
+            {"id": 100 + at, "image_id": number + 7, "bbox": [float(side) for side in box], "category_id": kind * 10}
+            for at, (number, (kind, *box)) in enumerate(boxes)
+        ],
+        "categories": [{"name": name, "id": kind * 10} for kind, name in enumerate(NAMES)],
+    }
+    file = folder / "instances_train.json"
+    file.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    return file
+
+
+def as_yolo(folder, found):
+    (folder / "labels").mkdir()
+    for number, shapes in enumerate(found):
+        shares = np.array(
+            [[left + width / 2, top + height / 2, width, height] for _, left, top, width, height in shapes]
+        )
+        rows = zip(shapes, (shares / 96).tolist(), strict=True)
+        lines = [f"{shape[0]} {x:.6f} {y:.6f} {width:.6f}  {height:.6f}\r\n" for shape, (x, y, width, height) in rows]
+        (folder / "labels" / f"{number:03d}.txt").write_bytes("".join(lines).encode())
+    (folder / "data.yaml").write_text(yaml.safe_dump({"path": ".", "train": "images", "names": NAMES}))
+    return folder / "data.yaml"
+
+
+def cut_by_hand(folder, image, box):
+    left, top, width, height = box
+    margin = 0.1 * max(width, height)
+    whole = Image.open(folder / "images" / image)
+    bounds = (left - margin, top - margin, left + width + margin, top + height + margin)
+    return whole.crop((*np.floor(bounds[:2]).astype(int).tolist(), *np.ceil(bounds[2:]).astype(int).tolist()))
+
+
+@pytest.mark.parametrize("write", [as_coco, as_yolo])
+def test_every_box_is_a_sample_cut_out_with_some_context(tmp_path, write):
+    found = scenes(tmp_path, 5)
+    samples = read_samples(write(tmp_path, found))
+    assert len(samples) == 20
+    first = {as_coco: "#100", as_yolo: "#1"}[write]
+    assert samples.paths[0].as_py().endswith(f"000.png{first}")
+    assert samples.label_names().to_pylist() == [NAMES[box[0]] for shapes in found for box in shapes]
+    opened = open_samples(samples, 16, cached=False, workers=1)
+    for sample in (0, 7, 19):
+        by_hand = cut_by_hand(tmp_path, f"{sample // 4:03d}.png", found[sample // 4][sample % 4][1:])
+        small = by_hand.resize((16, 16), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        assert (opened.files["width"][sample].as_py(), opened.files["height"][sample].as_py()) == by_hand.size
+        np.testing.assert_array_equal(opened.images[sample], np.asarray(small))
+
+
+def test_what_coco_lists_is_what_its_own_library_reads(tmp_path):
+    file = as_coco(tmp_path, scenes(tmp_path, 5))
+    samples, theirs = read_samples(file), COCO(str(file))
+    for path, label in zip(samples.paths.to_pylist(), samples.label_names().to_pylist(), strict=True):
+        one = theirs.loadAnns(int(path.partition("#")[2]))[0]
+        assert theirs.loadCats(one["category_id"])[0]["name"] == label
+        assert path.startswith(theirs.loadImgs(one["image_id"])[0]["file_name"])
+
+
+def test_crowds_and_boxes_outside_are_said(tmp_path):
+    file = as_coco(tmp_path, scenes(tmp_path, 3))
+    document = json.loads(file.read_text())
+    document["annotations"][0]["iscrowd"] = 1
+    document["annotations"][1]["bbox"] = [500, 500, 5, 5]
+    document["annotations"][2]["bbox"] = []
+    document["images"].append({"id": 99, "file_name": "none.png"})
+    file.write_text(json.dumps(document))
+    samples = read_samples(file)
+    assert [note.partition(": ")[2] for note in samples.notes] == [
+        "1 annotations mark crowds; they are left out",
+        "1 annotations have no box; they are left out",
+        "1 images have no box, so nothing of them is judged",
+    ]
+    opened = open_samples(samples, 16, cached=False, workers=1)
+    assert opened.unreadable["reason"].to_pylist() == ["broken (a box without a pixel in its picture)"]
+    document["annotations"][3]["category_id"] = 5
+    file.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="an annotation or what it refers to is missing"):
+        read_samples(file)
+
+
+def test_outlines_and_splits_of_yolo_are_read_and_wrong_lines_named(tmp_path):
+    found = scenes(tmp_path, 3)
+    file = as_yolo(tmp_path, found)
+    (tmp_path / "labels" / "001.txt").write_text("2 .1 .1 .5 .1 .5 .3\n\n0 .5 .5 .2 .2 .99\n")
+    (tmp_path / "labels" / "002.txt").unlink()
+    file.write_text(yaml.safe_dump({"train": "images", "val": "images", "names": dict(enumerate(NAMES))}))
+    samples = read_samples(file)
+    assert samples.paths.to_pylist()[4:] == ["images/001.png#1", "images/001.png#3"]
+    np.testing.assert_allclose(samples.images.boxes[4:], [[0.1, 0.1, 0.4, 0.2], [0.4, 0.4, 0.2, 0.2]])
+    assert "1 images have no box" in samples.notes[0] and "reading 'train'" in samples.notes[1]
+    assert len(read_samples(file, split="VAL")) == 6
+    (tmp_path / "labels" / "001.txt").write_text("7 .5 .5 .2 .2\n")
+    with pytest.raises(DataError, match="001.txt: line 1 is no box of a class that is named"):
+        read_samples(file)
+
+
+def test_a_corrected_coco_file_differs_in_the_corrected_fields_only():
+    text = """{ "categories":[{"id": 3, "name":"a"},{"id":5,"name":"b"}],
+  "annotations" : [ {"id":1, "category_id":3,"x":{"category_id": 3}},
+    {"id":2,"category_id" : 3 , "bbox":[1.50,2,3,4]} ,
+    {"category_id":5,"id":3}
+  ], "info": {"annotations": []}}"""
+    assert coco_text(text, {}, set()) == text
+    assert coco_text(text, {"2": "b"}, set()) == text.replace('"category_id" : 3 ', '"category_id" : 5 ')
+    assert coco_text(text, {}, {"3"}) == text.replace(
+        """ ,
+    {"category_id":5,"id":3}""",
+        "",
+    )
+    assert coco_text(text, {}, {"1"}) == text.replace(
+        """{"id":1, "category_id":3,"x":{"category_id": 3}},
+    """,
+        "",
+    )
+    assert json.loads(coco_text(text, {}, {"1", "2", "3"}))["annotations"] == []
+    with pytest.raises(KeyError, match="annotation 9"):
+        coco_text(text, {"9": "a"}, set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [as_coco, as_yolo])
+def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, write):
+    swapped = set(np.random.default_rng(1).choice(480, 40, replace=False).tolist())
+    file = write(tmp_path, scenes(tmp_path, 120, swapped))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    found = scan(
+        read_samples(file), load({"out": tmp_path / "run", "image_size": 24, "batch_size": 32}, environment={})
+    )
+    report = found.verdict.report
+    flagged = {row["sample_id"] for row in report.to_pylist() if row["flagged"]}
+    assert len(flagged & swapped) >= 0.9 * len(flagged) and len(flagged & swapped) >= 0.9 * len(swapped)
+    assert pictures_of(found.run).in_context(0, 200).startswith(b"\xff\xd8")
+    assert {path: path.read_bytes() for path in before} == before
+    done = aumclean("clean", found.run.path, "--policy", "relabel")
+    assert done.code == 0, done.err
+    if write is as_coco:
+        old, new = (path.read_text("utf-8").splitlines() for path in (file, found.run.path / "cleaned.json"))
+        changed = [number for number, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]
+        assert len(changed) == len(flagged) and all('"category_id"' in new[number] for number in changed)
+        COCO(str(found.run.path / "cleaned.json"))
+    else:
+        with zipfile.ZipFile(found.run.path / "cleaned-labels.zip") as archive:
+            names = archive.namelist()
+            differing = 0
+            for name in names:
+                old, new = before[tmp_path / name].split(b"\r\n"), archive.read(name).split(b"\r\n")
+                pairs = [pair for pair in zip(old, new, strict=True) if pair[0] != pair[1]]
+                assert all(one[1:] == other[1:] for one, other in pairs)
+                differing += len(pairs)
+            assert differing == len(flagged)
+
+
+def label_studio(folder, tasks):
+    file = folder / "export.json"
+    listed = [{"data": {"image": url}, "annotations": [{"result": found}] if found else []} for url, found in tasks]
+    file.write_text(json.dumps(listed))
+    return file
+
+
+def choices(*names):
+    return [{"type": "choices", "value": {"choices": list(names)}}]
+
+
+def test_exports_of_label_studio_are_data(tmp_path, save_image):
+    for name in ("cat/1.png", "cat/2.png", "up load.png"):
+        save_image(tmp_path / name)
+    tasks = [
+        ("/data/local-files/?d=pets/cat/1.png", choices("cat")),
+        ("https://host/pets/cat/2.png?x=1", choices("dog")),
+        ("/data/upload/3/1a2b3c4d-up%20load.png", choices("cat")),
+        ("/data/local-files/?d=cat/none.png", []),
+    ]
+    samples = read_samples(label_studio(tmp_path, tasks))
+    labels = dict(zip(samples.paths.to_pylist(), samples.label_names().to_pylist(), strict=True))
+    assert labels == {"cat/1.png": "cat", "cat/2.png": "dog", "up load.png": "cat"}
+    assert "1 images have no label yet" in samples.notes[0]
+    box = {"x": 25, "y": 50, "width": 50, "height": 25}
+    rectangles = [{"type": "rectanglelabels", "value": {**box, "rectanglelabels": [name]}} for name in ("cat", "dog")]
+    samples = read_samples(label_studio(tmp_path, [("cat/1.png", rectangles)]))
+    assert samples.paths.to_pylist() == ["cat/1.png#1", "cat/1.png#2"]
+    np.testing.assert_allclose(samples.images.boxes[0], [0.25, 0.5, 0.5, 0.25])
+    with pytest.raises(DataError, match="'cat/1.png' has the labels 'cat' and 'dog'; one label per image is judged"):
+        read_samples(label_studio(tmp_path, [("cat/1.png", choices("cat", "dog"))]))
+    with pytest.raises(DataError, match="labels of whole images and of boxes"):
+        read_samples(label_studio(tmp_path, [("cat/1.png", choices("cat")), ("cat/2.png", rectangles)]))
+
+
+def test_exports_of_cvat_are_data(tmp_path, save_image):
+    for name in ("1.png", "2.png"):
+        save_image(tmp_path / "images" / name)
+    file = tmp_path / "annotations.xml"
+    file.write_text(
+        "<annotations><image name='1.png'><tag label='cat'/></image><image name='2.png'><tag label='dog'/></image>"
+        "<image name='3.png'/></annotations>"
+    )
+    samples = read_samples(file)
+    assert samples.label_names().to_pylist() == ["cat", "dog"]
+    assert len(open_samples(samples, 8, cached=False, workers=1)) == 2
+    box = "<box label='{}' xtl='1' ytl='2' xbr='5.5' ybr='9'/>"
+    file.write_text(f"<annotations><image name='1.png'>{box.format('cat')}{box.format('dog')}</image></annotations>")
+    np.testing.assert_allclose(read_samples(file).images.boxes[1], [1, 2, 4.5, 7])
+    file.write_text("<annotations><image name='1.png'><tag label='cat'/><tag label='dog'/></image></annotations>")
+    with pytest.raises(DataError, match="'1.png' has the labels 'cat' and 'dog'; one label per image is judged"):
+        read_samples(file)
