@@ -66,6 +66,8 @@ def _markdown(docstring: str) -> str:
             lines += [f"**{section}**", ""]
         elif not section or not line.strip():
             lines.append(line)
+        elif section == "Example":
+            lines.append(line.removeprefix("    "))
         else:
             entry = (
                 re.match(r"    (\*{0,2}\w[\w, ]*): (.*)", line) if section in {"Args", "Raises", "Attributes"} else None

@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "cli": BASE
     | {"dataset", "verdict", "training", "decisions", "reports", "review", "gate", "scanning", "diagnostics", "door"}
     | {"judging", "features"},
+    "adapters": {"door", "errors"},
     "compat": GROUND | {"margins"},
     "__main__": {"cli"},
     "__init__": {"door", "errors"},

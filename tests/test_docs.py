@@ -134,7 +134,7 @@ def test_python_in_the_readme_runs(folder, tmp_path, monkeypatch):
 
 
 def test_python_of_the_training_page_runs(tmp_path, monkeypatch):
-    code, *_ = blocks(ROOT / "docs" / "how-to" / "own-training.md", "python")
+    code = blocks(ROOT / "docs" / "how-to" / "own-training.md", "python")[0]
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
     exec(compile(code, "own-training.md", "exec"), scope)

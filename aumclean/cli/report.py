@@ -13,6 +13,9 @@ from aumclean.cli.options import FinishedRun, Judging, MovedData, Options, optio
 from aumclean.errors import ConfigError
 from aumclean.reports import FOLDERS, Format
 
+HELD_BY_SUSPECTS = ("label-studio", "cvat", "fiftyone")
+"""Exports that people open to look at suspects."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering(Options):
@@ -42,8 +45,8 @@ def command(
             "--format",
             "-f",
             metavar="FORMAT",
-            help="csv, parquet, json, jsonl, markdown, html, cleanlab; or, as several files in -o FOLDER: "
-            "label-studio, cvat, fiftyone, huggingface.",
+            help="csv, parquet, json, jsonl, markdown, html, pred-probs; or, as several files in -o FOLDER: "
+            "cleanlab, label-studio, cvat, fiftyone, huggingface.",
         ),
     ] = "csv",
     out: Annotated[
@@ -79,6 +82,10 @@ def command(
         say(f"{verdict.summary.flagged:,} of {verdict.summary.samples:,} flagged; {run} has its reports anew")
         if out is None:
             return
+    if format in HELD_BY_SUSPECTS and not (verdict.summary.flagged or verdict.summary.conflicts):
+        say(
+            "nothing is flagged and no copies differ in their labels, so there is nothing to look at in what is written"
+        )
     files = render(with_decisions(verdict, opened), format, **rendering.given())
     if out is not None:
         write(files, out, folder=format in FOLDERS)

@@ -277,19 +277,21 @@ class Run:
         return self._verdict.summary
 
     @overload
-    def reports(self, format: Literal["parquet"]) -> bytes: ...
+    def reports(self, format: Literal["parquet", "pred-probs"]) -> bytes: ...
     @overload
-    def reports(self, format: Literal["label-studio", "cvat", "fiftyone", "huggingface"]) -> dict[str, str | bytes]: ...
+    def reports(
+        self, format: Literal["cleanlab", "label-studio", "cvat", "fiftyone", "huggingface"]
+    ) -> dict[str, str | bytes]: ...
     @overload
-    def reports(self, format: Literal["csv", "json", "jsonl", "markdown", "html", "cleanlab"]) -> str: ...
+    def reports(self, format: Literal["csv", "json", "jsonl", "markdown", "html"]) -> str: ...
 
     def reports(self, format: Format) -> str | bytes | dict[str, str | bytes]:
         """The report in a format of `aumclean report`.
 
         Args:
-            format: `csv`, `json`, `jsonl`, `markdown`, `html` or `cleanlab`: a text; `parquet`: bytes; or
-                `label-studio`, `cvat`, `fiftyone` or `huggingface`: the contents of several files, by name, all of
-                them in memory (`aumclean report -o FOLDER` writes them piece by piece).
+            format: `csv`, `json`, `jsonl`, `markdown` or `html`: a text; `parquet` or `pred-probs`: bytes; or
+                `cleanlab`, `label-studio`, `cvat`, `fiftyone` or `huggingface`: the contents of several files, by
+                name, all of them in memory (`aumclean report -o FOLDER` writes them piece by piece).
 
         Raises:
             ConfigError: for another format.
@@ -302,7 +304,7 @@ class Run:
         files: dict[str, str | bytes] = {}
         for name, pieces in render(self._with_decisions(), format).items():
             content = b"".join(pieces)
-            files[name] = content if name.endswith(".parquet") else content.decode(errors="surrogateescape")
+            files[name] = content if name.endswith((".parquet", ".npy")) else content.decode(errors="surrogateescape")
         return files if format in FOLDERS else files.popitem()[1]
 
     def clean(

@@ -13,11 +13,12 @@ Format = Literal[
     "jsonl",
     "markdown",
     "html",
+    "pred-probs",
     "cleanlab",
     "label-studio",
     "cvat",
     "fiftyone",
     "huggingface",
 ]
-FOLDERS = frozenset({"label-studio", "cvat", "fiftyone", "huggingface"})
+FOLDERS = frozenset({"cleanlab", "label-studio", "cvat", "fiftyone", "huggingface"})
 """The formats of several files."""

@@ -1,13 +1,29 @@
-"""cleanlab: the columns of its label issues, one row per sample in the order of the data."""
+"""cleanlab: what its Datalab takes, and its table of label issues; rows in the order of the data."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.files.csv import guarded, to_csv
+from aumclean.reports import pred_probs
 from aumclean.verdict.judge import Verdict
 
 
-def render(verdict: Verdict) -> str:
+def render(verdict: Verdict) -> dict[str, str | bytes]:
+    """`labels.npy` and `pred_probs.npy` for Datalab, and the issues that we found: file names and contents.
+
+    Labels are numbers, in the order of the classes and of the columns of pred_probs, see `pred_probs.matrix`.
+    """
+    names = pa.array(verdict.run.read().data.class_names)
+    labels = pc.index_in(verdict.report.sort_by("sample_id")["label"], names).to_numpy()
+    return {
+        "labels.npy": pred_probs.npy(labels.astype(np.int64)),
+        "pred_probs.npy": pred_probs.render(verdict),
+        "label_issues.csv": issues(verdict),
+    }
+
+
+def issues(verdict: Verdict) -> str:
     """`is_label_issue`, `label_score` (low is suspect), `given_label`, `predicted_label`; before them which sample.
 
     A sample that is not judged has no score and counts as no issue, since cleanlab knows only yes and no.

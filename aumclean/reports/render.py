@@ -6,10 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from aumclean.files import atomic, csv, parquet
-from aumclean.reports import FOLDERS, Format, cleanlab, cvat, fiftyone, html, huggingface, json, label_studio, markdown
+from aumclean.reports import (
+    FOLDERS,
+    Format,
+    cleanlab,
+    cvat,
+    fiftyone,
+    html,
+    huggingface,
+    json,
+    label_studio,
+    markdown,
+    pred_probs,
+)
 from aumclean.verdict.judge import Verdict
 
-SUFFIXES = {"markdown": "md", "cleanlab": "csv"}  # of the others the suffix is the name
+SUFFIXES = {"markdown": "md", "pred-probs": "npy"}  # of the others the suffix is the name
 
 
 def render(
@@ -34,6 +46,8 @@ def render(
 def _one(verdict: Verdict, format: Format, top: int) -> Iterable[bytes]:
     if format == "parquet":
         return [parquet.to_parquet(verdict.report)]
+    if format == "pred-probs":
+        return [pred_probs.render(verdict)]
     if format == "csv":
         return csv.pieces(verdict.report, guard=True)
     if format == "jsonl":
@@ -42,20 +56,24 @@ def _one(verdict: Verdict, format: Format, top: int) -> Iterable[bytes]:
         "json": json.render,
         "markdown": markdown.render,
         "html": partial(html.render, top=top),
-        "cleanlab": cleanlab.render,
     }
     return [renderers[format](verdict).encode(errors="surrogateescape")]
 
 
 def _several(verdict: Verdict, format: Format, image_root_url: str | None) -> dict[str, Iterable[bytes]]:
     renderers: dict[str, Callable[[Verdict], dict[str, Any]]] = {
+        "cleanlab": cleanlab.render,
         "label-studio": partial(label_studio.render, image_root_url=image_root_url),
         "cvat": cvat.render,
         "fiftyone": fiftyone.render,
         "huggingface": huggingface.render,
     }
     return {
-        name: [content.encode()] if isinstance(content, str) else parquet.pieces(*content)
+        name: [content.encode()]
+        if isinstance(content, str)
+        else [content]
+        if isinstance(content, bytes)
+        else parquet.pieces(*content)
         for name, content in renderers[format](verdict).items()
     }
 

@@ -147,7 +147,7 @@ def test_dry_run_prints_a_plan_and_writes_nothing(aumclean, folder, tmp_path, mo
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "markdown", "parquet", "html", "cleanlab"])
+@pytest.mark.parametrize("format", ["csv", "json", "jsonl", "markdown", "parquet", "html", "pred-probs"])
 def test_report_renders_every_format_to_stdout_or_a_file_alike(finished, tmp_path, format):
     command = [sys.executable, "-m", "aumclean", "report", finished.run.path, "--format", format]
     piped = subprocess.run(command, capture_output=True, check=True)

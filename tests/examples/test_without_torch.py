@@ -70,7 +70,7 @@ def test_the_action_installs_less_than_400_megabytes_without_torch(alone, finish
     assert sum(file.lstat().st_size for file in environment.rglob("*")) < LARGEST
 
 
-@pytest.mark.parametrize("name", ["csv", "parquet", "json", "jsonl", "markdown", "html", "cleanlab"])
+@pytest.mark.parametrize("name", ["csv", "parquet", "json", "jsonl", "markdown", "html", "pred-probs"])
 def test_every_report_is_what_it_is_with_torch(alone, aumclean, tmp_path, name):
     here, there = tmp_path / "here", tmp_path / "there"
     made = alone.aumclean("report", alone.run, "--format", name, "--out", there)
@@ -79,7 +79,7 @@ def test_every_report_is_what_it_is_with_torch(alone, aumclean, tmp_path, name):
     assert there.read_bytes() == here.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["label-studio", "cvat", "fiftyone", "huggingface"])
+@pytest.mark.parametrize("name", ["cleanlab", "label-studio", "cvat", "fiftyone", "huggingface"])
 def test_every_export_can_be_made(alone, tmp_path, name):
     made = alone.aumclean("report", alone.run, "--format", name, "--out", tmp_path / "export")
     assert made.returncode == 0, made.stderr

@@ -131,9 +131,21 @@ def test_folds_are_one_witness_and_models_are_several(told, judged, tmp_path, au
 
 
 def test_every_command_that_takes_a_run_takes_it(told, judged, aumclean, tmp_path):
-    for format in ("csv", "parquet", "json", "jsonl", "markdown", "html", "cleanlab", "fiftyone", "label-studio"):
+    for format in (
+        "csv",
+        "parquet",
+        "json",
+        "jsonl",
+        "markdown",
+        "html",
+        "cleanlab",
+        "pred-probs",
+        "fiftyone",
+        "label-studio",
+    ):
         said = aumclean("report", judged.path, "--format", format, "-o", tmp_path / format)
         assert said.code == 0, (format, said.err)
+    np.testing.assert_allclose(np.load(tmp_path / "pred-probs"), np.load(told / "probs.npy"), atol=2e-3)
     page = (tmp_path / "html").read_text()
     assert "probabilities of networks of your own" in page and "gone or has changed" not in page
     assert aumclean("gate", judged.path, "--max-flagged", "50%").code == 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,13 +52,28 @@ def write_parquet(made, file):
 
 
 def test_cleanlab_has_its_columns_in_the_order_of_the_data(finished):
-    table = pd.read_csv(io.StringIO(cleanlab.render(finished.verdict)))
+    table = pd.read_csv(io.StringIO(cleanlab.issues(finished.verdict)))
     rows = by_id(finished.verdict)
     assert list(table) == ["sample_id", "path", "is_label_issue", "label_score", "given_label", "predicted_label"]
     assert table.sample_id.tolist() == list(range(len(rows)))
     assert table[table.is_label_issue].path.tolist() == [row["path"] for row in rows if row["flagged"]]
     for row, predicted in zip(rows, table.predicted_label, strict=True):
         assert predicted == (((row["flagged"] or row["aum"] < 0) and row["suggested_label"]) or row["label"])
+
+
+@pytest.mark.filterwarnings("ignore")  # of cleanlab
+def test_datalab_takes_it_unedited_and_agrees(finished, tmp_path):
+    datalab = pytest.importorskip("cleanlab", reason="is in the dependency group benchmark").Datalab
+    for name, content in cleanlab.render(finished.verdict).items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    labels, probabilities = np.load(tmp_path / "labels.npy"), np.load(tmp_path / "pred_probs.npy")
+    lab = datalab({"label": labels}, label_name="label", verbosity=0)
+    lab.find_issues(pred_probs=probabilities, issue_types={"label": {}})
+    found = lab.get_issues("label")
+    flagged = np.array([row["flagged"] for row in by_id(finished.verdict)])
+    assert (found["is_label_issue"].to_numpy() == flagged).mean() > 0.98
+    ours = np.array([row["wrong_probability"] for row in by_id(finished.verdict)])
+    np.testing.assert_allclose(found["label_score"], 1 - ours, atol=1e-5)
 
 
 def test_fiftyone_has_every_sample_by_its_file(finished):

@@ -1,0 +1,1 @@
+"""The Recorder in trainers of other libraries: a file for each, which imports that library."""
