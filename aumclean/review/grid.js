@@ -11,6 +11,12 @@ let focus = null, anchor = null;
 const chosen = new Set();
 
 export const grid = { onChange: () => {}, onOpen: () => {}, get group() { return group; }, get focus() { return focus; } };
+let due = false;
+function tell() { // once for all that a key or a scroll changes
+  if (!due) queueMicrotask(() => { due = false; grid.onChange(); });
+  due = true;
+}
+
 export const selected = () => [...chosen].sort((a, b) => place.get(a) - place.get(b));
 export const target = () => (chosen.size ? selected() : focus ? [focus] : []);
 
@@ -58,7 +64,7 @@ export function draw() {
   for (const row of wanted) if (!cards.has(row)) { cards.set(row, makeCard(row)); $("cards").append(cards.get(row)); }
   const inSight = Math.floor((top + height - GAP - cell / 2) / rowHeight() + 1) * columns;
   see(group, Math.min(group.members.length, inSight));
-  grid.onChange();
+  tell();
 }
 
 function makeCard(row) {
@@ -111,7 +117,7 @@ export function update(rows, { flash = false } = {}) {
     if (flash) card.firstElementChild.animate?.([{ filter: "brightness(1.6)" }, { filter: "none" }], 350);
   }
   if (focus) $("cards").setAttribute("aria-activedescendant", `card-${focus.at}`);
-  grid.onChange();
+  tell();
 }
 
 function reveal(row) {

@@ -4,6 +4,7 @@
 const AGAIN = 1000; // milliseconds
 const waiting = [];
 let sending = false;
+let told = false; // whether the page shows what went wrong
 
 export class Refused extends Error {}
 export const line = { stalled: false, onTrouble: () => {}, get length() { return waiting.length; } };
@@ -34,13 +35,13 @@ async function work() {
     try {
       const answer = await ask(path, { id, ...body() });
       waiting.shift();
-      if (line.stalled) trouble(false, "");
+      if (told) trouble(false, "");
       then(answer);
     } catch (error) {
       if (error instanceof Refused) {
         waiting.shift();
         then(null);
-        trouble(line.stalled = false, `Not saved: ${error.message}.`);
+        trouble(false, `Not saved: ${error.message}.`);
       } else {
         trouble(true, `${waiting.length === 1 ? "1 step is" : `${waiting.length} steps are`} not saved: the desk does not ` +
           "answer. Start aumclean review again and open its new address; everything before this is safe.");
@@ -54,6 +55,7 @@ async function work() {
 
 function trouble(stalled, message) {
   line.stalled = stalled;
+  told = message !== "";
   line.onTrouble(message);
 }
 
