@@ -20,6 +20,7 @@ from aumclean.dataset.samples import AS_FOUND, Decoding, Samples, ValueRange
 CHUNK = 128
 PROBED = 256  # images that tell of all, evenly spaced
 DEEP = 1 << 26  # of which so many pixels are decoded where their values are not 0..255
+LARGEST_FILE = 1 << 30  # bytes; no picture within Pillow's limit of pixels needs more
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = 1
 TURNED = frozenset({5, 6, 7, 8})  # its values that swap width and height
@@ -203,8 +204,13 @@ class _EmptyFile(Exception):
     pass
 
 
+class _LargeFile(Exception):
+    pass
+
+
 KNOWN_REASONS: dict[type[Exception], str] = {
     _EmptyFile: "empty",
+    _LargeFile: f"a file of more than {LARGEST_FILE >> 30} GiB",
     FileNotFoundError: "missing",
     UnidentifiedImageError: "not an image",
 }
@@ -214,6 +220,8 @@ def read_encoded(item: Item) -> bytes:
     """The bytes of an image; an error that `reason_of` can name where there are none."""
     if isinstance(item, Path) and item.exists() and not item.is_file():
         raise IsADirectoryError(errno.EISDIR, "not a regular file")
+    if isinstance(item, Path) and item.stat().st_size > LARGEST_FILE:  # before all of it is in memory
+        raise _LargeFile
     encoded = item if item is None or isinstance(item, bytes) else item.read_bytes()
     if not encoded:
         raise _EmptyFile

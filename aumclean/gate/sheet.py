@@ -44,7 +44,9 @@ def _reader(run: Run, data: Path | None) -> Callable[[str], bytes | None]:
     if run.scores_json.is_file():
         place = run.read_scores().data
         root = Path(place.root) if data is None else data
-        return lambda path: _bytes_or_none(lambda: (root / path).read_bytes())
+        from aumclean.dataset.decode import read_encoded  # which reads no device, no pipe and no giant
+
+        return lambda path: _bytes_or_none(lambda: read_encoded(root / path))
 
     from aumclean.dataset.pictures import pictures_of
 
@@ -57,5 +59,5 @@ def _reader(run: Run, data: Path | None) -> Callable[[str], bytes | None]:
 def _bytes_or_none(read: Callable[[], bytes]) -> bytes | None:
     try:
         return read()
-    except OSError:
+    except Exception:  # gone, changed, or nothing that a picture is read from
         return None

@@ -111,11 +111,14 @@ def repeats(folder: Path, draw: int, epochs: int) -> int:
     for epoch in range(epochs):
         seen = []
         for part in sorted(epoch_file(folder, draw, epoch).parent.glob("part-*.parquet")):
-            noted = json.loads((pq.read_schema(part).metadata or {}).get(b"aumclean", b"{}"))
-            again += int(noted.get("repeated", 0))
+            try:
+                noted = json.loads((pq.read_schema(part).metadata or {}).get(b"aumclean", b"{}"))
+                again += int(noted.get("repeated", 0))
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
+                raise RunError(f"{part}: cannot be read ({' '.join(str(error).split())[:200]})") from None
             seen.append(part)
         if len(seen) > 1:
-            ids = np.concatenate([pq.read_table(part, columns=["sample_id"])["sample_id"].to_numpy() for part in seen])
+            ids = np.concatenate([parquet.read(part, ["sample_id"])["sample_id"].to_numpy() for part in seen])
             again += len(ids) - len(np.unique(ids))
     return again
 

@@ -125,3 +125,13 @@ def test_an_image_is_read_or_left_out_with_a_reason_and_costs_no_other(good, tal
         assert path == "a/2.png" and 0 < len(reason) < 300 and "\n" not in reason
     assert readable is None or len(others) + 1 == len(opened)
     tally(f"image: {kind}", "quarantined" if len(opened.unreadable) else "right")
+
+
+def test_a_file_of_gigabytes_is_not_read_to_find_out_that_it_is_no_image(good, tally):
+    folder, _ = good
+    with (folder / "a" / "2.png").open("wb") as file:
+        file.truncate(5 << 30)  # a hole, which takes no room
+    opened = open_samples(read_samples(folder), 8, cached=False, workers=1)
+    (folder / "a" / "2.png").unlink()
+    assert opened.unreadable.to_pylist() == [{"path": "a/2.png", "reason": "a file of more than 1 GiB"}]
+    tally("image: liar", "quarantined")

@@ -255,7 +255,7 @@ def _keep_draw(store: Store, name: str, case: Case, dataset: Dataset, seed: int,
         return
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file}: is damaged ({error}); choose another --out") from None
     if stored != drawn:
         raise RunError(f"{file}: another corruption was drawn there; choose another --out")
