@@ -137,6 +137,7 @@ class ScanConfig(BaseModel):
     features: str | None = Field(default=None, min_length=1, max_length=4096)
     against: Path | None = None
     arch: str = "auto"
+    pretrained: bool = False
     image_size: int | None = Field(default=None, ge=8, le=MOST_PIXELS)
     epochs: Annotated[int | Literal["auto"] | None, BeforeValidator(_epochs)] = None
     batch_size: int = Field(default=64, ge=2, le=2**20)

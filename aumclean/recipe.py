@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 Optimizer = Literal["sgd", "adam", "adagrad", "adadelta", "rmsprop"]
 Pixels = Literal["standard", "unit", "image"]
 MOST_EPOCHS = 100_000
+FINE_TUNED = "fine-tuned:"  # before the name of a backbone: a network that starts from its weights
 LINEAR = "linear"  # in place of a network: a head on the features of a backbone
 
 
@@ -25,7 +26,7 @@ class Recipe:
     The fields from `optimizer` on are for the diagnostics; no scan changes them.
     """
 
-    # resnet8, resnet9, resnet32, a torchvision classifier, or timm:NAME
+    # resnet8, resnet9, resnet32, a torchvision classifier, timm:NAME, linear, or fine-tuned:BACKBONE
     arch: str = Field(description="Network.")
     epochs: int = Field(ge=1, le=MOST_EPOCHS, description="Epochs per draw.")
     learning_rate: float = Field(description="The highest learning rate, per step, for the mean loss of a batch.")

@@ -60,6 +60,12 @@ class Training(Options, panel=TRAIN):
     arch: Annotated[
         str | None, option("resnet8-s2d, resnet9, resnet32, a torchvision name, or timm:NAME. [default: by image size]")
     ] = None
+    pretrained: Annotated[
+        bool | None,
+        option(
+            "Start from pretrained weights: --arch timm:NAME[@FILE], torchvision:NAME[@FILE] or auto.", "--pretrained"
+        ),
+    ] = None
     image_size: Annotated[
         int | None, option("Side in pixels. [default: median short side, at most 64 on a CPU, 160 elsewhere]")
     ] = None

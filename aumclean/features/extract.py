@@ -20,10 +20,10 @@ from aumclean.dataset.open import Opened
 from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.samples import Decoding
 from aumclean.errors import DataError
-from aumclean.features.backbone import Backbone
 from aumclean.features.inference import VIEWS, features_of
 from aumclean.files import atomic
 from aumclean.progress import Track
+from aumclean.training.backbone import Backbone
 
 FORMAT = 1  # raise when decoding or the views change, so that older shards are not read
 CHUNK = 64  # images that a process decodes at a time

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aumclean.features.backbone import Backbone
+from aumclean.training.backbone import Backbone
 
 VIEWS = 2  # of each image: itself and its mirror image
 BATCH = 64  # images at a time on an accelerator; on a CPU it is one, so that no image's features depend on others

@@ -23,7 +23,6 @@ from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.errors import RunError
 from aumclean.features import own
-from aumclean.features.backbone import load_backbone
 from aumclean.features.discriminant import FOLDS, SHRINKAGES, Discriminant, folds, in_folds, of_all
 from aumclean.features.extract import extract
 from aumclean.features.near import grouped, near_pairs
@@ -34,6 +33,7 @@ from aumclean.margins.held_out import HeldOut, write_held_out
 from aumclean.progress import Track
 from aumclean.run.directory import Run
 from aumclean.run.features import FeaturesRecord
+from aumclean.training.backbone import load_backbone
 from aumclean.training.loop import normalisation
 from aumclean.verdict.label_noise import MOST_FITTED, fit
 from aumclean.verdict.neighbours import Near, write_near

@@ -14,10 +14,10 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError
-from aumclean.features.backbone import is_available
 from aumclean.features.own import is_own
-from aumclean.recipe import LINEAR, Recipe
+from aumclean.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.run.record import Settings
+from aumclean.training.backbone import is_available
 from aumclean.training.device import describe, largest_image, make_accelerator, takes_bf16
 from aumclean.training.loop import train
 from aumclean.training.models import check_model, choose_arch
@@ -25,6 +25,7 @@ from aumclean.training.side_by_side import side_by_side
 from aumclean.verdict.judge import require_targets
 from aumclean.verdict.warnings import label_warnings
 
+LARGEST_FINE_TUNED = 224  # pixels a side, unless asked otherwise: what most backbones learned from
 SMALLEST_LOOKED_AT = 32  # pixels: backbones learned from photographs, and smaller images are not like these
 HEAD_DROPOUT = 0.5  # of features, while a head is trained
 
@@ -65,12 +66,14 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         ConfigError, DataError, TrainingError: when they do not go together.
     """
     accelerator = make_accelerator(config.device)
-    size = config.image_size or image_size(samples, largest_image(accelerator.device))
+    largest = LARGEST_FINE_TUNED if config.pretrained else largest_image(accelerator.device)
+    size = config.image_size or image_size(samples, largest)
     features = _features(config, size)
     if config.preset == FROZEN:
         arch, draws_chance = LINEAR, True  # dropout draws numbers
     else:
         arch = choose_arch(config.arch, config.by_preset("small_arch"), size)
+        arch = FINE_TUNED + config.arch if config.pretrained else arch
         draws_chance = check_model(arch, len(samples.class_names) + 1, size)
     epochs = config.epochs_for(len(samples))
     rule = config.by_preset("rule")
@@ -137,8 +140,8 @@ def _features(config: ScanConfig, size: int) -> str | None:
     if config.preset == FROZEN:
         if asked == "none":
             raise ConfigError("--features none: leaves --preset frozen nothing to train on; name a backbone or a file")
-        if config.arch != AUTO:
-            raise ConfigError(f"--arch {config.arch}: --preset frozen trains no network; leave it out")
+        if config.arch != AUTO or config.pretrained:
+            raise ConfigError("--preset frozen: trains no network; leave out --arch and --pretrained")
         return asked or AUTO
     if asked == "none" or (published and asked is None):
         if config.against is not None:

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.recipe import LINEAR, Recipe
+from aumclean.recipe import FINE_TUNED, LINEAR, Recipe
+from aumclean.training.backbone import bare_body, load_backbone
 from aumclean.training.heads import Float32Linear, LinearHead
 from aumclean.training.zhang_networks import ZHANG_NETWORKS
 
@@ -40,8 +41,8 @@ def build_model(arch: str, n_classes: int, image_size: int) -> nn.Module:
 
 
 def _build(arch: str, n_classes: int, image_size: int) -> nn.Module:
-    if arch == LINEAR:
-        return LinearHead(image_size, n_classes)
+    if arch == LINEAR or arch.startswith(FINE_TUNED):
+        return LinearHead(image_size, n_classes) if arch == LINEAR else FineTuned(arch, n_classes, image_size)
     if arch in {"resnet9", "resnet8-s2d"}:
         return ResNet9(n_classes) if arch == "resnet9" else SpaceToDepthResNet8(n_classes)
     if arch in RESNET32_BLOCKS:
@@ -56,7 +57,8 @@ def _build(arch: str, n_classes: int, image_size: int) -> nn.Module:
 def model_of(recipe: Recipe, n_classes: int, image_size: int, *, seed: int | None = None) -> nn.Module:
     """The freshly initialised network that a recipe asks for, its switches set.
 
-    With a seed its weights follow from that, whatever other trainings of the process draw meanwhile.
+    With a seed its weights follow from that, whatever other trainings of the process draw meanwhile, and those of a
+    backbone are loaded; without one it is there to be filled.
 
     Raises:
         ConfigError: as `build_model` does.
@@ -65,6 +67,8 @@ def model_of(recipe: Recipe, n_classes: int, image_size: int, *, seed: int | Non
         if seed is not None:
             torch.manual_seed(seed)
         model = build_model(recipe.arch, n_classes, image_size)
+        if seed is not None and isinstance(model, FineTuned):
+            model.body.load_state_dict(load_backbone(recipe.arch.removeprefix(FINE_TUNED)).model.state_dict())
         if recipe.xavier:
             _start_from_xavier(model)
     if not recipe.batch_norm:
@@ -300,6 +304,22 @@ def _with_float32_head(model: nn.Module) -> nn.Module:
     if heads:
         heads[-1].__class__ = Float32Linear
     return model
+
+
+class FineTuned(nn.Module):
+    """A pretrained network with a fresh head, all of it to be trained."""
+
+    def __init__(self, arch: str, n_classes: int, image_size: int) -> None:
+        super().__init__()
+        self.body = bare_body(arch.removeprefix(FINE_TUNED))
+        with torch.no_grad():
+            self.body.eval()
+            width = self.body(torch.zeros(1, 3, image_size, image_size)).flatten(1).shape[1]
+        self.head = LinearHead(width, n_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [batch, classes] of images [batch, 3, height, width]."""
+        return cast(torch.Tensor, self.head(self.body(images)))
 
 
 class _LogitsOnly(nn.Module):

@@ -12,7 +12,7 @@ pytest.importorskip("openvino", reason="the extra `features` is not installed")
 @pytest.fixture(scope="session")
 def backbone():
     """EfficientNet-Lite0 from its wheel."""
-    from aumclean.features.backbone import load_backbone
+    from aumclean.training.backbone import load_backbone
 
     return load_backbone("auto")
 

@@ -235,3 +235,21 @@ def test_the_first_verdict_is_there_while_the_network_is_trained_and_decisions_o
     assert "aum_draw_1" in final.column_names
     (stored,) = [one for one in pq.read_table(run.report("parquet")).to_pylist() if one["path"] == row["path"]]
     assert stored["decision"] == "keep"
+
+
+def test_a_network_that_starts_from_pretrained_weights_is_trained_kept_and_scores(tmp_path, aumclean):
+    for seed in range(16):
+        image = drawing(seed, (48, 48)).convert("L" if seed % 2 else "RGB").convert("RGB")
+        save_jpeg(image, tmp_path / "photos" / ("grey" if seed % 2 else "colour") / f"{seed:02d}.jpg", 90)
+    run = tmp_path / "run"
+    found = aumclean(
+        "scan", tmp_path / "photos", "--pretrained", "--features", "none", "--image-size", 32, "--epochs", 2,
+        "--batch-size", 8, "--out", run, "--precision", "fp32",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    assert Run(run).read_scan().recipe.arch == "fine-tuned:auto"
+    save_jpeg(drawing(99, (48, 48)), tmp_path / "new" / "colour" / "99.jpg")
+    assert aumclean("score", run, tmp_path / "new", "--out", tmp_path / "scores").code == 0
+    refused = aumclean("scan", tmp_path / "photos", "--pretrained", "--arch", "resnet9", "--out", tmp_path / "no")
+    assert refused.code == 2
+    assert "--arch resnet9" in refused.err

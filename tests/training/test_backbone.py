@@ -3,9 +3,14 @@ import safetensors.torch
 import torch
 
 from aumclean.errors import ConfigError, DataError
-from aumclean.features.backbone import load_backbone
+from aumclean.training.backbone import load_backbone
 
 TINY = "timm:test_resnet"  # a network of timm's own tests
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone("auto")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,7 @@ def test_torchvision_takes_a_file_too(tmp_path):
     ],
 )
 def test_what_is_no_backbone_is_named(name, said):
-    with pytest.raises(ConfigError, match="--features") as caught:
+    with pytest.raises(ConfigError, match="backbone") as caught:
         load_backbone(name)
     assert said in str(caught.value)
 
@@ -78,3 +83,29 @@ def test_a_file_that_is_no_weights_or_of_another_network_is_named(weights, tmp_p
             load_backbone(f"{name}@{file}")
         assert str(caught.value).startswith(f"{file}: ")
         assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_is_trained_further_starts_from_these_weights_and_is_kept_without_them(backbone, weights):
+    from aumclean.recipe import Recipe
+    from aumclean.training.models import build_model, model_of
+
+    recipe = Recipe(arch="fine-tuned:auto", epochs=1, learning_rate=0.1, batch_size=4, weight_decay=0.0)
+    network = model_of(recipe, 3, 64, seed=0)
+    for name, tensor in network.body.state_dict().items():
+        assert torch.equal(tensor, backbone.model.state_dict()[name])
+    assert all(weight.requires_grad for weight in network.parameters())
+    assert network(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
+    again = build_model(recipe.arch, 3, 64)
+    assert not torch.equal(again.body.conv_stem.weight, network.body.conv_stem.weight)
+    again.load_state_dict(network.state_dict())
+    of_file = model_of(Recipe(**{**vars(recipe), "arch": f"fine-tuned:{TINY}@{weights}"}), 3, 32, seed=0)
+    assert torch.equal(
+        next(of_file.body.parameters()), safetensors.torch.load_file(weights)[next(of_file.body.named_parameters())[0]]
+    )
+
+
+def test_a_network_without_pretrained_weights_cannot_start_from_them():
+    from aumclean.training.models import build_model
+
+    with pytest.raises(ConfigError, match="has no pretrained weights"):
+        build_model("fine-tuned:resnet9", 3, 64)
