@@ -179,8 +179,9 @@ def weigh(
     margins = np.stack([final, area.closing, area.lowered])
     expected = expected_errors(evidence.directed, n_classes)
     found = posterior(labels, n_classes, evidence.witnesses, margins, area.judges, expected)
-    by_features = [one for one in evidence.witnesses if one.name == FEATURES]
-    return _suggesting(area, by_features, found, labels), found
+    knows_most = max(evidence.witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
+    named = [knows_most] if knows_most.name == FEATURES else []  # a network is the runner-up of its own margins
+    return _suggesting(area, named, found, labels), found
 
 
 def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, labels: np.ndarray) -> Areas:

@@ -4,7 +4,8 @@ Evidence is of two kinds. *Held-out*: what a witness says that was not taught th
 a posterior. *Taught*: margins of networks that were taught it, which tell much, but not on a scale that can be trusted.
 The two meet in the held-out samples of one draw that other draws were taught: there a logistic regression learns what
 margins mean, with the held-out posterior as its target. It carries the posterior to all samples. A sample that has both
-has the mean of the two log odds.
+has the mean of the two log odds. A witness of every sample, beside one of a few, is one term more of that regression, so
+that what it is worth is learned, too.
 """
 
 from collections.abc import Sequence
@@ -167,12 +168,18 @@ def posterior(
     draws = np.empty((0, n)) if taught is None else np.full(taught.shape, np.nan)
     slopes, covariance, log_odds = np.zeros((n, 1)), np.zeros((1, 1)), held_out
     is_taught = np.zeros(n, bool) if taught is None else taught.any(0)
+    wide = _said_of_all(by)
+    if wide is not None:  # what all witnesses say together is known where the narrowest of them speaks
+        held_out = np.where(np.isnan(np.stack(list(by.values()))).any(0) & is_taught, np.nan, held_out)
     both = is_taught & ~np.isnan(held_out)
     if margins is not None and taught is not None and both.any():  # else nothing says what the margins mean
         terms = -_standardised(margins, taught)
         slopes = _means(terms, taught)
+        if wide is not None:
+            slopes = np.column_stack([slopes, wide])
         weights, covariance = _regression(slopes[both], scipy.special.expit(held_out[both]))
-        draws = np.where(taught, np.einsum("t,tdn->dn", weights[1:], terms) + weights[0], np.nan)
+        same = weights[0] if wide is None else weights[0] + weights[-1] * wide
+        draws = np.where(taught, np.einsum("t,tdn->dn", weights[1 : 1 + len(terms)], terms) + same, np.nan)
         by_margins = np.where(is_taught, slopes @ weights, np.nan)
         log_odds = np.where(both, (by_margins + held_out) / 2, np.where(is_taught, by_margins, held_out))
     one = max(witnesses, key=lambda witness: len(witness.sample))  # which the rate rests on most
@@ -180,6 +187,14 @@ def posterior(
     covariance = covariance / max(0.01, noise[one.name].information(one.voices, share_of))
     doubt = _doubt(one, share_of, noise[one.name], expected)
     return Posterior(log_odds, held_out, by, noise, draws, trained, slopes, covariance, doubt)
+
+
+def _said_of_all(by: dict[str, np.ndarray]) -> np.ndarray | None:
+    """Where a witness says something of every sample and another of a few: log odds by the first, float64 [n]."""
+    wide = [told for told in by.values() if not np.isnan(told).any()]
+    if not wide or len(wide) == len(by):
+        return None
+    return np.asarray(np.mean(wide, axis=0).clip(-LARGEST, LARGEST))
 
 
 def _together(
@@ -218,16 +233,16 @@ def _means(terms: np.ndarray, taught: np.ndarray) -> np.ndarray:
 
 def _regression(terms: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regression on probabilities (float [m]), no weight but the first below zero: weights and covariance."""
-    expected = np.array([0.0, *EXPECTED_WEIGHTS])
-    belief = np.array([1e-3, *np.full(len(EXPECTED_WEIGHTS), BELIEF)])
+    expected = np.array([0.0, *EXPECTED_WEIGHTS, 1.0])[: terms.shape[1]]  # log odds, the last, are what they say
+    belief = np.array([1e-3, *np.full(len(expected) - 1, BELIEF)])
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         log_odds, off = terms @ weights, weights - expected
         value = (np.logaddexp(0, log_odds) - target * log_odds).sum() + belief @ off**2 / 2
         return float(value), terms.T @ (scipy.special.expit(log_odds) - target) + belief * off
 
-    start = expected - np.array([3.0, 0, 0, 0])
-    bounds = [(None, None)] + [(0, None)] * len(EXPECTED_WEIGHTS)
+    start = expected - 3.0 * (np.arange(len(expected)) == 0)
+    bounds = [(None, None)] + [(0, None)] * (len(expected) - 1)
     weights = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     p = scipy.special.expit(terms @ weights)
     return weights, np.linalg.inv((terms * (p * (1 - p))[:, None]).T @ terms + np.diag(belief))
