@@ -143,7 +143,8 @@ def begun(samples: Samples, out: Path | None, *, overwrite: bool, stored: bool) 
             yield run, listed, pictures
     except BaseException:
         run.clear()
-        run.data.unlink(missing_ok=True)
+        for file in (run.data, run.path / ".lock"):
+            file.unlink(missing_ok=True)
         with suppress(OSError):  # a file of somebody's may be there
             run.path.rmdir()
         raise

@@ -13,6 +13,8 @@ from aumclean.margins.definition import margins
 from aumclean.margins.held_out import log_softmax
 from aumclean.margins.log import EpochMargins
 
+ROWS = 512  # that wait to be added up: enough for NumPy, few enough for the cache
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -90,28 +92,43 @@ class Gathering:
 
 
 class _OnHost:
-    """The sums in NumPy arrays."""
+    """The sums in NumPy arrays; rows are added up some at a time, since a call of NumPy costs as much as 50 rows."""
 
     def __init__(self, of: Gathering) -> None:
         n, self.of = of.n, of
         self.total, self.count = np.zeros(n + 1, np.float32), np.zeros(n + 1, np.int32)
         self.runner_up = np.zeros(n + 1, np.int32)
         self.log_probs = np.zeros((len(of.held) + 1, of.n_classes), np.float32)
+        self.logits, self.ids = np.empty((0, 0), np.float32), np.empty(0, np.int64)  # of the rows that wait
+        self.rows = 0
 
     def add(self, logits: np.ndarray, ids: np.ndarray) -> None:
-        of, n = self.of, self.of.n
-        if len(ids) and (ids.min() < 0 or ids.max() >= n):
-            raise DataError(f"sample_ids: {ids.min()} to {ids.max()}; there are the samples 0 to {n - 1}")
+        if len(ids) and ids.view(np.uint64).max() >= self.of.n:  # which a number below zero is, too
+            raise DataError(f"sample_ids: {ids.min()} to {ids.max()}; there are the samples 0 to {self.of.n - 1}")
+        if self.rows + len(ids) > len(self.ids):
+            self._add_up()
+            if len(ids) > len(self.ids):
+                rows = max(ROWS, len(ids))
+                self.logits, self.ids = np.empty((rows, logits.shape[1]), np.float32), np.empty(rows, np.int64)
+        here = slice(self.rows, self.rows + len(ids))
+        self.logits[here], self.ids[here] = logits, ids  # copied: the loop may use its memory again
+        self.rows = here.stop
+
+    def _add_up(self) -> None:
+        of, logits, ids = self.of, self.logits[: self.rows], self.ids[: self.rows]
+        if not self.rows:
+            return
+        self.rows = 0
         margin, runner_up = margins(logits, of.labels[ids])
         np.add.at(self.total, ids, margin)
         np.add.at(self.count, ids, 1)
         self.runner_up[ids] = runner_up
         place = of.place[ids]
         inside = place < len(of.held)
-        if inside.any():
-            self.log_probs[place[inside]] = log_softmax(logits[inside, : of.n_classes])
+        self.log_probs[place[inside]] = log_softmax(logits[inside, : of.n_classes])
 
     def arrays(self) -> tuple[np.ndarray, ...]:
+        self._add_up()
         return self.total, self.count, self.runner_up, self.log_probs
 
 
