@@ -67,6 +67,8 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         witnesses = _witnesses(_of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted)
     elif scanned and not run.held_out.is_dir():
         witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted)
+    if not draws:  # which errors have a direction is then for what was held out to say
+        predicted, sureness = _taken_for(witnesses, labels)
     if run.held_out_features.is_file():
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
@@ -75,6 +77,16 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         sureness = np.vstack([sureness, np.exp(held.log_probs.max(1)) - 1])
     directed = find_transitions(predicted, sureness, labels, n_classes) if len(predicted) else NO_DIRECTION
     return Evidence(files, witnesses, directed)
+
+
+def _taken_for(witnesses: Sequence[Witness], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each witness takes each sample for, int32 [witnesses, n], and how surely; its label where it is silent."""
+    shape = len(witnesses), len(labels)
+    predicted, sureness = np.broadcast_to(labels, shape).astype(np.int32), np.full(shape, -1, np.float32)
+    for number, one in enumerate(witnesses):
+        predicted[number, one.sample] = one.log_probs.argmax(1)
+        sureness[number, one.sample] = np.exp(one.log_probs.max(1)) - 1
+    return predicted, sureness
 
 
 def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:
@@ -169,7 +181,7 @@ def weigh(
 ) -> tuple[Areas, Posterior]:
     """The areas under the margins, and the posterior by them and all else; epochs and stops as of `areas`."""
     if not epochs:
-        found = posterior(labels, n_classes, evidence.witnesses)
+        found = posterior(labels, n_classes, evidence.witnesses, expected=expected_errors(evidence.directed, n_classes))
         return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
     whole = isinstance(run.read(), ScanRecord)
     area = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)

@@ -254,6 +254,24 @@ def test_predictions_that_repeat_the_labels_are_marked(told, aumclean, tmp_path)
     assert said.code == 0 and "in-sample" in said.err
 
 
+def test_errors_that_go_one_way_are_found_by_one_network(tmp_path):
+    """A network that was taught that every fifth ant is a bee says so: without their direction these errors hide."""
+    import aumclean
+
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 5, 3000)
+    wrong = rng.random(3000) < 0.2
+    labels = np.where(wrong, (true + 1) % 5, true)
+    classes = rng.dirichlet(np.full(5, 0.3), 3000)
+    classes = (classes + 9 * np.eye(5)[true]) / 10
+    said = 0.8 * classes + 0.2 * np.roll(classes, 1, axis=1)  # calibrated to the labels
+    run = aumclean.judge(labels, pred_probs=said, out=tmp_path / "run")
+    found = np.zeros(3000, bool)
+    found[run.suspects["sample_id"]] = True
+    assert (found & wrong).sum() > 0.8 * wrong.sum() and (found & ~wrong).sum() < 0.1 * found.sum()
+    assert abs(run.summary.noise_rate.estimate - 0.2) < 0.03
+
+
 def test_columns_of_numbered_labels_count_and_are_not_sorted_as_texts(aumclean, tmp_path):
     rng = np.random.default_rng(0)
     true = rng.integers(0, 12, 600)
