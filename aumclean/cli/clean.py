@@ -71,8 +71,22 @@ def _confirm(ledger: Path | None, run: "Run", decided: "pa.Table") -> None:
 
 
 def _say_how_to_scan(run: "Run", cleaned: Path) -> None:
-    """The command, with the root of relative paths where the manifest is not in the run any more."""
+    """The command, with the root of relative paths where the manifest is not in the run any more; or what else to do.
+
+    Boxes were written back into the form they came in; what is in an archive has to be taken out by name.
+    """
     data = run.read().data
+    if data.boxes == "coco":
+        corrected = cleaned.with_suffix(".json")
+        say(f"the corrected boxes are in {corrected}; scan them with: aumclean scan {corrected} --root {data.root}")
+        return
+    if data.boxes == "yolo":
+        corrected = cleaned.with_name(f"{cleaned.stem}-labels.zip")
+        say(f"the corrected label files are in {corrected}; unpack it in {data.root}")
+        return
+    if data.image_column is None and not data.is_files:
+        say(f"{cleaned} lists what stays by its names in {data.source}")
+        return
     outside = cleaned.parent.resolve() != run.path.resolve() and data.image_column is None
     say(f"scan it with: aumclean scan {cleaned}" + (f" --root {data.root}" if outside else ""))
 

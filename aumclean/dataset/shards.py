@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +14,7 @@ from aumclean.errors import DataError
 from aumclean.files.location import Location, below, files_below, is_folder, name_of, parent_of, suffix_of
 
 KINDS = (".parquet", ".tar", ".zip")
+METADATA = "metadata.parquet"  # lists the images of a folder
 LOOKED_AT = 200  # entries of a folder, to see of what kind it is
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WORDS = re.compile(r"[^A-Za-z]+")
@@ -88,7 +90,7 @@ def _named(data: Location) -> list[str] | None:
             return [name]
         if is_folder(data):
             files = files_below(data)
-            shards = [file for file in files if suffix_of(file) in KINDS]
+            shards = [file for file in files if suffix_of(file) in KINDS and name_of(file) != METADATA]
             return shards if shards and not any(map(is_image, files)) else None
     return None
 
@@ -117,16 +119,21 @@ def _has_shards(folder: Path) -> bool:
 
 
 def _some(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [entry.name for entry in itertools.islice(entries, LOOKED_AT)]
+    with suppress(OSError), os.scandir(folder) as entries:  # whoever reads it as a folder of images says why
+        return [entry.name for entry in itertools.islice(entries, LOOKED_AT) if entry.name != METADATA]
+    return []
 
 
 def _in_folder(folder: Path) -> list[str]:
     return [
         name
         for name in files_below(folder)
-        if suffix_of(name) in KINDS and not any(part.startswith(".") for part in name.split("/"))
+        if suffix_of(name) in KINDS and name_of(name) != METADATA and not any(map(_is_hidden, name.split("/")))
     ]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _of_split(data: Location, names: list[str], split: str | None) -> tuple[list[str], bool, tuple[str, ...]]:

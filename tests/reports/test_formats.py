@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from aumclean.dataset.images import Embedded
 from aumclean.decisions import manifest
 from aumclean.files import csv, parquet
 from aumclean.reports import json as json_report
@@ -133,6 +134,8 @@ def test_embedded_rows_are_streamed_out_in_order(tmp_path, keep, monkeypatch):
     pq.write_table(pa.table({"x": range(10)}), tmp_path / "s.parquet")
     rows = np.array([0, 2, 4, 6, 8])
     status = (tmp_path / "s.parquet").stat()
-    source = manifest.EmbeddedSource(tmp_path / "s.parquet", rows, status.st_size, status.st_mtime_ns)
+    source = manifest.EmbeddedSource(
+        Embedded((tmp_path / "s.parquet",), "image"), rows, status.st_size, status.st_mtime_ns
+    )
     schema, batches = source.filtered(keep)
     assert pa.Table.from_batches(batches, schema)["x"].to_pylist() == rows[keep].tolist()
