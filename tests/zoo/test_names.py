@@ -38,7 +38,7 @@ PAIRS = list(zip(NAMES[::2], NAMES[1::2], strict=True))
 def obeyed(text):
     """The lines that a runner of GitHub or Azure would take for commands, our own annotations left out."""
     lines = re.split(r"\r\n|[\n\r]", text)
-    own = re.compile(r"::(error|warning) file=[^:,\r\n]*,line=\d+,endLine=\d+,title=aumclean [a-z-]+::[^\x00-\x1f]*")
+    own = re.compile(r"::(error|warning) file=[^:,\r\n]*(,line=\d+,endLine=\d+)?,title=aumclean [a-z-]+::[^\x00-\x1f]*")
     return [
         line
         for line in lines
