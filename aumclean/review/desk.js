@@ -331,6 +331,7 @@ function fillFilters() {
   const witnesses = Object.entries(store.session.witnesses);
   options(field("witness"), witnesses.flatMap(([column, name]) => [[`${column}+`, `${name}: 50 % or more`], [`${column}-`, `${name}: below 50 %`]]));
   $("witness-label").hidden = witnesses.length === 0;
+  field("sort").querySelector("[value=outlier]").hidden = store.rows.every((row) => row.outlier === null);
   for (const one of document.querySelectorAll("[data-filter]")) one.value = store.view[one.dataset.filter];
 }
 

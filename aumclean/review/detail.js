@@ -52,18 +52,24 @@ export function showDetail(next, inGroup) {
   $("note").value = mine(row)?.note ?? "";
   $("note-line").hidden = !$("note").value;
   $("why").textContent = "";
-  for (const id of ["curve", "copies", "alike"]) $(`${id}-section`).hidden = true;
+  for (const id of ["curve", "copies", "nearest", "alike"]) $(`${id}-section`).hidden = true;
   $("live").textContent = `Image ${group.members.indexOf(row) + 1} of ${group.members.length}, labelled ${row.label}` + (row.like === null ? "" : `, maybe ${row.like}`);
   refreshDetail();
   itemOf(row).then((item) => { if (item.at === row.at) showItem(item); }, () => {});
   fetchAhead();
 }
 
-function showItem({ why, curve: drawn, copies = [], alike = [] }) {
+function showItem({ why, curve: drawn, copies = [], nearest = [], alike = [] }) {
   $("why").textContent = why ?? "";
   $("curve-section").hidden = !drawn;
   if (drawn) $("curve").replaceChildren(curve(drawn));
   fill("copies", copies.map((copy) => thumb(copy.sample_id, copy.label, () => compare(copy.sample_id, `The same file, labelled ${copy.label}`))));
+  fill("nearest", nearest.map((one) => {
+    const holder = make("span", "labelled");
+    const kind = one.label === row.label ? "given" : one.label === row.like ? "suggested" : "";
+    holder.append(thumb(one.sample_id, one.label, () => compare(one.sample_id, `Most like it, labelled ${one.label}`)), make("span", `of ${kind}`, one.label));
+    return holder;
+  }));
   fill("alike", alike.map((at) => store.rows[at]).map((one) => thumb(one.id, one.label, () => compare(one.id, `Looks alike, labelled ${one.label}`))));
 }
 

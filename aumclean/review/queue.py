@@ -11,13 +11,16 @@ from aumclean import chance
 from aumclean.margins.log import read_curves
 from aumclean.run.directory import Run
 from aumclean.verdict.judge import Verdict, judge
+from aumclean.verdict.neighbours import read_near
 from aumclean.verdict.typical import typical
 
 EXAMPLES = 6
+NEAREST = 6
 TWINS = "near_group"
 NEAR_CONFLICT = "near_conflict"
+OUTLIER = "outlier"
 LEAK = "leaked_from"
-WITNESSES = {"wrong_by_network": "the network", "wrong_by_features": "the features", "outlier": "out of place"}
+WITNESSES = {"wrong_by_network": "the network", "wrong_by_features": "the features"}
 """Columns of the report that testify against a label each by its own lights, where a run has them."""
 
 
@@ -45,6 +48,7 @@ class Queue:
         copies: sample ids and labels of the other samples with the same file, by content hash, where there are any.
         flagged, unflagged: how many samples of the run are, of those that were judged.
         unseen: what is left outside; None when blind, or when the networks know nothing.
+        nearest: per position sample ids and labels of the images that are most like it by features; [] without these.
     """
 
     rows: list[dict[str, Any]]
@@ -57,6 +61,7 @@ class Queue:
     flagged: int
     unflagged: int
     unseen: Unseen | None
+    nearest: list[list[tuple[int, str]]]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -95,7 +100,10 @@ class Queue:
             "wrong": [_rounded(row["wrong_probability"]) for row in self.rows],
             "kind": [self.kind(position) for position in range(len(self.rows))],
             "together": [None if name is None else number[name] for name in together],
-            **{column: [_rounded(row[column]) for row in self.rows] for column in self.witnesses()},
+            **{
+                column: [_rounded(row[column]) for row in self.rows]
+                for column in (*self.witnesses(), *(name for name in (OUTLIER,) if self.rows and name in self.rows[0]))
+            },
         }
 
     def curve(self, position: int) -> dict[str, Any] | None:
@@ -130,7 +138,7 @@ def suspects(run: Run, *, everything: bool = False) -> Queue:
     ids = report["sample_id"].to_numpy()
     draws = verdict.summary.thresholds
     curves = [read_curves(run.margins, draw.draw, range(draw.epochs), ids) for draw in draws]
-    return _queue(verdict, report, blind=False, curves=curves)
+    return _queue(verdict, report, blind=False, curves=curves, nearest=_nearest(verdict, ids))
 
 
 def spot_check(run: Run, size: int) -> Queue:
@@ -153,10 +161,27 @@ def spot_check(run: Run, size: int) -> Queue:
             rng.choice(unflagged, min(size - size // 2, len(unflagged)), replace=False),
         ]
     )
-    return _queue(verdict, report.take(pa.array(rng.permutation(chosen))), blind=True, curves=[])
+    return _queue(verdict, report.take(pa.array(rng.permutation(chosen))), blind=True, curves=[], nearest=[])
 
 
-def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.ndarray]) -> Queue:
+def _nearest(verdict: Verdict, ids: np.ndarray) -> list[list[tuple[int, str]]]:
+    """The nearest others of each sample, where a backbone looked."""
+    if not verdict.run.neighbours.is_file():
+        return []
+    near = read_near(verdict.run.neighbours, len(verdict.report)).sample[ids, :NEAREST]
+    columns = (verdict.report[name].to_pylist() for name in ("sample_id", "label"))
+    label = dict(zip(*columns, strict=True))
+    return [[(sample, label[sample]) for sample in samples] for samples in near.tolist()]
+
+
+def _queue(
+    verdict: Verdict,
+    report: pa.Table,
+    *,
+    blind: bool,
+    curves: list[np.ndarray],
+    nearest: list[list[tuple[int, str]]],
+) -> Queue:
     judged = verdict.report["flagged"]
     return Queue(
         rows=report.to_pylist(),
@@ -169,6 +194,7 @@ def _queue(verdict: Verdict, report: pa.Table, *, blind: bool, curves: list[np.n
         flagged=pc.sum(judged).as_py() or 0,
         unflagged=pc.sum(pc.invert(judged)).as_py() or 0,
         unseen=None if blind else _unseen(verdict, report),
+        nearest=nearest,
     )
 
 

@@ -101,9 +101,11 @@ class ReviewSession:
             for sample_id, label in self.queue.copies.get(row["content_hash"], [])
             if sample_id != row["sample_id"]
         ]
+        nearest = self.queue.nearest[position] if self.queue.nearest else []
         return {
             "at": position,
-            "why": why(row, sum(copy["label"] != row["label"] for copy in copies)),
+            "why": why(row, sum(copy["label"] != row["label"] for copy in copies), [label for _, label in nearest]),
+            "nearest": [{"sample_id": sample_id, "label": label} for sample_id, label in nearest],
             "rank": row["rank"],
             "curve": self.queue.curve(position),
             "copies": copies,

@@ -19,6 +19,7 @@ export function fill(session) {
   store.rows = columns.sample_id.map((id, at) => ({
     at, id, label: name(columns.label[at]), like: name(columns.suggested[at]), path: columns.path[at],
     wrong: columns.wrong?.[at] ?? null, kind: columns.kind?.[at] ?? "suspect", together: columns.together?.[at] ?? null,
+    outlier: columns.outlier?.[at] ?? null,
     witness: Object.fromEntries(Object.keys(witnesses).map((column) => [column, columns[column][at]])),
     outcome: null, said: [], pending: null, again: false,
   }));
@@ -71,6 +72,7 @@ const ORDERS = {
   label: (a, b) => text.compare(a.label, b.label) || a.at - b.at,
   like: (a, b) => text.compare(a.like ?? "", b.like ?? "") || a.at - b.at,
   path: (a, b) => text.compare(a.path, b.path),
+  outlier: (a, b) => (b.outlier ?? 0) - (a.outlier ?? 0) || a.at - b.at,
 };
 
 // Groups

@@ -1,16 +1,19 @@
 """Why a sample is in the queue, each witness in a clause, as one sentence."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from aumclean.review.queue import LEAK, TWINS
 
 
-def why(row: dict[str, Any], copies: int) -> str:
+def why(row: dict[str, Any], copies: int, nearest: Sequence[str] = ()) -> str:
     """The sentence.
 
     Args:
         row: the sample's row of the report; what a run does not know is not spoken of.
         copies: how many other samples have the same file with another label.
+        nearest: the labels of the images most like it.
     """
     clauses = []
     like = row["suggested_label"]
@@ -22,6 +25,9 @@ def why(row: dict[str, Any], copies: int) -> str:
         clauses.append(f"while training it looked like \u201c{like}\u201d in {seen} of the epochs")
     if features is not None:
         clauses.append(f"pretrained features hold the label for wrong at {_percent(features)}")
+    if nearest:
+        most, count = Counter(nearest).most_common(1)[0]
+        clauses.append(f"{count} of the {len(nearest)} images most like it are labelled \u201c{most}\u201d")
     if copies:
         others = "another image is the same file" if copies == 1 else f"{copies} other images are the same file"
         clauses.append(f"{others} under another label")

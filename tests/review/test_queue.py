@@ -8,6 +8,7 @@ from aumclean.margins.log import read_block
 from aumclean.review import queue as module
 from aumclean.review.queue import EXAMPLES, alike, spot_check, suspects
 from aumclean.review.why import why
+from aumclean.verdict.neighbours import Near, write_near
 
 
 def test_the_queue_is_the_flagged_samples_most_suspect_first(finished):
@@ -106,3 +107,19 @@ def test_findings_of_features_are_decided_too_where_a_run_has_them(finished, mon
     leak = next(row for row in queue.rows if row["sample_id"] == calm[4])
     assert "in another split too (test/x.png)" in why(leak, 0)
     assert "pretrained features hold the label for wrong at 25 %" in why(leak, 0)
+
+
+def test_the_nearest_images_by_features_stand_with_their_labels(own_run, finished):
+    label = dict(zip(*(finished.verdict.report[name].to_pylist() for name in ("sample_id", "label")), strict=True))
+    nearest = np.array([[(n + step) % 360 for step in range(1, 9)] for n in range(360)], np.int32)
+    near = Near(np.arange(360, dtype=np.int32), pa.nulls(360, pa.string()), nearest, np.ones((360, 8), np.float32))
+    write_near(own_run.neighbours, near)
+    queue = suspects(own_run)
+    for row, found in zip(queue.rows, queue.nearest, strict=True):
+        samples = nearest[row["sample_id"], :6].tolist()
+        assert found == [(sample, label[sample]) for sample in samples]
+    assert "of the 6 images most like it are labelled" in why(
+        queue.rows[0], 0, [label for _, label in queue.nearest[0]]
+    )
+    assert "outlier" in queue.columns(["amber", "blue", "green"])
+    assert suspects(finished.run).nearest == []
