@@ -109,7 +109,7 @@ grid.onChange = () => {
   const sure = surest(group), whole = st.seen(group) >= group.members.length;
   $("accept-high").hidden = sure.length === 0;
   $("accept-high").disabled = !whole;
-  $("accept-high").title = whole ? "" : "Scroll to the end of the group first";
+  $("accept-high").title = whole ? "" : `Look at the whole group first: ${count(st.seen(group))} of ${count(group.members.length)} seen`;
   $("accept-high").lastElementChild.textContent = `accept ${count(sure.length)} above 95 %`;
   $("group-about").textContent = expectation(group);
 };

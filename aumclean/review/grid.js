@@ -62,9 +62,17 @@ export function draw() {
   const wanted = new Set(group.members.slice(first, last));
   for (const [row, card] of cards) if (!wanted.has(row)) { card.remove(); cards.delete(row); }
   for (const row of wanted) if (!cards.has(row)) { cards.set(row, makeCard(row)); $("cards").append(cards.get(row)); }
-  const inSight = Math.floor((top + height - GAP - cell / 2) / rowHeight() + 1) * columns;
-  see(group, Math.min(group.members.length, inSight));
+  const inSight = Math.min(group.members.length, Math.floor((top + height - GAP - cell / 2) / rowHeight() + 1) * columns);
+  const before = seen(group); // what was jumped over, or whose picture is not there yet, was not seen
+  const unseen = group.members.slice(before, inSight).findIndex((row) => !cards.has(row) || cards.get(row).querySelector("img")?.complete === false);
+  see(group, unseen < 0 ? inSight : before + unseen);
   tell();
+}
+
+let drawing = false;
+function drawSoon() {
+  if (!drawing) requestAnimationFrame(() => { drawing = false; draw(); });
+  drawing = true;
 }
 
 function makeCard(row) {
@@ -72,6 +80,8 @@ function makeCard(row) {
   card.id = `card-${row.at}`;
   card.setAttribute("role", "option");
   const image = picture(row.id, "");
+  image.addEventListener("load", drawSoon, { once: true });
+  image.addEventListener("error", drawSoon, { once: true });
   const frame = make("div", "frame");
   frame.append(image);
   const caption = make("div", "caption");
@@ -165,6 +175,7 @@ export function clear() {
 
 // All that is undecided and has been on the screen; again: nothing.
 export function selectSeen() {
+  draw();
   const rows = group.members.slice(0, seen(group)).filter((row) => isOpen(row, group));
   const all = rows.length && rows.every((row) => chosen.has(row)) && chosen.size === rows.length;
   chosen.clear();
@@ -241,7 +252,7 @@ export function listen() {
   area.addEventListener("pointercancel", () => { drag?.box?.remove(); drag = null; });
   area.addEventListener("click", (event) => { if (event.pointerType === "touch" && rowAt(event)) toggle(rowAt(event)); });
   area.addEventListener("dblclick", (event) => { const row = focus; if (row && event.detail === 2) grid.onOpen(row); });
-  $("scroll").addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
+  $("scroll").addEventListener("scroll", drawSoon, { passive: true });
   new ResizeObserver(layout).observe($("scroll"));
 }
 

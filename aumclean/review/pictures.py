@@ -61,9 +61,9 @@ class QueuePictures:
         """Make the small pictures, and find out which look alike; takes seconds, so a thread of its own does it."""
         ids = [row["sample_id"] for row in self.queue.rows[:MADE_AHEAD]]
         vectors = np.full((len(ids), ALIKE_SIDE * ALIKE_SIDE * 3), np.nan, np.float32)
-        for at, sample_id in enumerate(ids):
+        for at in np.argsort(ids):  # as they lie in a table, which is read in large parts
             try:
-                with Image.open(io.BytesIO(self.small(sample_id)[0])) as image:
+                with Image.open(io.BytesIO(self.small(ids[at])[0])) as image:
                     small = image.convert("RGB").resize((ALIKE_SIDE, ALIKE_SIDE), Image.Resampling.BILINEAR)
                     vectors[at] = np.asarray(small, np.float32).ravel()
             except Exception:  # gone, changed or broken: it is like no other

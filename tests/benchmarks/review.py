@@ -125,6 +125,7 @@ ROWS = """async () => {
   return open.map(({ at, id, label, like }) => ({ at, id, label, like }));
 }"""
 """The undecided images of the group that have been on the screen."""
+LOADED = "() => [...document.querySelectorAll('.card img')].every((image) => image.complete)"
 WHOLE = """async () => {
   const [{ seen }, { grid: { group } }] = await Promise.all([import("./store.js"), import("./grid.js")]);
   return seen(group) >= group.members.length;
@@ -135,6 +136,8 @@ def see(one: Reviewer) -> list[dict]:
     """Look at the whole group, a page at a glance; gives what is undecided in it."""
     while True:
         one.glances += 1
+        one.page.wait_for_function(LOADED)
+        one.page.wait_for_timeout(50)  # a frame, in which they count as seen
         whole = one.page.evaluate(WHOLE)
         if whole:
             return one.page.evaluate(ROWS)

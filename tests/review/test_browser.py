@@ -16,9 +16,15 @@ def settled(page):
     page.wait_for_function("() => !Number(document.body.dataset.unsaved)")
 
 
+def loaded(page):
+    """Wait until the pictures in sight are there: what is not was not seen."""
+    page.wait_for_selector(".card img")
+    page.wait_for_function("() => [...document.querySelectorAll('.card img')].every((image) => image.complete)")
+
+
 def at_grid(page, url):
     page.goto(url)
-    page.wait_for_selector(".card img")
+    loaded(page)
 
 
 def at_detail(page, url):
@@ -180,6 +186,12 @@ def test_what_is_nearly_certain_is_accepted_only_after_the_group_was_seen(own_ru
         assert page.locator("#accept-high").is_disabled()
         page.keyboard.press("y")
         page.keyboard.press("End")
+        loaded(page)
+        assert page.locator("#accept-high").is_disabled()  # jumped over is not seen
+        page.keyboard.press("Home")
+        for _ in range(20):
+            loaded(page)
+            page.keyboard.press("PageDown")
         page.wait_for_selector("#accept-high:not([disabled])")
         page.keyboard.press("y")
         settled(page)
