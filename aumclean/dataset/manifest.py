@@ -59,13 +59,8 @@ def read_manifest(
     _refuse_no_numbers(file, table, label_column, rows)
     images: Images
     if image_column is None:
-        path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
-        if _holds_images(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
-            paths_of_images = pc.struct_field(table[path_column], "path")
-            table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
-        _refuse_empty(file, table, path_column, rows)
         root = root or _root_of_run(file) or (file if shards else parent_of(file))
-        paths = inside_root(file, table[path_column].combine_chunks(), rows, root)
+        table, paths = _with_paths(file, table, path_column, rows, root)
         images = Files(root, paths) if isinstance(root, Path) else Objects(root, paths)
     else:
         root = file if shards else parent_of(file)
@@ -90,6 +85,18 @@ def read_manifest(
     )
     refuse_repeated(file, samples)
     return samples
+
+
+def _with_paths(
+    file: Location, table: pa.Table, path_column: str | None, rows: np.ndarray, root: Location
+) -> tuple[pa.Table, pa.Array]:
+    """The table with plain paths in its column of paths, and these paths, none outside the root."""
+    path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
+    if _holds_images(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
+        paths_of_images = pc.struct_field(table[path_column], "path")
+        table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
+    _refuse_empty(file, table, path_column, rows)
+    return table, inside_root(file, table[path_column].combine_chunks(), rows, root)
 
 
 def _read_parts(

@@ -109,7 +109,7 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
             else:
                 atomic.write_pieces(target, csv.pieces(cleaned))
     if data.boxes is not None:
-        paths = pq.read_table(run.samples, columns=["path"])["path"].to_pylist()
+        paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
         place = run.place()
         write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
     atomic.write_pieces(changes, csv.pieces(changed, guard=True))
