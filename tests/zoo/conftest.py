@@ -16,7 +16,8 @@ from aumclean.files import parquet
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "tests" / "data" / "run-of-version-1"
 PAGE = ROOT / "docs" / "lab" / "zoo.md"
-SECONDS = 5  # of processor time
+SECONDS = 5  # of processor time, when a command's libraries have been loaded
+WARM: set[str] = set()  # commands whose have
 OUTCOMES = ("right", "failed", "refused", "quarantined")
 SEEN: dict[str, Counter] = {}
 
@@ -40,7 +41,8 @@ def ask(aumclean):
         begun = time.process_time()
         done = aumclean(*words)
         took = time.process_time() - begun
-        assert took < SECONDS, f"{words}: took {took:.1f} s of processor time"
+        assert took < SECONDS or words[0] not in WARM, f"{words}: took {took:.1f} s of processor time"
+        WARM.add(words[0])
         assert "Traceback" not in done.err and "internal error" not in done.err, done.err[:2000]
         assert done.code in {0, 1, 2}, (done.code, done.err)
         if done.code == 2:
