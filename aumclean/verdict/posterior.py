@@ -4,8 +4,8 @@ Evidence is of two kinds. *Held-out*: what a witness says that was not taught th
 a posterior. *Taught*: margins of networks that were taught it, which tell much, but not on a scale that can be trusted.
 The two meet in the held-out samples of one draw that other draws were taught: there a logistic regression learns what
 margins mean, with the held-out posterior as its target. It carries the posterior to all samples. A sample that has both
-has the mean of the two log odds. A witness of every sample, beside one of a few, is one term more of that regression, so
-that what it is worth is learned, too.
+has the mean of the two log odds. A witness of every sample, beside one of a few, is one term more of that regression:
+what it is worth is learned, too.
 """
 
 from collections.abc import Sequence

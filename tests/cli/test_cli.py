@@ -17,7 +17,10 @@ from aumclean.cli import app, console
 from aumclean.cli.scan import resumable_when_told_to_stop
 from aumclean.errors import TrainingError, printable
 
-COMMANDS = ["scan", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "train", "demo", "env"]
+COMMANDS = [
+    *("scan", "judge", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "duplicates", "train"),
+    *("demo", "env"),
+]
 
 
 def test_version_on_every_command(aumclean):
