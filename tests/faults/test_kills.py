@@ -1,6 +1,6 @@
 """A whole scan, killed at random moments from its first instruction to its last report, goes on to the same files.
 
-`KILLS=200 pytest -n 0 -m slow tests/faults/test_kills.py` is what docs/lab/zoo.md tells of.
+`KILLS=200 pytest -n 0 -m release tests/faults/test_kills.py` is what docs/lab/zoo.md tells of.
 """
 
 import json
@@ -70,7 +70,7 @@ def scanned(tmp_path_factory):
     return words, results(folder / "whole"), took
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("attempt", range(KILLS))
 def test_a_scan_killed_at_any_moment_goes_on_to_the_same_files(scanned, tmp_path, attempt):
     words, whole, took = scanned

@@ -107,7 +107,7 @@ def writes_of(aumclean, words, monkeypatch):
 FAULTS = [(fail(errno.ENOSPC), 2), (fail(errno.EIO), 2), (interrupt, 130)]
 
 
-@pytest.mark.parametrize("all_faults", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("all_faults", [False, pytest.param(True, marks=pytest.mark.release)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_whatever_write_fails_nothing_or_the_whole_is_there_and_it_can_be_repeated(
     command, all_faults, world, aumclean, monkeypatch, tmp_path
@@ -178,7 +178,7 @@ def killed(words, number):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("command", COMMANDS)
 def test_killed_at_any_write_nothing_or_the_whole_is_there_and_it_can_be_repeated(
     command, world, aumclean, monkeypatch, tmp_path

@@ -97,7 +97,7 @@ def check(format, text, labels, unobeyed=True):
 
 
 @pytest.mark.parametrize(
-    "names", [pytest.param(pair, marks=[pytest.mark.slow] if at % 6 else []) for at, pair in enumerate(PAIRS)], ids=repr
+    "names", [pytest.param(pair, marks=[pytest.mark.release] if at % 6 else []) for at, pair in enumerate(PAIRS)], ids=repr
 )
 def test_no_output_of_any_command_obeys_or_loses_a_name(stored, aumclean, tmp_path, tally, names):
     run, labels, paths = renamed(stored, tmp_path, names)
