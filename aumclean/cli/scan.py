@@ -115,7 +115,6 @@ class ScanJudging(Judging):
     with_options,
     first=(
         "out", "overwrite", "resume", "dry_run", "preset", "features", "flip", "device", "path_column", "label_column",
-        "limit",
     ),
 )  # fmt: skip
 def command(

@@ -316,14 +316,15 @@ def _names_of_embedded(files: Sequence[Location], column: str, count: int) -> pa
     sources = [parquet_file(file) for file in files]
     if pa.types.is_struct(sources[0].schema_arrow.field(column).type):
         own = [pc.struct_field(one.read(columns=[f"{column}.path"])[column], "path") for one in sources]
-        names = pa.chunked_array([chunk for part in own for chunk in part.chunks], pa.string()).combine_chunks()
+        chunks = [chunk.cast(pa.string()) for part in own for chunk in part.chunks]
+        names = pa.chunked_array(chunks, pa.string()).combine_chunks()
         if names.null_count == 0 and pc.count_distinct(names).as_py() == count:
             return names
     numbered = []
     for file, one in zip(files, sources, strict=True):
         rows = pa.array(np.arange(one.metadata.num_rows)).cast(pa.string())
         numbered.append(pc.binary_join_element_wise(name_of(file), pc.utf8_lpad(rows, 7, "0"), "/"))
-    return pa.chunked_array(numbered, pa.string()).combine_chunks()
+    return pa.chunked_array([part.cast(pa.string()) for part in numbered], pa.string()).combine_chunks()
 
 
 def refuse_repeated(file: Location, samples: Samples) -> None:

@@ -83,4 +83,4 @@ class Samples:
 
     def label_names(self) -> pa.Array:
         """The labels as strings."""
-        return pa.array(self.class_names).take(pa.array(self.labels))
+        return pa.array(self.class_names, pa.string()).take(pa.array(self.labels))

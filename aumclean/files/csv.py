@@ -96,7 +96,7 @@ def read_rows(content: bytes, name: str, needed: str) -> Iterator[tuple[int, int
 
 
 def _header(text: str, delimiter: str) -> list[str]:
-    first = text.split("\n", 1)[0].rstrip("\r")
+    first = text.split("\n", 1)[0].split("\r", 1)[0]
     return [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
 
 

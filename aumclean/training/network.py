@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import nn
 
 from aumclean.dataset.dataset import Dataset
@@ -40,6 +40,12 @@ class About(BaseModel):
     image_size: int = Field(ge=1, le=MOST_FEATURES)
     mean: PerChannel
     std: PerChannel
+
+    @model_validator(mode="after")
+    def _of_every_channel(self) -> Self:
+        if not len(self.mean) == len(self.std) or len(self.mean) not in (3, self.image_size):
+            raise ValueError("mean and std must be of three channels, or of every feature")
+        return self
 
 
 class _Header(About):

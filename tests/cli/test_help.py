@@ -12,7 +12,9 @@ from aumclean.cli import app
 from aumclean.cli.help import ALWAYS, ARGUMENTS, PANELS, panel_of
 from aumclean.cli.options import Options, option, with_options
 
-FIRST = ["out", "overwrite", "resume", "dry-run", "preset", "no-flip", "device", "path-column", "label-column", "limit"]
+FIRST = [
+    *("out", "overwrite", "resume", "dry-run", "preset", "features", "no-flip", "device", "path-column", "label-column")
+]
 
 
 def commands():

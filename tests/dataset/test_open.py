@@ -140,10 +140,10 @@ def test_a_source_that_cannot_be_read_is_named_and_not_the_cache(embedded, tmp_p
     samples = read_samples(embedded)
     whole = embedded.read_bytes()
     embedded.write_bytes(whole[: len(whole) // 3])
-    with pytest.raises(DataError, match=r"data.parquet: cannot be read"):
+    with pytest.raises(DataError, match=r"data.parquet: is not a readable parquet table"):
         open_samples(samples, 8, cache_dir=tmp_path / "cache", workers=1)
-    gone = replace(samples, images=replace(samples.images, file=tmp_path / "gone.parquet"))
-    with pytest.raises(DataError, match=r"gone.parquet: cannot be read"):
+    gone = replace(samples, images=replace(samples.images, files=(tmp_path / "gone.parquet",)))
+    with pytest.raises(DataError, match=r"gone.parquet: "):
         open_samples(gone, 8, cache_dir=tmp_path / "cache", workers=1)
 
 

