@@ -21,7 +21,8 @@ from aumclean.files import parquet
 from aumclean.files.records import problem
 from aumclean.run.directory import Run
 from aumclean.run.tables import read_samples
-from aumclean.verdict.judge import FOR_THE_ANNOTATOR, Verdict
+from aumclean.verdict.judge import Verdict
+from aumclean.verdict.table import FOR_THE_ANNOTATOR
 
 Row = dict[str, Any]
 

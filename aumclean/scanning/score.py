@@ -31,7 +31,6 @@ from aumclean.verdict.combine import label_score
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.estimate import Estimate
 from aumclean.verdict.evidence import NETWORK, is_frozen, noise_of, read_evidence
-from aumclean.verdict.judge import FOR_THE_ANNOTATOR
 from aumclean.verdict.label_noise import LabelNoise
 from aumclean.verdict.posterior import Posterior, posterior_of
 from aumclean.verdict.summary import (
@@ -43,6 +42,7 @@ from aumclean.verdict.summary import (
     ScoreSummary,
     Summary,
 )
+from aumclean.verdict.table import FOR_THE_ANNOTATOR
 
 
 @dataclass(frozen=True)

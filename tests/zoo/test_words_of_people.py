@@ -107,7 +107,8 @@ def test_a_baseline_is_read_or_refused(stored, ask, tally, tmp_path, key):
     for value in anything():
         changed = {"suspects": [{**suspect, key: value}]} if key in suspect else {key: value}
         file.write_text(json.dumps({**BASELINE, **changed}))
-        outcome, _ = ask("gate", stored / "run", "--baseline", file, named=[file])
+        outcome, done = ask("gate", stored / "run", "--baseline", file, named=[file])
+        assert outcome == "refused" or "baseline" in done.out, value
         tally("baseline", outcome)
 
 
@@ -152,7 +153,8 @@ def test_a_configuration_is_followed_or_refused(stored, ask, tally, tmp_path, ke
     for value in VALUES:
         file.write_text(f"[gate]\nmax_unreadable = 5\n{key} = {value}\n")
         named = [file, f"--{key.replace('_', '-')}", "configuration", "gate:", "--max"]
-        outcome, _ = ask("gate", stored / "run", "--config", file, named=named)
+        outcome, done = ask("gate", stored / "run", "--config", file, named=named)
+        assert outcome == "refused" or "max-unreadable" in done.out, value
         tally("configuration", outcome)
 
 
@@ -160,5 +162,6 @@ def test_a_configuration_is_followed_or_refused(stored, ask, tally, tmp_path, ke
 def test_a_damaged_configuration_is_followed_or_refused(stored, ask, tally, tmp_path, damage):
     file = tmp_path / "aumclean.toml"
     file.write_bytes(dict(damaged(b'[gate]\nmax_flagged = "50%"\nmin_score = 0.001\n', random.Random(2)))[damage])
-    outcome, _ = ask("gate", stored / "run", "--config", file, "--max-unreadable", "9", named=[file, "--"])
+    outcome, done = ask("gate", stored / "run", "--config", file, "--max-unreadable", "9", named=[file, "--"])
+    assert outcome == "refused" or "max-unreadable" in done.out
     tally("configuration", outcome)
