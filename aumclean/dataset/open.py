@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from aumclean.config import ScanConfig
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
 from aumclean.dataset.crops import Crops
 from aumclean.dataset.dataset import Dataset
@@ -185,6 +186,32 @@ def _refuse_unreadable(samples: Samples, unreadable: pa.Table, most: float) -> N
     logger.warning("%s: %d of %d images cannot be read and are left out, such as %s", samples.source, bad, n, example)
 
 
+def open_configured(
+    samples: Samples,
+    size: int,
+    config: ScanConfig,
+    *,
+    max_unreadable: float = 100.0,
+    one_class: bool = False,
+    track: Track = untracked,
+) -> Opened:
+    """Decode the samples by as many processes, and with the cache, that a configuration says.
+
+    Raises:
+        DataError: as `open_samples` does.
+    """
+    return open_samples(
+        samples,
+        size,
+        cache_dir=config.cache_dir,
+        cache_limit=config.cache_limit,
+        workers=config.workers,
+        max_unreadable=max_unreadable,
+        one_class=one_class,
+        track=track,
+    )
+
+
 def read_scanned(run: Run) -> Samples:
     """The samples that a run was begun with, read anew.
 
@@ -204,15 +231,7 @@ def open_scanned(run: Run, *, track: Track = untracked) -> Opened:
         DataError: when its data are gone.
     """
     record = run.read_scan()
-    config = record.config
-    opened = open_samples(
-        read_scanned(run),
-        record.image_size,
-        cache_dir=config.cache_dir,
-        cache_limit=config.cache_limit,
-        workers=config.workers,
-        track=track,
-    )
+    opened = open_configured(read_scanned(run), record.image_size, record.config, track=track)
     opened.require_unchanged(run)
     return opened
 

@@ -20,6 +20,11 @@ def is_own(features: str) -> bool:
     return features.lower().endswith(SUFFIXES)
 
 
+def anywhere(features: str) -> str:
+    """The same features as they are named from any folder: a file by its absolute path."""
+    return str(Path(features).expanduser().absolute()) if is_own(features) else features
+
+
 def read_own(file: Path, opened: Opened) -> np.ndarray:
     """Features of all images in their order, float16 [n, 1, width], scaled as a whole where they are large.
 

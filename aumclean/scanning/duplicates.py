@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from aumclean.config import ScanConfig
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.open import Opened, image_size, open_samples
+from aumclean.dataset.open import Opened, image_size, open_configured
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
 from aumclean.features.near import FINE, grouped, near_pairs, pixel_rows
@@ -52,18 +52,7 @@ def find_duplicates(data: Sequence[Path], config: ScanConfig, *, track: Track = 
     accelerator = make_accelerator(config.device)
     listed = [read_samples(one, **config.reading()) for one in data]
     size = max(FINE, config.image_size or min(image_size(one, largest_image(accelerator.device)) for one in listed))
-    opened = [
-        open_samples(
-            one,
-            size,
-            cache_dir=config.cache_dir,
-            cache_limit=config.cache_limit,
-            workers=config.workers,
-            one_class=True,
-            track=track,
-        )
-        for one in listed
-    ]
+    opened = [open_configured(one, size, config, one_class=True, track=track) for one in listed]
     images = np.concatenate([one.images for one in opened])
     if len(images) < 2:
         raise DataError(f"{data[0]}: holds a single readable image; there is nothing to compare it with")

@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from aumclean.config import ScanConfig
 from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.open import Opened, open_samples
+from aumclean.dataset.open import Opened, open_configured
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.errors import RunError
@@ -102,15 +102,8 @@ def _leaked_from(
     """For each image its near-duplicate among the data that should share none with these: strings, mostly null."""
     found = np.full(len(rows), None, object)
     if config.against is not None:
-        others = open_samples(
-            read_samples(config.against, **config.reading()),
-            opened.images.shape[1],
-            cache_dir=config.cache_dir,
-            cache_limit=config.cache_limit,
-            workers=config.workers,
-            one_class=True,
-            track=track,
-        )
+        against = read_samples(config.against, **config.reading())
+        others = open_configured(against, opened.images.shape[1], config, one_class=True, track=track)
         _, theirs = through_backbone(others, name, config, accelerator, track)
         scale = (np.array(values, np.float32) for values in normalisation(dataset))
         near = nearest(scaled(theirs, *scale), NEIGHBOURS, accelerator.device, track, among=rows)

@@ -14,7 +14,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError
-from aumclean.features.own import is_own
+from aumclean.features.own import anywhere, is_own
 from aumclean.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.run.record import Settings
 from aumclean.training.backbone import is_available
@@ -137,6 +137,10 @@ def _features(config: ScanConfig, size: int) -> str | None:
         ConfigError: when a scan without a network has none.
     """
     asked, published = config.features, config.judged_by != "estimate"
+    if asked is not None and is_own(asked):
+        asked = anywhere(asked)
+        if config.against is not None:
+            raise ConfigError(f"--against: needs a backbone, and {asked} has no features of its images")
     if config.preset == FROZEN:
         if asked == "none":
             raise ConfigError("--features none: leaves --preset frozen nothing to train on; name a backbone or a file")
@@ -149,8 +153,6 @@ def _features(config: ScanConfig, size: int) -> str | None:
         return None
     if published:
         raise ConfigError("--features: do not count where AUM decides as published; leave it out")
-    if config.against is not None and is_own(asked or ""):
-        raise ConfigError(f"--against: needs a backbone, and {asked} has no features of its images")
     by_default = size >= SMALLEST_LOOKED_AT and is_available()
     return asked or (AUTO if by_default or config.against is not None else None)
 

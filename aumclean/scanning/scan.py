@@ -20,11 +20,12 @@ from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.images import state_of
 from aumclean.dataset.indicators import draw_indicators
-from aumclean.dataset.open import Opened, open_samples, read_scanned
+from aumclean.dataset.open import Opened, open_configured, read_scanned
 from aumclean.dataset.samples import Samples
 from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
+from aumclean.features.own import anywhere
 from aumclean.files import atomic
 from aumclean.files.location import absolute, location
 from aumclean.progress import Track, untracked
@@ -136,15 +137,7 @@ class _Ground:
 
 
 def _prepare(samples: Samples, config: ScanConfig, plan: Plan, track: Track, run: Run | None = None) -> _Ground:
-    opened = open_samples(
-        samples,
-        plan.image_size,
-        cache_dir=config.cache_dir,
-        cache_limit=config.cache_limit,
-        workers=config.workers,
-        max_unreadable=config.max_unreadable,
-        track=track,
-    )
+    opened = open_configured(samples, plan.image_size, config, max_unreadable=config.max_unreadable, track=track)
     looked = None if plan.features is None else look(opened, plan.features, config, plan.accelerator, track, run)
     return _Ground(opened, looked, _indicators(opened, looked, config.seed, plan))
 
@@ -271,7 +264,8 @@ def _recorded(config: ScanConfig) -> Options:
     """The options with absolute paths, so that a run can be resumed from another folder."""
     paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
     settled = {name: absolute(location(path)) for name, path in paths.items() if path is not None}
-    return Options(**{**config.model_dump(), **settled})
+    features = None if config.features is None else anywhere(config.features)
+    return Options(**{**config.model_dump(), **settled, "features": features})
 
 
 def _indicators(opened: Opened, looked: Looked | None, seed: int, plan: Plan) -> np.ndarray:

@@ -253,3 +253,16 @@ def test_a_network_that_starts_from_pretrained_weights_is_trained_kept_and_score
     refused = aumclean("scan", tmp_path / "photos", "--pretrained", "--arch", "resnet9", "--out", tmp_path / "no")
     assert refused.code == 2
     assert "--arch resnet9" in refused.err
+
+
+def test_features_are_found_again_from_another_folder(planted, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(told)
+    begun = scanned(planted, tmp_path / "run", preset="frozen", features="told.npy", epochs=2)
+    monkeypatch.chdir(tmp_path)
+    assert resume(begun.run).verdict.summary == begun.verdict.summary
+
+
+def test_own_features_have_none_of_the_images_of_a_test_set(planted, told, tmp_path):
+    options = {"preset": "frozen", "features": str(told / "told.npy"), "against": planted.root}
+    with pytest.raises(AumcleanError, match="--against: needs a backbone"):
+        scanned(planted, tmp_path / "run", **options)
