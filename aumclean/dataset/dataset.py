@@ -13,7 +13,7 @@ class Dataset:
     Attributes:
         images: uint8 of shape [n, height, width, 3], often memory-mapped; float16 when a filter made them, in the same
             units but not bound to 0..255. In their place features of a backbone, float16 [n, views, width]: of each
-            image and, where there are two views, of its mirror image.
+            image and, where there are two views, of its mirrored middle.
         labels: int64 of shape [n], index into `class_names`.
         class_names: names of the classes; training is as wide as this is long.
     """

@@ -81,10 +81,12 @@ def decode_image(encoded: bytes, size: int, values: ValueRange | None = None) ->
     return np.asarray(small), width, height
 
 
-def decode_padded(
+def decode_views(
     encoded: bytes, size: int, shade: tuple[int, int, int], values: ValueRange | None = None
 ) -> np.ndarray:
-    """Decode one image as its author would see it, its aspect kept, on a square of one colour: uint8 [size, size, 3].
+    """Decode one image as its author would see it, its aspect kept, to two squares: uint8 [2, size, size, 3].
+
+    The first shows all of it, on a square of one colour; the second its middle, as large as fits, mirrored.
 
     Raises:
         As `decode_image`.
@@ -92,7 +94,9 @@ def decode_padded(
     with Image.open(io.BytesIO(encoded)) as image:
         image.draft(None, (size, size))
         whole = _to_rgb(upright(image), values)
-        return np.asarray(ImageOps.pad(whole, (size, size), Image.Resampling.BICUBIC, color=shade))
+        padded = ImageOps.pad(whole, (size, size), Image.Resampling.BICUBIC, color=shade)
+        middle = ImageOps.fit(whole, (size, size), Image.Resampling.BICUBIC)
+        return np.stack([np.asarray(padded), np.asarray(middle)[:, ::-1]])
 
 
 def decode_whole(encoded: bytes, values: ValueRange | None = None) -> np.ndarray:

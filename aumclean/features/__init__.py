@@ -2,6 +2,8 @@
 
 backbone    a name -> Backbone: a network without its head, its weights told by their hash, its scale of pixels
 inference   pixels -> features, on this machine
-extract     Samples -> features of every image and its mirror image: streamed, cached, shared by later runs
+extract     Samples -> features of every image and its mirrored middle: streamed, cached, shared by later runs
+own         a file of features that the user made
+root        the scale that features are compared on
 neighbours  features -> the nearest other samples of each, and groups of near-duplicates
 """

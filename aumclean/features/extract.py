@@ -14,18 +14,19 @@ import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 
-from aumclean.dataset.decode import bombs_are_errors, decode_padded, read_encoded, reason_of
+from aumclean.dataset.decode import bombs_are_errors, decode_views, read_encoded, reason_of
 from aumclean.dataset.images import Chunk
 from aumclean.dataset.open import Opened
 from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.samples import Decoding
 from aumclean.errors import DataError
 from aumclean.features.inference import VIEWS, features_of
+from aumclean.features.root import signed_root
 from aumclean.files import atomic
 from aumclean.progress import Track
 from aumclean.training.backbone import Backbone
 
-FORMAT = 1  # raise when decoding or the views change, so that older shards are not read
+FORMAT = 2  # raise when decoding or the views change, so that older shards are not read
 CHUNK = 64  # images that a process decodes at a time
 SHARD = 8  # chunks that go to disk together: what a kill loses at most
 
@@ -46,7 +47,8 @@ def extract(
         track: shows the progress.
 
     Returns:
-        float16 [n, 2, width], of each image and of its mirror image, in a temporary file that is memory-mapped.
+        float16 [n, 2, width], the roots of those of each image and of its mirrored middle, in a temporary file that is
+        memory-mapped.
 
     Raises:
         DataError: when an image has changed meanwhile, or the cache cannot be made or read.
@@ -109,15 +111,15 @@ def _of_size(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 
 
 def _decoded(task: tuple[Chunk, list[str]], size: int, shade: tuple[int, int, int], how: Decoding) -> np.ndarray:
-    """Some images as the backbone looks at them, uint8 [k, size, size, 3]."""
-    found = np.empty((len(task[0]), size, size, 3), np.uint8)
+    """Some images as the backbone looks at them, uint8 [k, 2, size, size, 3]."""
+    found = np.empty((len(task[0]), VIEWS, size, size, 3), np.uint8)
     with bombs_are_errors(how.max_pixels):
         for position, (item, content_hash) in enumerate(zip(*task, strict=True)):
             try:
                 encoded = read_encoded(item)
                 if hashlib.sha256(encoded).hexdigest() != content_hash:
                     raise OSError("changed while it was read")
-                found[position] = decode_padded(encoded, size, shade, how.values)
+                found[position] = decode_views(encoded, size, shade, how.values)
             except Exception as error:  # as Pillow's decoders raise, of a file that could be read a moment ago
                 name = item if isinstance(item, Path) else f"the image with SHA-256 {content_hash}"
                 raise DataError(f"{name}: {reason_of(error)}; repeat the command") from None
@@ -159,7 +161,7 @@ class _Store:
         return np.asarray(positions[~there])
 
     def gather(self, wanted: pa.Array) -> np.ndarray:
-        """Features of all the images, float16 [n, 2, width], in a file that nobody else sees."""
+        """The roots of the features of all images, float16 [n, 2, width], in a file that nobody else sees."""
         values: np.ndarray | None = None
         filled = np.zeros(len(wanted), bool)
         for file in self._files():
@@ -174,7 +176,7 @@ class _Store:
             if values is None:
                 with tempfile.TemporaryFile() as unnamed:  # the map outlives it
                     values = np.memmap(unnamed, np.float16, "w+", shape=(len(wanted), *stored.shape[1:]))
-            values[chosen] = stored[rows[chosen]]
+            values[chosen] = signed_root(stored[rows[chosen]])
             filled[chosen] = True
         if values is None or not filled.all():
             raise DataError(f"{self.folder}: was emptied while it was in use; repeat the command")

@@ -9,12 +9,12 @@ from torch import nn
 
 from aumclean.training.backbone import Backbone
 
-VIEWS = 2  # of each image: itself and its mirror image
+VIEWS = 2  # of each image: all of it, and its middle mirrored, which tell more than either and its mirror image
 BATCH = 64  # images at a time on an accelerator; on a CPU it is one, so that no image's features depend on others
 
 
 class _TwoViews(nn.Module):
-    """uint8 [batch, size, size, 3] to float32 [batch, 2, width]: the pixels' scale belongs to the graph."""
+    """uint8 [batch, 2, size, size, 3] to float32 [batch, 2, width]: the pixels' scale belongs to the graph."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -26,15 +26,15 @@ class _TwoViews(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """As the class says."""
-        pixels = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        return torch.stack([self.model(pixels).flatten(1), self.model(pixels.flip(3)).flatten(1)], 1)
+        pixels = (images.flatten(0, 1).permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return self.model(pixels).flatten(1).unflatten(0, (-1, VIEWS))
 
 
 def features_of(chunks: Iterable[np.ndarray], backbone: Backbone, device: torch.device) -> Iterator[np.ndarray]:
     """Features of images, chunk by chunk.
 
     Args:
-        chunks: uint8 [any, size, size, 3] each.
+        chunks: uint8 [any, 2, size, size, 3] each.
         backbone: what to look through.
         device: where to compute.
 
@@ -64,7 +64,7 @@ def _through_openvino(chunks: Iterable[np.ndarray], model: nn.Module, size: int)
     """One image a request, as many requests at a time as OpenVINO finds best; float32, since bf16 errs by a third."""
     import openvino
 
-    blank = torch.zeros((1, size, size, 3), dtype=torch.uint8)
+    blank = torch.zeros((1, VIEWS, size, size, 3), dtype=torch.uint8)
     graph = openvino.convert_model(torch.export.export(model, (blank,)))
     hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(graph, "CPU", hints)

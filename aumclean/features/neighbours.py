@@ -1,7 +1,7 @@
 """The nearest samples of each, by the cosine of their features: exact, block by block.
 
-Features are centred and scaled each by its own mean and deviation before, so that no single one decides. Those of an
-image and of its mirror image are averaged: a mirrored copy is as near as any other.
+Features are centred and scaled each by its own mean and deviation before, so that no single one decides. Those of
+both views of an image are averaged: a mirrored copy is about as near as any other.
 """
 
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from aumclean.dataset.open import Opened
 from aumclean.errors import DataError
+from aumclean.features.root import signed_root
 
 SUFFIXES = (".npy", ".parquet")
 LARGEST = 1e4  # whole arrays are scaled to it: float16 ends at 65,504
@@ -26,7 +27,7 @@ def anywhere(features: str) -> str:
 
 
 def read_own(file: Path, opened: Opened) -> np.ndarray:
-    """Features of all images in their order, float16 [n, 1, width], scaled as a whole where they are large.
+    """The roots of the features of all images in order, float16 [n, 1, width], scaled as a whole where they are large.
 
     Args:
         file: a `.npy` of shape [n, width], row i of the i-th readable image; or a Parquet file with a text column
@@ -50,7 +51,7 @@ def read_own(file: Path, opened: Opened) -> np.ndarray:
     largest = float(np.abs(values).max())
     if not np.isfinite(largest):
         raise DataError(f"{file}: holds values that are not finite, such as in row {_not_finite(values)}")
-    return (values / max(1.0, largest / LARGEST)).astype(np.float16)[:, None]
+    return signed_root(values / max(1.0, largest / LARGEST)).astype(np.float16)[:, None]
 
 
 def digest(file: Path) -> str:

@@ -35,7 +35,7 @@ from aumclean.run.directory import Run
 from aumclean.run.features import FeaturesRecord
 from aumclean.training.backbone import load_backbone
 from aumclean.training.loop import normalisation
-from aumclean.verdict.label_noise import MOST_FITTED, fit
+from aumclean.verdict.label_noise import evenly, fit
 from aumclean.verdict.neighbours import Near, write_near
 
 NEIGHBOURS = 20  # of each sample; with 40 AUROC is .0005 higher on clothing, with 10 .0005 lower
@@ -184,7 +184,7 @@ def write_evidence(run: Run, looked: Looked, seed: int) -> None:
     dataset, n_classes = looked.dataset, len(looked.dataset.class_names)
     rows, fold = rows_of(dataset), folds(looked.near.group, seed)
     of_fold = in_folds(rows, dataset.labels, n_classes, fold, SHRINKAGES)
-    some = np.arange(0, len(rows), -(-len(rows) // MOST_FITTED))
+    some = evenly(len(rows))
     said = [_said(rows, fold, [one[at] for one in of_fold], some) for at in range(len(SHRINKAGES))]
     gains = [fit(log_probs[None], dataset.labels[some]).gain for log_probs in said]
     best = int(np.argmax(gains))

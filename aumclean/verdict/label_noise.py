@@ -12,19 +12,25 @@ networks that were trained alike, on other indicator samples. Without peers a do
 could be the network's as well as the labels': a network that was taught that every fifth truck is a car says so, and is
 right of the labels. That two networks agree on trucks tells one from the other (Jiang et al. 2022 measure error by
 disagreement).
+
+The errors of a class fall on the others as is expected, or most of them on one (a truck is called a car): for each
+class that belief is held under which the errors found so far are likelier.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import gammaln
 
 STARTS = (0.8, 4.0)  # of the scale: there may be an optimum with sharp classes and noise, and one with neither
 ROUNDS = 250  # of the EM algorithm at most; it ends when a round adds less than a millionth per sample
 PEERS = 1.0  # what the word of the peers counts beside that of the label
 RATE = 0.05  # where e begins
 CLASSES_ALIKE = 2.0  # samples' worth of belief that classes have the same rate
-ERRORS_ALIKE = 60.0  # samples' worth of belief, per class, in the errors that are expected
+BELIEVED = 60.0  # samples' worth of belief, per class, in which others its errors fall on
+ONE_WAY = 0.8  # share of a class's errors that fall on a single other one, where they have a direction
+CLEARLY = 3.0  # log of how much likelier the errors found must be with a direction: twenty times
 SHARP, SHARPNESS = np.log(4), 2.0  # mean and precision of the prior of log a: true classes are sharper than labels
 SHIFT = 4.0  # precision of the prior of b around 0
 MOST_FITTED = 5000  # samples that the likelihood is fitted on; the posterior is of all
@@ -112,7 +118,7 @@ def fit(
         starts: of a.
         weight: of the peers.
     """
-    chosen = slice(None, None, -(-len(labels) // MOST_FITTED))
+    chosen = evenly(len(labels))
     log_probs, labels = log_probs[:, chosen].astype(np.float64), labels[chosen]
     classes = np.arange(log_probs.shape[2])
     said = np.zeros(log_probs.shape[1:])
@@ -121,6 +127,11 @@ def fit(
     data = _Data(log_probs, labels, (labels[:, None] == classes).astype(np.float64), said)
     expected = alike(len(classes)) if expected is None else expected
     return max((_climb(data, expected, start) for start in starts), key=lambda found: found[0])[1]
+
+
+def evenly(n: int) -> np.ndarray:
+    """As many of n samples as the likelihood is fitted on, evenly spaced: int64 [m], ascending."""
+    return np.arange(n) if n <= MOST_FITTED else np.linspace(0, n - 1, MOST_FITTED).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,7 @@ class _Guess:
     b: np.ndarray
     rates: np.ndarray  # e
     errors: np.ndarray  # R
+    believed: np.ndarray  # R by belief alone
     overall: float  # the rate that classes are believed to share
 
     @property
@@ -150,10 +162,11 @@ class _Guess:
     def classes(self, data: _Data) -> np.ndarray:
         return softmax(np.tensordot(np.exp(self.log_a), data.log_probs, 1) + self.b)
 
-    def prior(self, expected: np.ndarray) -> float:
+    def prior(self) -> float:
         sharp = SHARPNESS * ((self.log_a + np.log(len(self.log_a)) - SHARP) ** 2).sum()
-        likely = expected > 0
-        errors = ERRORS_ALIKE * (expected[likely] * np.log(self.errors[likely] / expected[likely] + TINY)).sum()
+        likely = self.believed > 0
+        log_ratio = np.log(self.errors[likely] / self.believed[likely] + TINY)
+        errors = BELIEVED * (self.believed[likely] * log_ratio).sum()
         alike_rates = self.overall * np.log(self.rates / self.overall + TINY)
         alike_rates += (1 - self.overall) * np.log((1 - self.rates) / (1 - self.overall) + TINY)
         return float(errors + CLASSES_ALIKE * alike_rates.sum() - (sharp + SHIFT * (self.b**2).sum()) / 2)
@@ -162,14 +175,16 @@ class _Guess:
 def _climb(data: _Data, expected: np.ndarray, scale: float) -> tuple[float, LabelNoise]:
     """Expectation maximisation from one start: the objective reached, and the parameters."""
     witnesses, m, c = data.log_probs.shape
-    guess = _Guess(np.full(witnesses, np.log(scale / witnesses)), np.zeros(c), np.full(c, RATE), expected, RATE)
+    guess = _Guess(
+        np.full(witnesses, np.log(scale / witnesses)), np.zeros(c), np.full(c, RATE), expected, expected, RATE
+    )
     reached, last = -np.inf, -np.inf
     for _ in range(ROUNDS):
         q, transition = guess.classes(data), guess.transition
         joint = q * transition[:, data.labels].T
         of_label = joint.sum(1) + TINY
         likelihood = float(np.log(of_label).sum())
-        reached = likelihood + float((data.said * np.log(q + TINY)).sum()) + guess.prior(expected)
+        reached = likelihood + float((data.said * np.log(q + TINY)).sum()) + guess.prior()
         if reached - last < 1e-6 * m:
             break
         last = reached
@@ -189,7 +204,33 @@ def _learn_noise(guess: _Guess, true: np.ndarray, is_label: np.ndarray, expected
     wrong = count.sum(1)
     guess.overall = float((wrong.sum() + 0.5) / (of_class.sum() + 1))
     guess.rates = (wrong + CLASSES_ALIKE * guess.overall) / (of_class + CLASSES_ALIKE)
-    guess.errors = (count + ERRORS_ALIKE * expected) / (wrong + ERRORS_ALIKE)[:, None]
+    guess.believed = _belief(count, expected)
+    guess.errors = (count + BELIEVED * guess.believed) / (wrong + BELIEVED)[:, None]
+
+
+def _belief(count: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Of each true class, the likelier belief in its errors, by Dirichlet priors: float64 [classes, classes].
+
+    Args:
+        count: float64 [classes, classes], errors of each true class (row) with each label; none on the diagonal.
+        expected: of the same shape, the one belief; the others are that most fall on one class, whichever it is.
+    """
+    none_else = (1 - ONE_WAY) * expected
+    shared, alone = _evidence(count, none_else), _evidence(count, none_else + ONE_WAY)
+    one_way = shared.sum(1, keepdims=True) - shared + alone - np.log(max(1, len(count) - 1))
+    np.fill_diagonal(one_way, -np.inf)
+    towards = one_way.argmax(1)
+    directed = np.flatnonzero(one_way.max(1) > _evidence(count, expected).sum(1) + CLEARLY)
+    believed = expected.copy()
+    believed[directed] = none_else[directed]
+    believed[directed, towards[directed]] += ONE_WAY
+    return believed
+
+
+def _evidence(count: np.ndarray, believed: np.ndarray) -> np.ndarray:
+    """Log likelihood of counts by a Dirichlet prior, up to what all beliefs of as much weight share; of that shape."""
+    weight = BELIEVED * np.maximum(believed, TINY)
+    return np.asarray(gammaln(count + weight) - gammaln(weight))
 
 
 def _sharpen(guess: _Guess, data: _Data, q: np.ndarray, true: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from aumclean.dataset.decode import (
     decode_chunk,
     decode_each_whole,
     decode_image,
+    decode_views,
     decode_whole,
     decoding_of,
     median_short_side,
@@ -292,3 +293,14 @@ def test_the_limit_of_pixels_can_be_raised_and_lowered(tmp_path):
     ]
     assert len(open_samples(read_samples(tmp_path, max_pixels=9000), 8, cached=False)) == 3
     assert usual == Image.MAX_IMAGE_PIXELS
+
+
+def test_the_two_views_of_a_backbone_are_all_of_the_image_and_its_mirrored_middle():
+    image = flat("RGB", (200, 0, 0), (60, 20))
+    image.paste((0, 0, 200), (30, 0, 60, 20))
+    whole, middle = decode_views(encode(image), 20, (127, 127, 127))
+    assert (whole[:6] == 127).all()
+    assert (whole[-6:] == 127).all()
+    assert whole[10, 1, 0] > 150 > whole[10, 1, 2]
+    assert middle[0, 2, 2] > 150 > middle[0, 2, 0]
+    assert middle[19, 17, 0] > 150 > middle[19, 17, 2]

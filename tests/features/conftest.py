@@ -17,6 +17,19 @@ def backbone():
     return load_backbone("auto")
 
 
+@pytest.fixture(scope="session")
+def small_backbone():
+    """A network that takes milliseconds, for all that does not depend on what is seen."""
+    import torch
+
+    from aumclean.training.backbone import Backbone
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, stride=3), torch.nn.Tanh(), torch.nn.AdaptiveAvgPool2d(1))
+    half = (0.5, 0.5, 0.5)
+    return Backbone("small", "0" * 64, None, 32, 8, half, half, model.eval())
+
+
 def drawing(seed: int, size: tuple[int, int] = (224, 170)) -> Image.Image:
     """Shapes of all colours on a coloured ground: no two seeds look alike."""
     rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from aumclean.features.discriminant import FOLDS, folds, in_folds, of_all
+from aumclean.verdict.label_noise import fit
 
 
 @pytest.fixture
@@ -49,3 +50,23 @@ def test_a_group_is_in_one_fold(group, seed):
     fold = folds(group, seed)
     assert set(fold) <= set(range(FOLDS))
     assert all(len(set(fold[group == one])) == 1 for one in set(group))
+
+
+@pytest.mark.parametrize("n_classes", [8, 12])
+def test_errors_with_a_direction_are_found_also_between_classes_of_unequal_size(n_classes):
+    """Of some classes most samples that have their label are those of a larger one, wrongly."""
+    size = np.geomspace(1, 0.1, n_classes)[np.random.default_rng(0).permutation(n_classes)]
+    rng = np.random.default_rng(0)
+    true = rng.choice(n_classes, 3000, p=size / size.sum())
+    rows = 0.8 * rng.normal(size=(n_classes, 32))[true] + rng.normal(size=(3000, 32))
+    labels = np.where(rng.random(3000) < 0.2, (true + 1) % n_classes, true)
+    fold = folds(np.arange(3000), seed=0)
+    log_probs = np.empty((1, 3000, n_classes), np.float32)
+    for number, (found,) in enumerate(in_folds(rows, labels, n_classes, fold, (0.5,))):
+        log_probs[0, fold == number] = found.log_probs(rows[fold == number])
+    noise, wrong = fit(log_probs, labels), labels != true
+    flagged = noise.log_odds(log_probs, labels) > 0
+    assert flagged[wrong].mean() > 0.85
+    assert flagged[~wrong].mean() < 0.02
+    away = noise.transition - np.diag(np.diag(noise.transition))
+    assert (away.argmax(1) == (np.arange(n_classes) + 1) % n_classes).mean() > 0.8
