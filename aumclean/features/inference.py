@@ -27,7 +27,8 @@ class _TwoViews(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """As the class says."""
         pixels = (images.flatten(0, 1).permute(0, 3, 1, 2).float() - self.mean) / self.std
-        return self.model(pixels).flatten(1).unflatten(0, (-1, VIEWS))
+        found: torch.Tensor = self.model(pixels)
+        return found.flatten(1).view(len(images), VIEWS, -1)
 
 
 def features_of(chunks: Iterable[np.ndarray], backbone: Backbone, device: torch.device) -> Iterator[np.ndarray]:

@@ -22,6 +22,7 @@ from aumclean.verdict.transitions import (
     Transitions,
     find_transitions,
     last_predictions,
+    main_directions,
     read_corrected,
     read_predictions,
 )
@@ -67,26 +68,25 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         witnesses = _witnesses(_of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted)
     elif scanned and not run.held_out.is_dir():
         witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted)
-    if not draws:  # which errors have a direction is then for what was held out to say
-        predicted, sureness = _taken_for(witnesses, labels)
     if run.held_out_features.is_file():
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
         witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
-        predicted = np.vstack([predicted, held.log_probs.argmax(1)])
-        sureness = np.vstack([sureness, np.exp(held.log_probs.max(1)) - 1])
-    directed = find_transitions(predicted, sureness, labels, n_classes) if len(predicted) else NO_DIRECTION
-    return Evidence(files, witnesses, directed)
+    return Evidence(files, witnesses, _directed(witnesses, predicted, sureness, labels, n_classes))
 
 
-def _taken_for(witnesses: Sequence[Witness], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each witness takes each sample for, int32 [witnesses, n], and how surely; its label where it is silent."""
-    shape = len(witnesses), len(labels)
-    predicted, sureness = np.broadcast_to(labels, shape).astype(np.int32), np.full(shape, -1, np.float32)
-    for number, one in enumerate(witnesses):
-        predicted[number, one.sample] = one.log_probs.argmax(1)
-        sureness[number, one.sample] = np.exp(one.log_probs.max(1)) - 1
-    return predicted, sureness
+def _directed(
+    witnesses: Sequence[Witness], predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int
+) -> Transitions:
+    """Which errors have a direction: by the witness that foretells labels best, if it speaks of every sample.
+
+    Where it speaks of a few, as a network does, what all draws say (see `read_predictions`) is more.
+    """
+    fitted = [fit(one.voices, labels[one.sample], one.peers) for one in witnesses]
+    order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].gain / len(pair[0].sample))
+    if order and (len(order[-1][0].sample) == len(labels) or not len(predicted)):
+        return main_directions(order[-1][1].transition)
+    return find_transitions(predicted, sureness, labels, n_classes) if len(predicted) else NO_DIRECTION
 
 
 def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:

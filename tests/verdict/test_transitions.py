@@ -9,6 +9,7 @@ from aumclean.verdict.transitions import (
     NO_DIRECTION,
     Transitions,
     find_transitions,
+    main_directions,
     read_corrected,
     read_predictions,
     taken_for,
@@ -139,3 +140,12 @@ def test_errors_with_a_direction_are_told_from_their_victims(tmp_path):
     corrected = read_corrected(files, labels, find_transitions(*read_predictions(files, labels), labels, 5))
     without, found = (roc_auc_score(is_wrong, -margins.mean(0)) for margins in (final, corrected))
     assert found > without + 0.1
+
+
+def test_the_main_direction_of_a_class_has_most_of_its_errors():
+    transition = np.array([[0.7, 0.28, 0.01, 0.01], [0.01, 0.97, 0.01, 0.01], [0, 0, 1, 0], [0.15, 0.0, 0.15, 0.7]])
+    found = main_directions(transition)
+    assert found.pair.tolist() == [1]
+    base = (transition.sum() - np.diag(transition).sum() - 0.28) / 12
+    np.testing.assert_allclose(found.log_ratio, [np.log1p(0.28 / base)], rtol=1e-6)
+    assert not len(main_directions(np.array([[0.8, 0.2], [0.1, 0.9]])).pair)
