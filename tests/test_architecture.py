@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "review": BASE | {"dataset", "verdict", "decisions", "reports"},
     "gate": BASE | {"dataset", "verdict", "decisions", "reports"},
     "scanning": BASE | {"dataset", "verdict", "training", "features", "decisions", "reports"},
-    "judging": BASE | {"dataset", "verdict", "decisions", "reports"},
+    "judging": BASE | {"dataset", "verdict", "decisions", "reports", "scanning"},
     "diagnostics": BASE | {"dataset", "verdict", "training", "decisions", "reports", "scanning"},
     "door": BASE | {"dataset", "verdict", "decisions", "reports", "scanning", "judging"},
     "cli": BASE
@@ -124,6 +124,7 @@ def test_help_and_version_load_nothing_heavy(arguments):
         "run.directory",
         "dataset.manifest",
         "dataset.pictures",
+        "judging.judge",
     ],
 )
 def test_what_works_on_a_finished_run_never_loads_torch(module):

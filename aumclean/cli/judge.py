@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aumclean.cli.console import give, say_notes, show, table
+from aumclean.cli.console import give, progress, say_notes, show, table
 from aumclean.cli.help import READ
 from aumclean.cli.options import Judging, Options, Reading, Writing, option, with_options
 from aumclean.cli.scan import expected
@@ -30,6 +30,9 @@ class Evidence(Options):
         list[Path] | None, option("Out-of-sample logits, as --pred-probs; repeatable.", metavar="FILE")
     ] = None
 
+    features: Annotated[
+        Path | None, option("Features of any backbone of yours, as --pred-probs: [samples, width].", metavar="FILE")
+    ] = None
     margins: Annotated[
         Path | None, option("Margin log of a training, draw=K/epoch=NNN/part-R.parquet.", metavar="DIR")
     ] = None
@@ -48,7 +51,7 @@ class LabelReading(Reading):
     ] = None
 
 
-@partial(with_options, first=("pred_probs", "logits", "margins", "aum", "out", "overwrite", "classes"))
+@partial(with_options, first=("pred_probs", "logits", "features", "margins", "aum", "out", "overwrite", "classes"))
 def command(
     data: Annotated[
         Path,
@@ -61,7 +64,7 @@ def command(
     judging: Judging,
     writing: Writing,
 ) -> None:
-    """Judge labels by what networks of your own say of them: predictions out of sample, or margins.
+    """Judge labels by what networks of your own say of them: predictions out of sample, features, or margins.
 
     Works for any data that have labels: images, tables, texts. Writes a run directory as scan does, with which report,
     review, gate, clean and evaluate work, and prints its path.
@@ -69,20 +72,25 @@ def command(
     Example: `aumclean judge labels.csv --pred-probs fold-1.npz --pred-probs fold-2.npz`
     """
     if not evidence.given():
-        raise ConfigError("--pred-probs: is needed, or --logits, --margins or --aum: something that speaks of labels")
+        raise ConfigError(
+            "--pred-probs: is needed, or --logits, --features, --margins or --aum: something that speaks of labels"
+        )
 
+    from aumclean.dataset.rows import Kind, read_rows
     from aumclean.judging.judge import Asked, Sources, judge_labels
     from aumclean.judging.labels import read_labels
-    from aumclean.judging.predictions import Kind, read_predictions
 
     options = reading.given()
     classes = _names(options.pop("classes", None))
     samples = read_labels(data, **options)
     say_notes(samples)
     files: dict[Kind, list[Path]] = {"pred-probs": evidence.pred_probs or [], "logits": evidence.logits or []}
-    given = [read_predictions(file, kind) for kind in files for file in files[kind]]
-    sources = Sources(given, evidence.margins, evidence.aum)
-    run, verdict = judge_labels(samples, sources, classes=classes, asked=Asked(**judging.given()), **writing.given())
+    predictions = [read_rows(file, kind) for kind in files for file in files[kind]]
+    features = None if evidence.features is None else read_rows(evidence.features, "features")
+    sources = Sources(predictions, features, evidence.margins, evidence.aum)
+    asked = Asked(**judging.given())
+    with progress() as track:
+        run, verdict = judge_labels(samples, sources, classes=classes, asked=asked, track=track, **writing.given())
     show_verdict(run, verdict)
     give(run.path)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from aumclean.dataset.samples import Samples
     from aumclean.judging.judge import Sources
     from aumclean.verdict.judge import Verdict
     from aumclean.verdict.summary import ScoreSummary, Summary
@@ -118,6 +119,7 @@ def judge(
     *,
     pred_probs: Any = None,
     logits: Any = None,
+    features: Any = None,
     margins: str | os.PathLike[str] | None = None,
     aum: str | os.PathLike[str] | None = None,
     class_names: Sequence[str] | None = None,
@@ -127,13 +129,14 @@ def judge(
     overwrite: bool = False,
     **judging: Any,
 ) -> "Run":
-    """Judge labels, of images or not, by what networks of your own say: predictions out of sample, or margins.
+    """Judge labels, of images or not, by what networks of your own say: predictions, features, or margins.
 
     Args:
         labels: texts or whole numbers, [n]: a list, an array or a tensor; or the path of what `aumclean judge` takes.
         pred_probs: probabilities of all classes, [n, classes], out of sample: an array, a tensor, a table with a column
             per class, or the path of a file; or a list of these, of several networks or folds.
         logits: the same before the softmax, instead or besides.
+        features: of a backbone of yours, [n, width], in any of these forms: judged as by `scan`, preset `frozen`.
         margins: a folder with a margin log, such as that of another run.
         aum: a file that the package `aum` wrote: `full_aum_records.csv` or `aum_values.csv`.
         class_names: the class of each column. By default the numbers 0, 1, ... where the labels are whole numbers, else
@@ -148,8 +151,7 @@ def judge(
         The run, judged.
 
     Raises:
-        AumcleanError: `DataError` for labels or predictions that cannot serve, `ConfigError` for an option, `RunError`
-            for the directory.
+        AumcleanError: `DataError` for labels and evidence, `ConfigError` for options, `RunError` for the directory.
 
     Example:
         ```python
@@ -157,18 +159,15 @@ def judge(
         ```
     """
     from aumclean.judging.judge import Asked, judge_labels
-    from aumclean.judging.labels import in_rows, read_labels
 
     asked = Asked(**_known("judge", judging, Asked.__dataclass_fields__))
-    sources = _sources(pred_probs, logits, margins, aum)
-    folder, target = (None if path is None else Path(path).expanduser() for path in (root, out))
-    if stored := isinstance(labels, str | os.PathLike):
-        samples = read_labels(Path(labels), root=folder)
-    else:
-        samples = in_rows(labels, name="labels", source=Path("labels"), paths=paths, root=folder)
-    run, verdict = judge_labels(
-        samples, sources, stored=stored, classes=class_names, out=target, overwrite=overwrite, asked=asked
-    )
+    sources = _sources(pred_probs, logits, features, margins, aum)
+    samples, stored = _labeled(labels, paths, None if root is None else Path(root).expanduser())
+    where: dict[str, Any] = {"out": None if out is None else Path(out).expanduser(), "overwrite": overwrite}
+    with progress_bar() as track:
+        run, verdict = judge_labels(
+            samples, sources, stored=stored, classes=class_names, asked=asked, track=track, **where
+        )
     return Run(run.path, verdict)
 
 
@@ -411,25 +410,35 @@ def _frame(report: "pa.Table") -> "pd.DataFrame":
     return frame
 
 
-def _sources(pred_probs: Any, logits: Any, margins: Any, aum: Any) -> "Sources":
+def _labeled(labels: Any, paths: Sequence[str] | None, root: Path | None) -> "tuple[Samples, bool]":
+    """Labels as samples, and whether they are in a file that a run can name."""
+    from aumclean.judging.labels import in_rows, read_labels
+
+    if isinstance(labels, str | os.PathLike):
+        return read_labels(Path(labels), root=root), True
+    return in_rows(labels, name="labels", source=Path("labels"), paths=paths, root=root), False
+
+
+def _sources(pred_probs: Any, logits: Any, features: Any, margins: Any, aum: Any) -> "Sources":
     """What speaks of labels; predictions once or several times, a list of numbers being one array.
 
     Raises:
         ConfigError: when nothing does.
     """
+    from aumclean.dataset.rows import Kind, rows
     from aumclean.judging.judge import Sources
-    from aumclean.judging.predictions import Kind, predictions
 
     found = []
     kinds: dict[Kind, Any] = {"pred-probs": pred_probs, "logits": logits}
     for kind, given in kinds.items():
         is_list = isinstance(given, list | tuple) and len(given) > 0
         several = given if is_list and (isinstance(given[0], str | Path) or np.ndim(given[0]) == 2) else [given]
-        found += [predictions(one, kind) for one in several if one is not None]
+        found += [rows(one, kind) for one in several if one is not None]
     log, table = (None if path is None else Path(path).expanduser() for path in (margins, aum))
-    if not found and log is None and table is None:
-        raise ConfigError("judge(): needs pred_probs, logits, margins or aum")
-    return Sources(found, log, table)
+    looked_at = None if features is None else rows(features, "features")
+    if not found and looked_at is None and log is None and table is None:
+        raise ConfigError("judge(): needs pred_probs, logits, features, margins or aum")
+    return Sources(found, looked_at, log, table)
 
 
 def _flagged(report: "pd.DataFrame") -> "pd.DataFrame":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +16,22 @@ import pyarrow as pa
 from aumclean import __version__
 from aumclean.dataset.images import state_of
 from aumclean.dataset.open import Opened
+from aumclean.dataset.rows import Rows
 from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import ConfigError, RunError
 from aumclean.judging.labels import opened, store_labels, with_classes
 from aumclean.judging.margins import Recorded, convert_aum, copy_log
-from aumclean.judging.predictions import Predictions, agreed_columns
+from aumclean.judging.predictions import agreed_columns, held_out
 from aumclean.margins.held_out import write_held_out
+from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import Data, Evidence, JudgedRecord, Settings
 from aumclean.verdict.judge import Verdict, judge, require_targets, settings_of
+
+if TYPE_CHECKING:
+    from aumclean.scanning.own_features import OwnFeatures
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Sources:
-    """What speaks of labels: predictions; and margins, as a log or as `aum` wrote them."""
+    """What speaks of labels: predictions; features; and margins, as a log or as `aum` wrote them."""
 
-    predictions: Sequence[Predictions] = ()
+    predictions: Sequence[Rows] = ()
+    features: Rows | None = None
     margins: Path | None = None
     aum: Path | None = None
 
@@ -59,6 +65,7 @@ def judge_labels(
     out: Path | None = None,
     overwrite: bool = False,
     asked: Asked = Asked(),
+    track: Track = untracked,
 ) -> tuple[Run, Verdict]:
     """Judge labels by evidence that was made elsewhere.
 
@@ -70,22 +77,28 @@ def judge_labels(
         classes: the class of every column, see `with_classes`.
         out, overwrite: the run directory to make.
         asked: how to judge.
+        track: shows the progress of heads on features.
 
     Raises:
         AumcleanError: when anything does not fit; nothing is left of a run then.
     """
     width, columns = agreed_columns(given.predictions)
     samples = with_classes(samples, classes or columns, width)
-    _require(asked, margins=given.margins is not None or given.aum is not None)
+    _require(given, asked)
+    listed, pictures = opened(samples)
+    features = None if given.features is None else _look(listed, given.features, track)
     if overwrite:  # so that evidence that cannot serve replaces nothing
         with TemporaryDirectory() as folder:
             _store_margins(Path(folder), samples, given)
-        for _ in (block for one in given.predictions for block in one.held_out(samples.paths, 0)):
+        for _ in (block for one in given.predictions for block in held_out(one, samples.paths, 0)):
             pass
-    with begun(samples, out, overwrite=overwrite, stored=stored) as (run, listed, pictures):
+    with begun(listed, out, overwrite=overwrite, stored=stored) as (run, listed):
         evidence, recorded = _store_margins(run.margins, samples, given)
+        if given.features is not None and features is not None:
+            evidence.append(Evidence(kind="features", source=given.features.name, samples=len(samples)))
+            recorded = Recorded([features.plan.recipe.epochs] * features.plan.draws, len(samples), indicators=True)
         evidence += store_predictions(run, listed, given.predictions)
-        by_indicators = recorded.indicators and not given.predictions
+        by_indicators = recorded.indicators and not given.predictions and features is None
         settings = Settings(
             percentile=99.0,
             combine="all",
@@ -93,9 +106,21 @@ def judge_labels(
             threshold="indicator" if by_indicators else "estimate",
         )
         about = record_of(listed, pictures, evidence, settings, made_by="judge")
-        trained = {"draws": len(recorded.epochs), "epochs_done": recorded.epochs, "indicators": recorded.indicators}
-        run.write(about.model_copy(update={**trained, "training_seconds": [0.0] * len(recorded.epochs)}))
+        done = recorded.epochs if features is None else [0] * features.plan.draws
+        trained = {"draws": len(done), "epochs_done": done, "indicators": recorded.indicators}
+        run.write(about.model_copy(update={**trained, "training_seconds": [0.0] * len(done)}))
+        if features is not None:
+            features.write_evidence(run, track)
         return run, finish(run, asked)
+
+
+def _look(listed: Opened, given: Rows, track: Track) -> "OwnFeatures":
+    """What features say, for which alone PyTorch is needed."""
+    try:
+        from aumclean.scanning.own_features import own_features
+    except ImportError as error:
+        raise ConfigError(f"--features: trains heads on them, for which PyTorch is needed ({error})") from None
+    return own_features(listed, given, 0, track)
 
 
 def _store_margins(folder: Path, samples: Samples, given: Sources) -> tuple[list[Evidence], Recorded]:
@@ -112,10 +137,13 @@ def _store_margins(folder: Path, samples: Samples, given: Sources) -> tuple[list
     return [], Recorded([], 0, indicators=False)
 
 
-def _require(asked: Asked, *, margins: bool) -> None:
+def _require(given: Sources, asked: Asked) -> None:
     """Refuse targets that contradict each other, and where there are no margins what only they can be asked."""
     require_targets(asked.threshold or "estimate", asked.target_precision, asked.target_recall)
-    if margins:
+    margins = given.margins is not None or given.aum is not None
+    if margins and given.features is not None:
+        raise ConfigError("--features: heads on them have margins of their own; leave out --margins and --aum, or this")
+    if margins or given.features is not None:
         return
     for name in ("percentile", "combine", "first_epoch"):
         if getattr(asked, name) is not None:
@@ -125,22 +153,21 @@ def _require(asked: Asked, *, margins: bool) -> None:
 
 
 @contextmanager
-def begun(samples: Samples, out: Path | None, *, overwrite: bool, stored: bool) -> Iterator[tuple[Run, Opened, bool]]:
+def begun(listed: Opened, out: Path | None, *, overwrite: bool, stored: bool) -> Iterator[tuple[Run, Opened]]:
     """A new run directory that lists the samples; it goes again when the block fails.
 
     Yields:
-        The run, held for writing; the samples as it lists them; whether they are images.
+        The run, held for writing; the samples as it lists them.
     """
     if overwrite and out is not None:
         require_none(Run(out))
-    listed, pictures = opened(samples)
-    run = new_run(out, samples.name, overwrite=overwrite)
+    run = new_run(out, listed.samples.name, overwrite=overwrite)
     try:
         with run.lock():
             if not stored:
-                listed = replace(listed, samples=store_labels(samples, run.data))
+                listed = replace(listed, samples=store_labels(listed.samples, run.data))
             listed.write(run)
-            yield run, listed, pictures
+            yield run, listed
     except BaseException:
         run.clear()
         for file in (run.data, run.path / ".lock"):
@@ -158,9 +185,9 @@ def run_of_training(
     Raises:
         RunError: when another run stands there.
     """
+    listed, pictures = opened(samples)
     if out is not None and not overwrite and Run(out).run_json.is_file():
-        run, (listed, _) = Run(out), opened(samples)
-        record = run.read()
+        run, record = Run(out), Run(out).read()
         if not isinstance(record, JudgedRecord) or record.made_by != "recorder" or record.state == "done":
             raise RunError(f"{out}: holds a run already; choose another out, or overwrite=True")
         begun_with = record.data.fingerprint, record.seed, record.draws, record.indicators
@@ -168,27 +195,26 @@ def run_of_training(
             raise RunError(f"{out}: was begun with other labels, draws or seed; choose another out, or overwrite=True")
         return run
     settings = Settings(percentile=99.0, combine="all", first_epoch=0, threshold="estimate")
-    with begun(samples, out, overwrite=overwrite, stored=False) as (run, listed, pictures):
+    with begun(listed, out, overwrite=overwrite, stored=False) as (run, listed):
         about = record_of(listed, pictures, [], settings, made_by="recorder", seed=seed)
         trained = {"draws": draws, "epochs_done": [0] * draws, "training_seconds": [0.0] * draws}
         run.write(about.model_copy(update={**trained, "indicators": indicators}))
         return run
 
 
-def store_predictions(run: Run, listed: Opened, given: Sequence[Predictions]) -> list[Evidence]:
+def store_predictions(run: Run, listed: Opened, given: Sequence[Rows]) -> list[Evidence]:
     """Write predictions as held-out evidence, a fold for each file; what they are, for the record."""
     evidence, part, labels = [], 0, listed.samples.labels
     paths = listed.samples.paths
     for fold, one in enumerate(given):
         agreed = 0
-        for held in one.held_out(paths, fold):
+        for held in held_out(one, paths, fold):
             write_held_out(run.held_out_part(part), held)
             agreed += int((held.log_probs.argmax(1) == labels[held.sample]).sum())
             part += 1
         count = len(one.values)
-        evidence.append(
-            Evidence(kind=one.kind, source=one.name, samples=count, agreement=agreed / count if count else None)
-        )
+        share = agreed / count if count else None
+        evidence.append(Evidence(kind=one.kind, source=one.name, samples=count, agreement=share))
     return evidence
 
 

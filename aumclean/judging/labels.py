@@ -21,12 +21,12 @@ from aumclean.dataset.images import Files
 from aumclean.dataset.manifest import LABEL_COLUMNS, PATH_COLUMNS, read_manifest
 from aumclean.dataset.open import Opened
 from aumclean.dataset.read import read_samples
+from aumclean.dataset.rows import ID_COLUMNS
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.table import TABLE_SUFFIXES, read_table
 from aumclean.errors import DataError
 from aumclean.files import atomic
 
-ID_COLUMNS = ("id", "sample_id", "uid", "key")
 NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 

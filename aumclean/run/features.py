@@ -14,7 +14,9 @@ class FeaturesRecord(Record):
 
     schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
     name: str = Field(description="As it was asked for: auto, timm:NAME, torchvision:NAME, or a file of features.")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of the backbone's weights, or of the file.")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="Of the backbone's weights, or of the features from a file."
+    )
     licence: str | None = Field(default=None, description="Of the weights, as their publisher says; null when unknown.")
     image_size: Count | None = Field(
         default=None, description="Side in pixels of what the backbone looks at; null of features from a file."

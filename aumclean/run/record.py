@@ -223,13 +223,15 @@ class ScanRecord(RunRecord):
 class Evidence(Record):
     """Something that says something of labels, and was made elsewhere."""
 
-    kind: Literal["margins", "aum", "logits", "pred-probs"] = Field(
-        description="Margins of a training, AUMs of the package `aum`, logits or probabilities of the classes."
+    kind: Literal["margins", "aum", "logits", "pred-probs", "features"] = Field(
+        description="Margins of a training, AUMs of the package `aum`, logits or probabilities of the classes, or "
+        "features."
     )
     source: str = Field(description="The file or folder, absolute; or what it was made with.")
     samples: Count = Field(description="How many samples it speaks of.")
     agreement: Share | None = Field(
-        default=None, description="Share of these whose likeliest class is the given label; null of margins."
+        default=None,
+        description="Share of these whose likeliest class is the given label; null of margins and features.",
     )
 
 
@@ -244,8 +246,8 @@ class JudgedRecord(RunRecord):
     @property
     def how(self) -> str:
         """What evidence there is, and how many trainings."""
-        kinds = {"margins": "margins", "aum": "AUMs", "logits": "logits", "pred-probs": "probabilities"}
-        named = " and ".join(dict.fromkeys(kinds[one.kind] for one in self.evidence))
+        kinds = {"aum": "AUMs", "pred-probs": "probabilities"}
+        named = " and ".join(dict.fromkeys(kinds.get(one.kind, one.kind) for one in self.evidence))
         trained = f": {self.draws} trainings of {max(self.epochs_done)} epochs" if self.draws else ""
         return f"judged {self.started[:10]} by {named} of networks of your own{trained}"
 

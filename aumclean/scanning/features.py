@@ -7,6 +7,7 @@ models/features.safetensors   the discriminant of all samples, for `score`
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened, open_configured
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
+from aumclean.dataset.rows import Rows, read_rows
 from aumclean.errors import RunError
 from aumclean.features import own
 from aumclean.features.discriminant import FOLDS, SHRINKAGES, Discriminant, folds, in_folds, of_all
@@ -74,19 +76,35 @@ def look(
         ConfigError, DataError: when the backbone, its weights or the file cannot be used.
     """
     if own.is_own(name):
-        file = Path(name).expanduser()
-        dataset = _with_features(opened, own.read_own(file, opened))
-        about = FeaturesRecord(name=name, sha256=own.digest(file), width=dataset.size)
-    else:
-        about, dataset = through_backbone(opened, name, config, accelerator, track, run)
+        return look_at_own(opened, read_rows(Path(name).expanduser(), "features"), accelerator, track)
+    about, dataset = through_backbone(opened, name, config, accelerator, track, run)
     rows = rows_of(dataset)
     neighbours = nearest(rows, NEIGHBOURS, accelerator.device, track)
-    if own.is_own(name):  # whose cosines mean what nobody measured: copies are identical files
-        content = opened.files["content_hash"].combine_chunks().dictionary_encode().indices.to_numpy()
-        group = np.unique(content, return_index=True)[1][content].astype(np.int32)
-    else:
-        group = grouped(len(rows), near_pairs(opened.images, neighbours))
+    group = grouped(len(rows), near_pairs(opened.images, neighbours))
     leaked = _leaked_from(opened, dataset, rows, name, config, accelerator, track)
+    return Looked(about, dataset, Near(group, leaked, neighbours.sample, neighbours.similarity))
+
+
+def look_at_own(opened: Opened, given: Rows, accelerator: Accelerator, track: Track) -> Looked:
+    """Take features that the user made for what a backbone says.
+
+    Their cosines mean what nobody measured, so near-duplicates are identical files.
+
+    Args:
+        opened: n samples, images or not.
+        given: features.
+        accelerator: device and processes.
+        track: shows the progress.
+
+    Raises:
+        DataError: when they do not fit the samples.
+    """
+    dataset = _with_features(opened, own.in_order(given, opened.samples.paths))
+    about = FeaturesRecord(name=given.name, sha256=sha256(dataset.images.data).hexdigest(), width=dataset.size)
+    neighbours = nearest(rows_of(dataset), NEIGHBOURS, accelerator.device, track)
+    content = opened.files["content_hash"].combine_chunks().dictionary_encode().indices.to_numpy()
+    group = np.unique(content, return_index=True)[1][content].astype(np.int32)
+    leaked = pa.nulls(len(group), pa.string())
     return Looked(about, dataset, Near(group, leaked, neighbours.sample, neighbours.similarity))
 
 

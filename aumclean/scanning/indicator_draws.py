@@ -17,7 +17,7 @@ from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.progress import T, Track, part_of
 from aumclean.run.directory import Run
-from aumclean.run.record import Progress, ScanRecord
+from aumclean.run.record import Progress, RunRecord
 from aumclean.scanning.kept_networks import keep_network
 from aumclean.scanning.plan import Plan
 from aumclean.training.loop import Epoch, load_checkpoint, train
@@ -31,7 +31,7 @@ MEMORISED = 0.05  # by how much the share of memorised indicator samples rises w
 
 def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track) -> None:
     """Train this process's draws; when it returns, those of all processes are done."""
-    record, n, epochs = run.read_scan(), len(dataset), plan.recipe.epochs
+    record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
     before = n * sum(record.epochs_done[draw] for draw in plan.own_draws)
 
     def of_all(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
@@ -48,7 +48,7 @@ class _Draw:
     """One draw of a run, and what its training needs."""
 
     run: Run
-    record: ScanRecord
+    record: RunRecord
     dataset: Dataset
     indicators: np.ndarray
     number: int

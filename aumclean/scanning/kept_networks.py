@@ -22,7 +22,7 @@ from aumclean.files import atomic
 from aumclean.margins.final import Final, final_margins, write_final
 from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write_held_out
 from aumclean.progress import Track
-from aumclean.recipe import Recipe
+from aumclean.recipe import LINEAR, Recipe
 from aumclean.run.directory import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model
@@ -75,8 +75,9 @@ def keep_network(
         indicators = np.sort(chosen)
     batches = predictions(model, dataset.images, mean, std, mirror=recipe.flip, device=device, bf16=recipe.bf16)
     final, logits = _final_margins(track(batches, "judging", 0, len(dataset)), dataset, indicators)
-    fold = np.full(len(indicators), draw, np.int32)
-    write_held_out(run.held_out_part(draw), HeldOut(indicators, fold, log_softmax(logits)))
+    if recipe.arch != LINEAR:  # heads are no witness beside the discriminant of the same features
+        fold = np.full(len(indicators), draw, np.int32)
+        write_held_out(run.held_out_part(draw), HeldOut(indicators, fold, log_softmax(logits)))
     write_final(run.final_margins(draw), final)
     atomic.write_json(run.model_json, about.model_dump(mode="json"))
     write_weights(run.model(draw), weights)  # last: it says that the draw is done

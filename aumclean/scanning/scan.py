@@ -139,7 +139,7 @@ class _Ground:
 def _prepare(samples: Samples, config: ScanConfig, plan: Plan, track: Track, run: Run | None = None) -> _Ground:
     opened = open_configured(samples, plan.image_size, config, max_unreadable=config.max_unreadable, track=track)
     looked = None if plan.features is None else look(opened, plan.features, config, plan.accelerator, track, run)
-    return _Ground(opened, looked, _indicators(opened, looked, config.seed, plan))
+    return _Ground(opened, looked, indicators_of(opened, looked, config.seed, plan))
 
 
 def _scan_only_draw(draw: int, out: Path, ground: _Ground, config: ScanConfig, plan: Plan, track: Track) -> Scan:
@@ -268,7 +268,7 @@ def _recorded(config: ScanConfig) -> Options:
     return Options(**{**config.model_dump(), **settled, "features": features})
 
 
-def _indicators(opened: Opened, looked: Looked | None, seed: int, plan: Plan) -> np.ndarray:
+def indicators_of(opened: Opened, looked: Looked | None, seed: int, plan: Plan) -> np.ndarray:
     """Sample ids of the indicator samples, [draws, count]; what is too little to scan is refused here."""
     n, n_classes = len(opened), len(opened.samples.class_names)
     rule, least, group = plan.settings.rule, plan.least_held_out, None if looked is None else looked.near.group
@@ -276,7 +276,7 @@ def _indicators(opened: Opened, looked: Looked | None, seed: int, plan: Plan) ->
         return draw_indicators(n, n_classes, plan.draws, seed=seed, rule=rule, least=least, group=group)
     except ValueError:
         raise DataError(
-            f"{opened.samples.source}: {n} readable images in {n_classes} classes are too few for {plan.draws} draws "
+            f"{opened.samples.source}: {n} samples in {n_classes} classes are too few for {plan.draws} draws "
             "of indicator samples; add images"
         ) from None
 

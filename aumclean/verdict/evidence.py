@@ -58,13 +58,14 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         RunError: when a file is missing or damaged.
     """
     scanned = isinstance(record := run.read(), ScanRecord)
-    files = [run.final_margins(draw) for draw in range(draws)] if scanned else []
-    if scanned:
+    kept = scanned or run.features.is_file()  # networks, or heads on features
+    files = [run.final_margins(draw) for draw in range(draws)] if kept else []
+    if kept:
         predicted, sureness = read_predictions(files, labels)
     else:
         predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
     witnesses = []
-    if any(run.held_out.glob("part-*.parquet")) and not is_frozen(record):
+    if any(run.held_out.glob("part-*.parquet")):
         witnesses = _witnesses(_of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted)
     elif scanned and not run.held_out.is_dir():
         witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted)
@@ -183,7 +184,7 @@ def weigh(
     if not epochs:
         found = posterior(labels, n_classes, evidence.witnesses, expected=expected_errors(evidence.directed, n_classes))
         return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
-    whole = isinstance(run.read(), ScanRecord)
+    whole = isinstance(record := run.read(), ScanRecord)
     area = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
     if not evidence.witnesses:
         return area, nothing_known(len(labels))
@@ -192,7 +193,8 @@ def weigh(
     expected = expected_errors(evidence.directed, n_classes)
     found = posterior(labels, n_classes, evidence.witnesses, margins, area.judges, expected)
     knows_most = max(evidence.witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
-    named = [knows_most] if knows_most.name == FEATURES else []  # a network is the runner-up of its own margins
+    own = record.made_by != "judge" and knows_most.name != FEATURES  # a network names the runner-up of its own margins
+    named = [] if own else [knows_most]
     return _suggesting(area, named, found, labels), found
 
 

@@ -38,12 +38,12 @@ def told(tmp_path_factory):
 @pytest.fixture(scope="session")
 def judged(told, tmp_path_factory):
     """A run of the CSV labels and the probabilities."""
+    from aumclean.dataset.rows import read_rows
     from aumclean.judging.judge import Sources, judge_labels
     from aumclean.judging.labels import read_labels
-    from aumclean.judging.predictions import read_predictions
 
     out = tmp_path_factory.mktemp("judged") / "run"
-    given = Sources([read_predictions(told / "probs.npy", "pred-probs")])
+    given = Sources([read_rows(told / "probs.npy", "pred-probs")])
     run, _ = judge_labels(read_labels(told / "labels.csv"), given, out=out)
     return run
 
@@ -207,7 +207,7 @@ def _broken(values):
         ("--pred-probs", _broken, "row 8 has a number that is not finite (1 such rows)"),
         ("--logits", _broken, "row 8 has a number that is not finite (1 such rows)"),
         ("--pred-probs", lambda p: p[:, :2], "predictions have 2 columns for 3 classes"),
-        ("--pred-probs", lambda p: p[:-1], "has 599 rows for 600 labels"),
+        ("--pred-probs", lambda p: p[:-1], "has 599 rows for 600 samples"),
         ("--pred-probs", lambda p: p * 2, "row 1 does not sum to 1; logits? give them as --logits (600 such rows)"),
         ("--pred-probs", lambda p: p - 0.4, "has a probability below 0"),
         ("--logits", lambda p: p, "holds probabilities, not logits"),

@@ -111,10 +111,10 @@ def test_new_images_have_no_features_of_the_users_own(frozen, planted):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (np.zeros((359, 4)), "has 359 rows, the data have 360 readable images"),
-        (np.zeros((360, 2, 4)), "features are numbers [images, width]"),
-        (np.full((360, 4), np.nan), "not finite, such as in row 0"),
-        (np.full((360, 4), "a"), "features are numbers"),
+        (np.zeros((359, 4)), "has 359 rows for 360 samples"),
+        (np.zeros((360, 2, 4)), "must be numbers [samples, width]"),
+        (np.full((360, 4), np.nan), "not finite, such as in row 1"),
+        (np.full((360, 4), "a"), "must be numbers"),
     ],
 )
 def test_an_array_that_does_not_fit_is_named(planted, tmp_path, values, said):
@@ -131,9 +131,11 @@ def test_a_table_that_does_not_fit_is_named(planted, told, tmp_path):
     whole, file = pq.read_table(told / "told.parquet"), tmp_path / "own.parquet"
     ragged = pa.array([[1.0] * (1 + row % 2) for row in range(360)])
     for table, said in (
-        (whole.slice(1), "lacks 1 of 360 images"),
-        (whole.drop_columns("path"), "needs a column `path`"),
+        (whole.slice(1), "lacks 1 of 360 samples"),
+        (whole.slice(1).drop_columns("path"), "has 359 rows for 360 samples"),
         (whole.set_column(1, "embedding", ragged), "differ in length"),
+        (pa.concat_tables([whole, whole.slice(359)]), "occurs 2 times"),
+        (whole.append_column("other", whole["embedding"]), "has 2 columns of lists"),
     ):
         pq.write_table(table, file)
         with pytest.raises(DataError, match=said):
