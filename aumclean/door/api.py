@@ -303,7 +303,8 @@ class Run:
         files: dict[str, str | bytes] = {}
         for name, pieces in render(self._with_decisions(), format).items():
             content = b"".join(pieces)
-            files[name] = content if name.endswith((".parquet", ".npy")) else content.decode(errors="surrogateescape")
+            is_text = not name.endswith((".parquet", ".npy", ".zip"))
+            files[name] = content.decode(errors="surrogateescape") if is_text else content
         return files if format in FOLDERS else files.popitem()[1]
 
     def clean(

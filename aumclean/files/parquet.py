@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
+from aumclean.files.passing import Passing
 
 CHECKED = {"compression": "zstd", "write_page_checksum": True}
 """Options of everything that writes a table for us to read again."""
@@ -65,34 +66,9 @@ def opened(file: Path) -> pq.ParquetFile:
 
 def pieces(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     """A file of batches that come one after another, because all of them would take too much memory."""
-    sink = _Passing()
+    sink = Passing()
     with pq.ParquetWriter(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
             yield sink.take()
     yield sink.take()
-
-
-class _Passing:
-    """What has been written since it was last taken; to the writer it is a file that only grows."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.kept: list[bytes] = []
-        self.written = 0
-
-    def write(self, piece: Any) -> int:
-        self.kept.append(bytes(piece))
-        self.written += len(piece)
-        return len(piece)
-
-    def tell(self) -> int:
-        return self.written
-
-    def flush(self) -> None:
-        pass
-
-    def take(self) -> bytes:
-        taken, self.kept = b"".join(self.kept), []
-        return taken

@@ -68,14 +68,14 @@ def _several(verdict: Verdict, format: Format, image_root_url: str | None) -> di
         "fiftyone": fiftyone.render,
         "huggingface": huggingface.render,
     }
-    return {
-        name: [content.encode()]
-        if isinstance(content, str)
-        else [content]
-        if isinstance(content, bytes)
-        else parquet.pieces(*content)
-        for name, content in renderers[format](verdict).items()
-    }
+    return {name: _pieces(content) for name, content in renderers[format](verdict).items()}
+
+
+def _pieces(content: Any) -> Iterable[bytes]:
+    """Text, bytes, the arguments of a Parquet file, or what is in pieces already."""
+    if isinstance(content, str | bytes):
+        return [content.encode() if isinstance(content, str) else content]
+    return parquet.pieces(*content) if isinstance(content, tuple) else content
 
 
 def write(files: dict[str, Iterable[bytes]], out: Path, *, folder: bool) -> None:

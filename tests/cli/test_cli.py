@@ -163,7 +163,7 @@ def test_report_renders_every_format_to_stdout_or_a_file_alike(finished, tmp_pat
     ("format", "names"),
     [
         ("label-studio", {"tasks.json", "label_config.xml"}),
-        ("cvat", {"annotations.xml", "labels.json"}),
+        ("cvat", {"dataset.zip", "labels.json"}),
         ("fiftyone", {"labels.json", "labels.csv"}),
         ("huggingface", {"data.parquet", "metadata.csv"}),
     ],

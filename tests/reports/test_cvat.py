@@ -1,10 +1,13 @@
+import hashlib
+import io
 import json
 import random
-import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
+from zipfile import ZipFile
 
 import pytest
+from PIL import Image
 
 from aumclean.decisions import cvat as answers
 from aumclean.errors import DataError
@@ -18,6 +21,17 @@ CLASSES_IN_XML = {"amber": "a\"&<b>'\n]]>", "blue": " blue ", "green": "gr\u00fc
 def verdict(altered):
     """Of a run whose class names are as awkward as XML allows."""
     return judge(altered(CLASSES_IN_XML, lambda path, label: f"{path.removesuffix('.png')}/<&>\x07.png"))
+
+
+def unpacked(verdict):
+    """What is in the zip, by name."""
+    with ZipFile(io.BytesIO(b"".join(cvat.render(verdict)["dataset.zip"]))) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def xml(verdict):
+    return unpacked(verdict)["annotations.xml"].decode()
 
 
 def answered(text):
@@ -62,7 +76,7 @@ def answered(text):
 
 
 def test_the_same_decisions_come_back_also_renamed_and_re_ordered(verdict):
-    text, expected = answered(cvat.render(verdict)["annotations.xml"])
+    text, expected = answered(xml(verdict))
     assert len(expected) > 12
     rows = answers.read(text).to_pylist()
     assert len(rows) == len(expected)
@@ -70,12 +84,13 @@ def test_the_same_decisions_come_back_also_renamed_and_re_ordered(verdict):
 
 
 def test_an_untouched_export_decides_nothing(verdict):
-    assert len(answers.read(cvat.render(verdict)["annotations.xml"])) == 0
+    assert len(answers.read(xml(verdict))) == 0
 
 
 def test_every_finding_has_its_size_and_what_joins_it(verdict):
     findings = annotation.findings(verdict).to_pylist()
-    images = ET.fromstring(cvat.render(verdict)["annotations.xml"]).findall("image")
+    files = unpacked(verdict)
+    images = ET.fromstring(files.pop("annotations.xml")).findall("image")
     assert [image.get("id") for image in images] == [str(number) for number in range(len(findings))]
     for image, row in zip(images, findings, strict=True):
         assert (image.get("width"), image.get("height")) == ("12", "12")
@@ -83,7 +98,9 @@ def test_every_finding_has_its_size_and_what_joins_it(verdict):
         about = {one.get("name"): one.text for one in image.iter("attribute")}
         assert about["sample_id"] == str(row["sample_id"])
         assert about["content_hash"] == row["content_hash"]
+        assert hashlib.sha256(files.pop(f"images/{image.get('name')}")).hexdigest() == row["content_hash"]
         assert about["given_label"] == row["label"]
+    assert not files
 
 
 def test_the_labels_are_those_of_the_task(verdict):
@@ -91,7 +108,7 @@ def test_the_labels_are_those_of_the_task(verdict):
     labels = json.loads(files["labels.json"])
     names = ["aumclean:sample", *sorted(CLASSES_IN_XML.values()), "aumclean:remove", "aumclean:unsure"]
     assert [label["name"] for label in labels] == names
-    listed = ET.fromstring(files["annotations.xml"]).findall("meta/task/labels/label")
+    listed = ET.fromstring(xml(verdict)).findall("meta/task/labels/label")
     assert [label.findtext("name") for label in listed] == names
     assert [one["name"] for one in labels[0]["attributes"]] == list(cvat.ATTRIBUTES)
 
@@ -120,13 +137,34 @@ def test_what_is_no_export_is_refused(text, says):
 
 def test_datumaro_reads_it_as_cvat(verdict, tmp_path):
     components = pytest.importorskip("datumaro.components.dataset", reason="datumaro is not installed")
-    (tmp_path / "annotations.xml").write_text(cvat.render(verdict)["annotations.xml"], encoding="utf-8")
-    root = Path(verdict.run.read().data.root)
-    for row in annotation.findings(verdict).to_pylist():
-        place = tmp_path / "images" / annotation.xml_text(row["path"])
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / row["path"], place)
+    with ZipFile(io.BytesIO(b"".join(cvat.render(verdict)["dataset.zip"]))) as archive:
+        archive.extractall(tmp_path)
     items = list(components.Dataset.import_from(str(tmp_path), "cvat"))
     assert len(items) == len(annotation.findings(verdict))
+    assert all(item.media.data.shape == (12, 12, 3) for item in items)
     ids = {int(one.attributes["sample_id"]) for item in items for one in item.annotations}
     assert ids == set(annotation.findings(verdict)["sample_id"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("amber/1.png", "amber/1.png"),
+        ("0000007", "0000007.png"),
+        ("photo.jpg#3", "photo.jpg#3.png"),
+        ("../up/a.png", "7/a.png"),
+        ("/abs/a.png", "7/a.png"),
+    ],
+)
+def test_names_stay_inside_the_zip_and_say_that_they_are_images(path, name):
+    encoded = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(encoded, "png")
+    assert cvat._name(7, path, encoded.getvalue()) == name
+
+
+def test_an_image_that_is_gone_ends_the_export_with_one_line_and_no_folder(altered, aumclean, tmp_path):
+    run = altered({"amber": "a", "blue": "b", "green": "c"}, lambda path, label: path)
+    first = annotation.findings(judge(run)).to_pylist()[0]["path"]
+    (Path(run.read().data.root) / first).unlink()
+    said = aumclean("report", run.path, "--format", "cvat", "-o", tmp_path / "out")
+    assert (said.code, said.err.count("\n")) == (2, 1) and first in said.err and not (tmp_path / "out").exists()

@@ -1,7 +1,9 @@
 """From an export through an annotation tool's answers back to decisions on the run."""
 
+import io
 import json
 import xml.etree.ElementTree as ET
+from zipfile import ZipFile
 
 import pytest
 
@@ -41,7 +43,8 @@ def test_label_studio(finished, suspects, tmp_path):
 
 
 def test_cvat(finished, suspects, tmp_path):
-    root = ET.fromstring(cvat.render(finished.verdict)["annotations.xml"])
+    with ZipFile(io.BytesIO(b"".join(cvat.render(finished.verdict)["dataset.zip"]))) as archive:
+        root = ET.fromstring(archive.read("annotations.xml"))
     keep, relabel, _ = suspects
     labels = {keep["path"]: keep["label"], relabel["path"]: relabel["suggested_label"]}
     for image in root.iter("image"):
