@@ -12,6 +12,7 @@ from aumclean import chance
 from aumclean.run.record import JudgedRecord, RunRecord, Settings
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.estimate import Estimate
+from aumclean.verdict.evidence import FEATURES
 from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.judged import Judged
@@ -93,7 +94,8 @@ def _evidence_warnings(judged: Judged, record: RunRecord, first_epoch: int) -> l
     said += warnings.trained_warnings(posterior.trained) if posterior.by else [warnings.nothing_held_out()]
     if isinstance(record, JudgedRecord):
         said += warnings.seen_warnings(area.seen, np.array(record.averaged_epochs) - first_epoch, record.repeated)
-        said += warnings.in_sample_warnings([one.agreement for one in record.evidence])
+        taught = warnings.in_sample_warnings([one.agreement for one in record.evidence])
+        said += taught or warnings.contradiction_warnings(posterior.by, out_of_sample=FEATURES)
     return said
 
 

@@ -1,8 +1,9 @@
 """Small numbers and odd labels: said by name in the summary and the report, never hidden."""
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ FEW_INDICATORS = 100  # below it the 99th percentile rests on the one or two lar
 FEW_SAMPLES = 20  # a class below it is judged with a mark, by the published threshold not at all
 OVER_FLAGGED = 0.5
 TAUGHT = 0.995  # agreement with labels that networks seldom have with labels they were not taught
+CONTRADICTED = 0.5  # of labels that another witness finds wrong: predictions out of sample call 0 to 2 % of them right
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,30 @@ def in_sample_warnings(agreement: Sequence[float | None]) -> list[Caution]:
             "if it was, wrong labels are not seen; predict every sample by a network that was trained without it",
         )
     ]
+
+
+def contradiction_warnings(by: Mapping[str, np.ndarray], out_of_sample: str) -> list[Caution]:
+    """What to say of predictions that call right what another witness finds wrong.
+
+    Out of sample they seldom do, however many labels they agree with; a network that was taught the labels does.
+
+    Args:
+        by: per witness the log odds that each label is wrong, float64 [n], NaN where it says nothing.
+        out_of_sample: the witness that is no prediction of anybody's.
+    """
+    for name, other in itertools.permutations(by, 2):
+        doubted = (by[other] > 0) & ~np.isnan(by[name])
+        share = float((by[name][doubted] < 0).mean()) if doubted.sum() >= FEW_SAMPLES else 0.0
+        if name != out_of_sample and share > CONTRADICTED:
+            return [
+                Caution(
+                    "in-sample",
+                    f"predictions call {share:.0%} of {doubted.sum():,} labels right that are wrong by {other}, as "
+                    "those of a network do that was taught them: predict every sample by a network that was trained "
+                    "without it",
+                )
+            ]
+    return []
 
 
 def _listed(names: list[str], most: int = 10) -> str:

@@ -85,6 +85,22 @@ def test_predictions_beside_them_are_a_second_witness(judged, embedded, tmp_path
     assert len(found ^ wrong) <= len(set(judged.suspects["sample_id"]) ^ wrong)
 
 
+@pytest.mark.parametrize("taught", [False, True])
+def test_predictions_of_a_network_that_was_taught_the_labels_are_marked(taught, embedded, tmp_path):
+    labels, rows, rng = np.load(embedded / "labels.npy"), np.arange(N), np.random.default_rng(3)
+    said = np.where(rows % 10 == 0, (labels - 1) % CLASSES, labels)  # what is true
+    if taught:  # it has learned nine of ten wrong labels, and agrees with 98 % of all
+        said = np.where(rows % 100 == 0, said, labels)
+        said = np.where(rows % 100 == 5, (said + 1) % CLASSES, said)
+    logits = rng.normal(size=(N, CLASSES))
+    logits[rows, said] += 6
+    run = aumclean.judge(
+        embedded / "labels.csv", features=embedded / "features.npy", logits=logits, out=tmp_path / "run"
+    )
+    assert ("in-sample" in [one.code for one in run.summary.warnings]) == taught
+    assert Run(run.path).read().evidence[1].agreement < 0.995
+
+
 def test_every_command_that_takes_a_run_takes_it(judged, embedded, aumclean, tmp_path):
     for format in ("csv", "html", "cleanlab", "pred-probs", "json"):
         assert aumclean("report", judged.path, "--format", format, "-o", tmp_path / format).code == 0, format
