@@ -37,6 +37,11 @@ function openDetail(row) {
   showDetail(row, group);
 }
 
+function showHelp() {
+  $("help").showModal();
+  $("help").scrollTop = 0; // the button that has the focus is its last part
+}
+
 async function openEnd() {
   try {
     await showEnd();
@@ -123,7 +128,7 @@ function showProgress() {
   $("count").textContent = `${count(decided)} of ${count(store.rows.length)} decided`;
   const open = store.rows.filter((row) => row.outcome === null && row.wrong !== null);
   const expected = open.reduce((sum, row) => sum + row.wrong, 0);
-  $("estimate").textContent = blind ? "which are flagged is not shown" : open.length ? `about ${count(Math.round(expected))} of the rest expected to be wrong` : "";
+  $("estimate").textContent = blind ? "which are flagged is not shown" : open.length ? `about ${count(Math.round(expected))} ${decided ? "of the rest " : ""}expected to be wrong` : "";
   showGroups();
 }
 
@@ -264,7 +269,7 @@ function resize(by) {
 
 const BOTH = {
   k: () => decide("keep"), r: accept, Enter: accept, x: () => decide("remove"), u: () => decide("unsure"),
-  c: chooseClass, z: undo, "?": () => $("help").showModal(), Escape: back,
+  c: chooseClass, z: undo, "?": showHelp, Escape: back,
 };
 const IN_GRID = {
   " ": () => toggle(), a: selectSeen, y: acceptSurest, d: () => grid.focus && openDetail(grid.focus), n: () => toGroup(1),

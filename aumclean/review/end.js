@@ -3,13 +3,14 @@ import { $, count, make, percent, some } from "./dom.js";
 import { ask } from "./queue.js";
 import { store } from "./store.js";
 
+const SAID = { keep: "kept", relabel: "relabelled", remove: "to be removed", contradictory: "in dispute" };
 const interval = ({ low, high }) => `95 % interval ${percent(low, 1)} to ${percent(high, 1)}`;
 
 export async function showEnd() {
   const told = await ask("api/end");
   $("end-title").textContent = told.open ? `${some(told.open, "image")} still undecided` : "Everything here is decided";
   $("end-counts").textContent = `${count(store.rows.length - told.open)} of ${count(store.rows.length)} decided: ` +
-    Object.entries(told.counts).map(([word, number]) => `${count(number)} ${word}`).join(", ") + ".";
+    Object.entries(told.counts).map(([word, number]) => `${count(number)} ${SAID[word] ?? word}`).join(", ") + ".";
   $("result").replaceChildren(...(told.spot_check ? spotCheck(told.spot_check) : review(told)).flatMap(
     ([name, sentence]) => [make("dt", "", name), make("dd", "", sentence)]));
   const contradictory = told.counts.contradictory ?? 0;

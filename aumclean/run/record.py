@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from aumclean.config import MOST_DRAWS, MOST_PIXELS, Combine, Rule, ScanConfig, Threshold
 from aumclean.files.records import Count, Record, Seconds, Share, Time
-from aumclean.recipe import Recipe, closing_epochs
+from aumclean.recipe import LINEAR, Recipe, closing_epochs
 
 SCHEMA_VERSION: Final = 1
 
@@ -214,10 +214,13 @@ class ScanRecord(RunRecord):
     @property
     def how(self) -> str:
         """Network, size and trainings."""
-        return (
-            f"scanned {self.started[:10]} with {self.recipe.arch} at {self.image_size} pixels: {self.draws} draws of "
-            f"{max(self.epochs_done)} epochs"
+        trained = (
+            "a head on pretrained features"
+            if self.recipe.arch == LINEAR
+            else f"{self.recipe.arch} at {self.image_size} pixels"
+            + (" and pretrained features" if self.features else "")
         )
+        return f"scanned {self.started[:10]} with {trained}: {self.draws} draws of {max(self.epochs_done)} epochs"
 
 
 class Evidence(Record):

@@ -192,6 +192,8 @@ def test_tiny_pictures_are_enlarged_with_their_pixels(open_page, finished):
         page.wait_for_function("image => image.naturalWidth === 12", arg=image.element_handle())
         assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     assert page.locator("#gallery img").first.evaluate("image => image.clientWidth") == 96
+    for frame in page.locator(".worst .frame").all():  # which also holds what is not tiny
+        assert frame.evaluate("frame => frame.clientHeight") > 50
 
 
 def test_what_is_folded_opens_for_a_link_to_it(open_page, finished):

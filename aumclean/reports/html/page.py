@@ -17,6 +17,7 @@ from aumclean.errors import DataError, printable
 from aumclean.margins.log import read_curves
 from aumclean.reports.html import charts
 from aumclean.run.tables import read_unreadable
+from aumclean.verdict.evidence import is_frozen
 from aumclean.verdict.judge import Verdict
 from aumclean.verdict.summary import Estimated
 from aumclean.verdict.typical import typical
@@ -297,7 +298,8 @@ def trust(verdict: Verdict) -> list[str]:
         if about.threshold is not None and about.low is not None and about.high is not None
     ).replace("-", "\N{MINUS SIGN}")
     indicators = f"{summary.thresholds[0].indicator_samples:,} indicator samples" if thresholds else ""
-    if settings.threshold == "estimate" and summary.cut is not None and not thresholds:
+    by_others = not thresholds or is_frozen(verdict.run.read())  # not by what networks of the scan learned
+    if settings.threshold == "estimate" and summary.cut is not None and by_others:
         said = [
             "Images are ranked by how probable it is that their label is wrong, and suspect above "
             f"{summary.cut.probability:.2f} ({summary.cut.why}). The probability rests on what was not taught their "
