@@ -2,14 +2,17 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = ("#2f6f8f", "#b4451f", "#b97a00", "#4b7f52", "#7a5195", "#5a6670", "#c2588b", "#1b9e9e")
 PANEL_WIDTH, PANEL_HEIGHT = 4.4, 3.2  # inches
+LETTERS = 15  # of a legend in an inch
+STRIPS_WIDTH, STRIPS_SIDE = 1120, 72  # pixels: of a sheet of strips, and the least of an image in it
+STRIPS_GAP, HEAD = 14, 22  # between strips, and above them
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,13 @@ class Picture:
     pixels: np.ndarray
 
 
-def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
-    """The figure as a file; the same data give the same bytes."""
+def draw_each(figure: Figure) -> list[bytes]:
+    """Each panel as an SVG of its own, for a page that has room for more or for fewer of them in a row."""
+    return [draw(replace(figure, panels=[panel]), "svg") for panel in figure.panels]
+
+
+def draw(figure: Figure, suffix: Literal["svg", "png"], *, wide: bool = False) -> bytes:
+    """The figure as a file; the same data give the same bytes; `wide` gives a lone panel the room of two."""
     import matplotlib as mpl  # takes half a second, and not every diagnostic draws
     from matplotlib.figure import Figure as Canvas
 
@@ -109,7 +117,8 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
         "text.parse_math": False,  # class names may hold dollar signs
     }  # fmt: skip
     with mpl.rc_context(style):
-        canvas = Canvas(figsize=(PANEL_WIDTH * columns, PANEL_HEIGHT * rows), layout="constrained")
+        width = PANEL_WIDTH * (2 if wide else columns)
+        canvas = Canvas(figsize=(width, PANEL_HEIGHT * rows), layout="constrained")
         axes = np.atleast_1d(np.asarray(canvas.subplots(rows, columns))).ravel()
         for axis, panel in zip(axes, figure.panels, strict=False):
             _draw_panel(axis, panel)
@@ -117,8 +126,9 @@ def draw(figure: Figure, suffix: Literal["svg", "png"]) -> bytes:
             axis.remove()
         shown = axes[: len(figure.panels)]
         handles, labels = shown[0].get_legend_handles_labels()
-        if len(shown) > 1 and all(axis.get_legend_handles_labels()[1] == labels for axis in shown):
-            canvas.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3 * columns))
+        if labels and all(axis.get_legend_handles_labels()[1] == labels for axis in shown):
+            fit = max(1, int(LETTERS * width / (max(map(len, labels)) + 8)))  # beside the lines, never over them
+            canvas.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), fit))
         else:
             for axis in (axis for axis in shown if axis.get_legend_handles_labels()[1]):
                 axis.legend()
@@ -187,3 +197,28 @@ def sheet(rows: Sequence[Sequence[np.ndarray]], *, gap: int = 2) -> np.ndarray:
             top, left = gap + row * (height + gap), gap + column * (width + gap)
             page[top : top + height, left : left + width] = image
     return page
+
+
+def strips(shown: Sequence[Sequence[np.ndarray]], heads: Sequence[str]) -> np.ndarray:
+    """Pictures that belong together side by side, each below the head of its column, as many as a page is wide.
+
+    Args:
+        shown: per strip as many uint8 images [height, width, 3] as there are heads, all of one size.
+        heads: what each picture of a strip is, in a word.
+    """
+    larger = [[enlarged(image, STRIPS_SIDE) for image in strip] for strip in shown]
+    width = larger[0][0].shape[1]
+    across = max(1, min(len(larger), STRIPS_WIDTH // (len(heads) * (width + 2) + STRIPS_GAP)))
+    block = [sheet([strip]) for strip in larger]
+    high, wide = block[0].shape[0], block[0].shape[1] + STRIPS_GAP
+    page = np.full((HEAD + -(-len(block) // across) * high, across * wide - STRIPS_GAP, 3), 255, np.uint8)
+    for number, pixels in enumerate(block):
+        top, left = HEAD + number // across * high, number % across * wide
+        page[top : top + high, left : left + pixels.shape[1]] = pixels
+    written = Image.fromarray(page)
+    pen, font = ImageDraw.Draw(written), ImageFont.load_default(13)
+    for column in range(across):
+        for place, head in enumerate(heads):
+            middle = column * wide + 2 + place * (width + 2) + width / 2
+            pen.text((middle, HEAD / 2), head, fill="#1c2227", font=font, anchor="mm")
+    return np.asarray(written)

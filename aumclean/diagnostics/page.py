@@ -1,7 +1,7 @@
 """The page of a diagnostic: one HTML file without script, which loads nothing."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from markupsafe import Markup
@@ -12,12 +12,12 @@ from aumclean.diagnostics.store import Answer
 from aumclean.reports.html.safety import command_line, environment, policy
 
 
-def render(report: Report, drawn: Mapping[str, bytes], record: Answer) -> str:
+def render(report: Report, drawn: Mapping[str, Sequence[bytes]], record: Answer) -> str:
     """The page.
 
     Args:
         report: what to show.
-        drawn: every figure as SVG and every picture as PNG, by name.
+        drawn: by name, of every figure its panels as SVG, a lone one also wide, and of every picture a PNG.
         record: `diagnostic.json`.
     """
     style = _own("page.css")
@@ -30,7 +30,7 @@ def render(report: Report, drawn: Mapping[str, bytes], record: Answer) -> str:
             style=Markup(style),
             report=report,
             setting=setting,
-            sources={name: _as_source(content) for name, content in drawn.items()},
+            sources={name: list(map(_as_source, contents)) for name, contents in drawn.items()},
             record=record,
             command=command_line(record.argv),
         )

@@ -110,14 +110,14 @@ def _format(values: Iterable[Any]) -> str | None:
     ]
     if not any(isinstance(value, float) for value in numbers):
         return None
-    sizes = [abs(value) for value in numbers if value]
-    if any(not 1e-3 <= size < 1e4 for size in sizes):
+    sizes = sorted(abs(value) for value in numbers if value)
+    if sizes and (sizes[-1] >= 1e6 or sizes[len(sizes) // 2] < 1e-2):  # most of them would say nothing otherwise
         return ".2e"
     return ",.1f" if max(sizes, default=0) >= 1000 else ".3f"
 
 
 def shown(value: Any, format: str | None = None) -> str:
-    """A value as a cell for people: numbers in the format, or with three decimals where that says something."""
+    """A value as a cell for people: numbers in the format, or in one of their own."""
     value = _plain(value)
     if value is None:
         return "-"
@@ -126,7 +126,10 @@ def shown(value: Any, format: str | None = None) -> str:
     if isinstance(value, int) and format is None:
         return f"{value:,}"
     if isinstance(value, (int, float)):
-        return f"{value:{format or _format([value])}}"
+        format = format or _format([value])
+        if format == ".3f" and 0 < abs(value) < 5e-4:
+            return "<0.001" if value > 0 else ">-0.001"
+        return f"{value:{format}}"
     return str(value)
 
 

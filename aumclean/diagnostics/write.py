@@ -17,15 +17,17 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
         arrow = pa.Table.from_pylist(table.plain())
         atomic.write_text(store.table(table.name), csv.to_csv(csv.guarded(arrow)))
         files.append(store.table(table.name))
-    drawn: dict[str, bytes] = {}
+    drawn: dict[str, list[bytes]] = {}
     for figure in report.figures:
-        drawn[figure.name] = figures.draw(figure, "svg")
-        atomic.write_bytes(store.figure(figure.name, "svg"), drawn[figure.name])
+        drawn[figure.name] = figures.draw_each(figure)
+        if len(figure.panels) == 1:  # for wide screens
+            drawn[figure.name].append(figures.draw(figure, "svg", wide=True))
+        atomic.write_bytes(store.figure(figure.name, "svg"), figures.draw(figure, "svg"))
         atomic.write_bytes(store.figure(figure.name, "png"), figures.draw(figure, "png"))
         files += [store.figure(figure.name, suffix) for suffix in ("svg", "png")]
     for picture in report.pictures:
-        drawn[picture.name] = figures.to_png(picture.pixels)
-        atomic.write_bytes(store.figure(picture.name, "png"), drawn[picture.name])
+        drawn[picture.name] = [figures.to_png(picture.pixels)]
+        atomic.write_bytes(store.figure(picture.name, "png"), *drawn[picture.name])
         files.append(store.figure(picture.name, "png"))
     record = store.read()
     atomic.write_text(store.page, page.render(report, drawn, record))

@@ -1,13 +1,14 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, draw, enlarged, sheet
+from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, draw, enlarged, sheet, strips
 from aumclean.diagnostics.report import Report, Table, over_seeds, setting, shown
 from aumclean.diagnostics.store import opened
 from aumclean.diagnostics.write import write
@@ -70,8 +71,8 @@ def test_the_page_escapes_names_loads_nothing_and_shows_every_figure(written):
     assert "<script" not in text and "&lt;script&gt;" in text
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text).group(1)
     assert policy.startswith("default-src &#39;none&#39;; img-src data:;") and "script-src" not in policy
-    assert not re.search(r"""(src|href)=["'](?!data:)""", text)
-    assert text.count("<img ") == 2
+    assert not re.search(r"""(src|srcset|href)=["'](?!data:)""", text)
+    assert text.count("<img ") == 3  # two panels and a picture
     assert "Read it so." in text and "No rows." in text
 
 
@@ -96,6 +97,25 @@ def test_contact_sheets_keep_their_images_whole():
     assert enlarged(page, 20).shape == (30, 27, 3)
 
 
+@pytest.mark.parametrize(("number", "rows", "across"), [(1, 1, 1), (5, 2, 4), (8, 2, 4)])
+def test_strips_fill_the_page_below_their_heads(number, rows, across):
+    strip = [np.full((72, 72, 3), value, np.uint8) for value in (10, 20, 30)]
+    page = strips([strip] * number, ("original", "low-pass", "high-pass"))
+    assert page.shape[1] <= 1120 and page.shape[0] == 22 + rows * 76
+    assert [(page == value).all(2).sum() for value in (10, 20, 30)] == [number * 72 * 72] * 3
+    assert (page[:22] < 128).any(), "no heads"
+    assert (page[30, :, 0] == 30).sum() == 72 * across
+
+
+def test_a_lone_chart_is_drawn_for_wide_and_for_narrow_screens(report, tmp_path):
+    (figure,) = report.figures
+    report = replace(report, figures=[replace(figure, panels=figure.panels[:1])])
+    with opened(tmp_path, "x", {"kind": "frequency test"}) as store:
+        write(store, report)
+    text = store.page.read_text()
+    assert len(re.findall(r'(srcset|src)="data:image/svg', text)) == 2
+
+
 def test_over_seeds_takes_the_mean_and_the_range():
     rows = [[{"radius": 4, "accuracy": 0.2, "gap": None}], [{"radius": 4, "accuracy": 0.4, "gap": 1.0}]]
     assert over_seeds(rows[:1], ["radius"]) == [{"radius": 4, "accuracy": 0.2, "gap": None}]
@@ -108,7 +128,7 @@ def test_over_seeds_takes_the_mean_and_the_range():
 def test_cells_are_short():
     cells = [None, True, 12345, 0.12345, 0.0, 1e-5, 123456.0, 1571.333, np.float64(2), "x", float("inf")]
     assert [shown(cell) for cell in cells] == [
-        "-", "yes", "12,345", "0.123", "0.000", "1.00e-05", "1.23e+05", "1,571.3", "2.000", "x", "-",
+        "-", "yes", "12,345", "0.123", "0.000", "1.00e-05", "123,456.0", "1,571.3", "2.000", "x", "-",
     ]  # fmt: skip
 
 
@@ -121,6 +141,6 @@ def test_the_numbers_of_a_column_have_one_format():
     columns = {"n": (5, 12345), "share": (0.5, 1), "loss": (0.25, 1e-6), "energy": (12.5, 4000.0)}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     assert list(Table("t", "T", rows).cells()) == [
-        ["5", "0.500", "2.50e-01", "12.5"],
-        ["12,345", "1.000", "1.00e-06", "4,000.0"],
+        ["5", "0.500", "0.250", "12.5"],
+        ["12,345", "1.000", "<0.001", "4,000.0"],
     ]

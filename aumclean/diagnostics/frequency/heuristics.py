@@ -173,7 +173,7 @@ def _report(
         tables=[
             Table(
                 "heuristics", "After the last epoch", rows,
-                note="train is of the training pass: with mix-up of mixed, in adversarial training of attacked images.",
+                note="Train is of the training pass: with mix-up of mixed, in adversarial training of attacked images.",
             )
         ],
         figures=[

@@ -36,6 +36,7 @@ MOST = 0.5  # of a class's samples that are right as they are: right on the high
 STANDS_OUT = 2.0  # times the share of all other classes, ...
 AT_LEAST = 0.25  # ... and no less than this; textures alone carry up to a fifth of a class
 LISTED = 1000
+CLASSES_NOTE = "Right both to right neither: shares of the samples that are right as they are."
 MOST_CLASSES = 20  # of the figure
 
 
@@ -202,6 +203,11 @@ def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
     ]
 
 
+def _named(hints: list[str]) -> str:
+    names = ", ".join(map(printable, hints))
+    return f"Class {names} is" if len(hints) == 1 else f"The classes {names} are"
+
+
 def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Report:
     n, reliance = len(dataset), bands.reliance()
     flagged = np.zeros(n, bool)
@@ -214,8 +220,8 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
         f"Of {n:,} labels {counts['both']:,} are carried by both bands, {counts['low']:,} by the low band alone, "
         f"{counts['high']:,} by the high band alone, {counts['neither']:,} by neither.",
         (
-            f"Learned from high frequencies alone, most of it or far more than other classes: {', '.join(hints)}. "
-            "That can be a mark of the camera, the compression or the source of the images rather than of what they "
+            f"{_named(hints)} learned from high frequencies alone, for the most part or far more than others. That "
+            "can be a mark of the camera, the compression or the source of the images rather than of what they "
             "show: look at some of each."
             if hints
             else "No class stands out by resting on high frequencies alone."
@@ -225,14 +231,15 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
         "The networks learned the samples that they judge here, and never saw filtered images: compare classes and "
         "samples with each other, and do not read a single margin as a verdict. No flag was changed.",
     ]
+    note = f"The first {LISTED:,}." if len(listed) == LISTED else ""
     return Report(
         kind="frequency join",
         title=f"{verdict.run.read().data.name}: which band carries each label",
         lead=f"{n:,} samples of {verdict.run.path}, judged on both bands at a radius of {disc.radius:g} bins.",
         said=said,
         tables=[
-            Table("classes", "Classes", classes, note="right_...: of the samples that are right as they are."),
-            Table("high_only", "Labels that the high band alone carries", listed, note=f"At most {LISTED:,}."),
+            Table("classes", "Classes", classes, note=CLASSES_NOTE),
+            Table("high_only", "Labels that the high band alone carries", listed, note=note),
         ],
         figures=[_figure(classes)],
         facts={"reliance": counts, "hints": hints, "flagged_high_only": suspects},

@@ -15,7 +15,7 @@ from PIL import Image
 from aumclean.dataset.decode import decode_each_whole
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
-from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, sheet, to_png
+from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, strips, to_png
 from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, imaginary_part, low_pass_of, spectrum_of
 from aumclean.diagnostics.frequency.energy import EnergyBelow, discs_around, energy_of
 from aumclean.diagnostics.frequency.presets import evenly
@@ -31,8 +31,8 @@ from aumclean.training.device import Device, describe, make_accelerator
 Look = Literal["none", "offset", "gain", "image-max"]
 
 MOST_IMAGINARY = 1e-4  # relative, in float32: rounding alone gives some 1e-7
-SHEET = "Rows of two images, each as original, low-pass and high-pass."
-SHEET_IMAGES = 12
+SHEET = "Images of the data, each as it is and with each band alone."
+SHEET_IMAGES = 15
 SHEET_SIDE = 96  # pixels
 
 
@@ -51,7 +51,8 @@ class Looks:
 
     def in_words(self) -> str:
         """As the page says it."""
-        return f"gain {self.gain:g}" if self.high == "gain" else self.high
+        words = {"image-max": "scaled to their own greatest value", "offset": "on grey", "none": "clipped too"}
+        return words.get(self.high, f"on grey, times {self.gain:g}")
 
     def bytes_of(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 images of float32 ones in the unit of 0..255; what lies outside is clipped."""
@@ -299,10 +300,9 @@ def _report(
     said = [
         f"The low band, up to {disc.radius:g} {unit}, keeps {at['coefficients_kept']:.1%} of the coefficients and "
         f"{at['energy_low_without_mean']:.1%} of the energy around the mean.",
-        "Energy is not meaning: what the labels rest on is for aumclean frequency test and its like to say.",
-        "PNGs are for looking: low-pass images are clipped to 0..255, high-pass images scaled by "
-        f"'{looks.in_words()}'. The transform takes images as periodic, so that a step between opposite "
-        "borders counts as high frequency.",
+        "Energy is not meaning: what the labels rest on, `aumclean frequency test` and its like show.",
+        f"PNG files are for looking at: low-pass images are clipped to 0..255, high-pass images {looks.in_words()}. "
+        "The transform takes images as periodic, so that a step between opposite borders counts as high frequency.",
     ]
     if unreadable:
         said.append(f"{len(unreadable):,} images cannot be read and are left out; unreadable.csv lists them.")
@@ -316,7 +316,7 @@ def _report(
             *([Table("unreadable", "Images that cannot be read", unreadable)] if unreadable else []),
         ],
         figures=[_energy_figure(rows, unit)],
-        pictures=[Picture("sheet", "Original, low, high", SHEET, sheet(_in_pairs(shown)))],
+        pictures=[Picture("sheet", "Original, low, high", SHEET, strips(shown, ("original", "low-pass", "high-pass")))],
         settings={
             **asdict(disc),
             "floats": settings["floats"],
@@ -325,10 +325,3 @@ def _report(
         },
         facts={"images": energy.images, "unreadable": len(unreadable)},
     )
-
-
-def _in_pairs(shown: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-    """Two images side by side, so that the sheet is wide rather than long."""
-    blank = [np.full_like(shown[0][0], 255)] * 3
-    padded = shown + [blank] * (len(shown) % 2)
-    return [left + right for left, right in zip(padded[::2], padded[1::2], strict=True)]

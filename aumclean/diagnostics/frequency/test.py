@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
-from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, enlarged, sheet
+from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, strips
 from aumclean.diagnostics.frequency.accuracy import (
     ORIGINAL,
     BnEval,
@@ -185,8 +185,8 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
     first = rows[0]
     sentences = [
         f"{first['original']:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
-        "'needs_high' counts the images that are right as they are and on the high-pass image but wrong on the "
-        "low-pass image (Wang et al. 2020, Figure 2).",
+        "\u201cneeds high\u201d counts the images that are right as they are and on the high-pass image but wrong on "
+        "the low-pass image (Wang et al. 2020, Figure 2).",
         "A wrong answer on one band does not say that the band is empty: the network never saw such images, and a "
         "high-pass image also lacks its mean colour and most of its contrast.",
     ]
@@ -196,8 +196,9 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
         )
     if len(ways) > 1:
         sentences.append(
-            "'running' judges with the statistics of the training, 'batch' with those of 100 images of the same band, "
-            "as the published code does: what batch normalisation seems to do with high frequencies depends on it."
+            "\u201crunning\u201d judges with the statistics of the training, \u201cbatch\u201d with those of "
+            "100 images of the same band, as the published code does: what batch normalisation seems to do with high "
+            "frequencies depends on it."
         )
     return Report(
         kind="frequency test",
@@ -258,8 +259,9 @@ def _picture(judge: _Judge, disc: Disc, chosen: np.ndarray) -> Picture:
     return Picture(
         f"needs_high-{disc.radius:g}",
         f"Radius {disc.radius:g}: right with the high band, wrong with the low",
-        "Columns: as it is, low-pass, high-pass plus grey; the images of which the network is surest on the low band.",
-        enlarged(sheet(rows), 400),
+        "Of these the images that the network, shown the low band alone, is surest to be another class; the high band "
+        "is shown on grey.",
+        strips(rows, ("original", "low-pass", "high-pass")),
     )
 
 

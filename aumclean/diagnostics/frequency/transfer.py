@@ -125,7 +125,7 @@ def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_c
     return Report(
         kind="frequency transfer",
         title=f"{name}: from one band to whole images",
-        lead="Each network saw one band in training; 'original' and 'same' say on which test images it is judged.",
+        lead="Each network saw one band in training; it is judged on whole test images and on the same band of them.",
         said=_said(options, rows, chance),
         tables=[Table("transfer", "Accuracy after the last epoch", rows)],
         figures=[_against_radius(rows, chance), _over_epochs(runs, chance)],
@@ -141,7 +141,8 @@ def _said(options: Options, rows: list[dict[str, Any]], chance: float) -> list[s
         f"Over all radii and scalings, training on the low band gives {mean('low'):.1%} on whole test "
         f"images, on the high band {mean('high'):.1%}; chance is {chance:.1%}.",
         "That high-pass training does not carry over to whole images is partly a matter of brightness and contrast, "
-        "which a high-pass image lacks: 'test_same', on test images of the same band, says what can be learned of it.",
+        "which a high-pass image lacks: \u201ctest same\u201d, on test images of the same band, says what can be "
+        "learned of it.",
     ]
     fewer = len({row["radius"] for row in rows}) < len(RADII_AT_32)
     return said + limits(options, ["the heights of the paper's Table 1", *(["its four radii"] if fewer else [])])
