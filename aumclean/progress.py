@@ -52,19 +52,29 @@ class Seen:
 
     def __init__(self) -> None:
         self.count: dict[int, int] = {}
+        self.running: dict[int, int] = {}  # streams of each total
         self.lock = threading.Lock()
 
     def begin(self, done: int, total: int) -> Callable[[], float]:
-        """Before a stream, when `done` are done at least; gives what says how many a second all streams do from now."""
+        """Before a stream, when `done` are done; gives what says how many a second all streams do from now.
+
+        What counts is what `done` says, since the step before may have ended early; but of streams that run side by
+        side, what they have counted.
+        """
         with self.lock:
-            before = self.count.get(total, 0)
-            self.count[total] = done if before >= total else max(before, done)
+            self.count[total] = max(self.count[total], done) if self.running.get(total) else done
             started, before = time.perf_counter(), self.count[total]
         return lambda: (self.count[total] - before) / max(time.perf_counter() - started, 1e-9)
 
     def counted(self, stream: Iterable[T], total: int) -> Iterator[T]:
         """Pass a stream on, and count it."""
-        for item in stream:
-            yield item
+        with self.lock:
+            self.running[total] = self.running.get(total, 0) + 1
+        try:
+            for item in stream:
+                yield item
+                with self.lock:
+                    self.count[total] += len(item)
+        finally:
             with self.lock:
-                self.count[total] += len(item)
+                self.running[total] -= 1

@@ -86,7 +86,7 @@ def trained(
     checkpoint, total = store.checkpoint(name), recipe.epochs * len(dataset)
     behind = load_checkpoint(checkpoint, torch.device("cpu"))["epochs"] if checkpoint.is_file() else 0
     rows = rows[:behind]
-    stopped, shown = False, part_of(track, name if called is None else called, 0, total)
+    stopped, shown = False, part_of(track, name.replace("-seed", ", seed ") if called is None else called, 0, total)
     epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=shown)
     for epoch in epochs:
         rows.append(

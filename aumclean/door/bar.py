@@ -47,6 +47,8 @@ def bars(screen: "Console") -> Iterator[Track]:
 
         def bar(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
             rate, description = seen.begin(done, total), harmless(printable(description))
+            for other in [other for other in tasks if other != total and not seen.running[other]]:
+                shown.remove_task(tasks.pop(other))  # it ended early, and this is another stage
             if total not in tasks:
                 tasks[total] = shown.add_task(description, total=total, completed=seen.count[total], rate="")
             shown.update(tasks[total], description=description, completed=seen.count[total])

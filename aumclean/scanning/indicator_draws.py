@@ -31,15 +31,20 @@ MEMORISED = 0.05  # by how much the share of memorised indicator samples rises w
 
 def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track) -> None:
     """Train this process's draws; when it returns, those of all processes are done."""
-    record, n, epochs = run.read(), len(dataset), plan.recipe.epochs
-    before = n * sum(record.epochs_done[draw] for draw in plan.own_draws)
+    record, whole = run.read_scan(), len(dataset) * plan.recipe.epochs
+    done_by = {draw: len(dataset) * record.epochs_done[draw] for draw in plan.own_draws}
 
-    def of_all(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+    def of_all(draw: int, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
         """Draws that are trained side by side add up to one progress."""
-        return track(stream, description, before, n * epochs * len(plan.own_draws))
+        done_by[draw] = done
+        return track(stream, description, sum(done_by.values()), whole * len(done_by))
+
+    def trained(draw: _Draw, stop: threading.Event) -> None:
+        draw.train(track, partial(of_all, draw.number), stop)
+        done_by[draw.number] = whole  # also one that closed early
 
     draws = [_Draw(run, record, dataset, indicators[number], number, plan) for number in plan.own_draws]
-    side_by_side([partial(draw.train, track, of_all) for draw in draws], plan.jobs, plan.accelerator.device)
+    side_by_side([partial(trained, draw) for draw in draws], plan.jobs, plan.accelerator.device)
     plan.accelerator.wait_for_everyone()
 
 
@@ -70,7 +75,7 @@ class _Draw:
             self._record_epochs(of_all, stop)
             if plan.writes:
                 weights = load_checkpoint(checkpoint, torch.device("cpu"))["average"]
-                seed, device = self.record.seed, plan.accelerator.device
+                seed, device, n = self.record.seed, plan.accelerator.device, len(self.dataset)
                 keep_network(
                     run,
                     self.number,
@@ -80,7 +85,7 @@ class _Draw:
                     plan.recipe,
                     seed=seed,
                     device=device,
-                    track=part_of(track, self.name, 0, len(self.dataset) * len(plan.own_draws)),
+                    track=part_of(track, self.name, n * plan.own_draws.index(self.number), n * len(plan.own_draws)),
                 )
                 checkpoint.unlink()
 

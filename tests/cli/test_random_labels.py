@@ -127,7 +127,7 @@ def test_kernel_says_its_memory_and_interpolates(aumclean, data, tmp_path):
     out = tmp_path / "out"
     done = aumclean("random-labels", "kernel", data, "--out", out, "--kernel", "gaussian", "--ridge", "0.1")
     assert done.code == 0, done.err
-    assert "gaussian kernel of 120 images: 0.01 GiB of memory, by cholesky" in done.err
+    assert "gaussian kernel of 120 images: 0.01 GiB of memory, by Cholesky factorisation" in done.err
     rows = record(out)["tables"]["kernel"]
     assert [(row["labels"], row["ridge"]) for row in rows] == [
         ("true", 0), ("random", 0), ("true", 0.1), ("random", 0.1),

@@ -65,5 +65,5 @@ def _said(fit: ExactFit) -> str:
     return (
         f"{fit.samples:,} images{left_out} of {fit.inputs:,} numbers, {fit.depth} hidden layer{'s' * (fit.depth > 1)} "
         f"of at most {fit.width:,} units, {fit.weights:,} weights: "
-        f"largest error {fit.largest_error:.1e}, {right}, in {fit.seconds:.1f} s."
+        f"largest error {fit.largest_error:.1e}, {right}, in {max(fit.seconds, 0.1):.1f} s."
     )

@@ -187,6 +187,7 @@ def fit_case(
         store, full_name, dataset, recipe, seed=seed, accelerator=ground.study.accelerator, track=track,
         measure=_measuring(ground, dataset, test, recipe),
         enough=lambda row: until_fitted and row["train_accuracy"] == 1 and row["loss"] <= level,
+        called=", ".join(filter(None, (str(case).replace("-", " "), recipe.arch, name, f"seed {seed}" * bool(seed)))),
     )  # fmt: skip
     steps = len(training.rows[0]["step_loss"])
     return Fitted(of or {"corruption": str(case)}, seed, recipe, rate, steps, training, level)

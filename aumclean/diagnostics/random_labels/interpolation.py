@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 
 Labels = Literal["true", "random"]
 Solver = Literal["cholesky", "primal", "cg"]
+SOLVERS: dict[Solver, str] = {
+    "cholesky": "by Cholesky factorisation",
+    "primal": "by least squares",
+    "cg": "by conjugate gradients",
+}
 GIB = 1 << 30
 FILTERS = 1000
 RIDGES = (1e-3, 1e-2, 1e-1)
@@ -170,7 +175,7 @@ def interpolate(
         name, len(distinct), len(test), train.images[0].size, classes, filters=filters, solver=solver, memory=memory
     )
     needs, images = planned.bytes / GIB, f"{len(distinct):,}"
-    logger.info("%s kernel of %s images: %.2f GiB of memory, by %s", name, images, needs, planned.solver)
+    logger.info("%s kernel of %s images: %.2f GiB of memory, %s", name, images, needs, SOLVERS[planned.solver])
     rows, others = _rows(name, train.images[distinct], test.images, filters, seed)
     gram = Gram(rows, (gamma or bandwidth(rows)) if name == "gaussian" else None)
     labels: dict[Labels, np.ndarray] = {"true": train.labels[distinct], "random": random.labels[distinct]}

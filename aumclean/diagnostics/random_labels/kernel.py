@@ -120,8 +120,9 @@ def _said(rows: list[dict[str, Any]], name: str) -> str:
         (row for row in rows if row["kernel"] == name and row["labels"] == "true"), key=lambda r: r["test_error"]
     )
     ridge = "no penalty is better" if not best["ridge"] else f"{best['test_error']:.1%} with ridge {best['ridge']:g}"
+    times = random["norm"] / max(true["norm"], 1e-12)
     return (
-        f"{name}: training error {true['train_error']:.1%} on true and {random['train_error']:.1%} on random labels; "
-        f"test error {true['test_error']:.1%} ({ridge}); norm {true['norm']:.1f} on true labels, {random['norm']:.1f} "
-        f"on random ones, {random['norm'] / max(true['norm'], 1e-12):.1f} times as large."
+        f"{name} kernel: training error {true['train_error']:.1%} on true and {random['train_error']:.1%} on random "
+        f"labels; test error {true['test_error']:.1%} ({ridge}); norm {true['norm']:.1f} on true labels, "
+        f"{random['norm']:.1f} on random ones, {times:.1f} times as large."
     )

@@ -138,7 +138,7 @@ def test_equal_images_are_taken_once(digits):
 def test_what_it_takes_is_said_before_it_starts(digits, caplog):
     with caplog.at_level("INFO", logger="aumclean"):
         interpolate(few(digits[0], 50), few(digits[1], 20), "gaussian", ridges=())
-    assert "gaussian kernel of 50 images: 0.01 GiB of memory, by cholesky" in caplog.text
+    assert "gaussian kernel of 50 images: 0.01 GiB of memory, by Cholesky factorisation" in caplog.text
 
 
 def test_the_solver_follows_the_memory():
