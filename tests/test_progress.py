@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from aumclean.door.bar import bars
+from aumclean.bar import bars, by_default
 from aumclean.progress import Seen
 
 
@@ -37,3 +37,8 @@ def test_a_bar_goes_when_another_stage_begins():
         shown.flush()
     last = shown.getvalue()[before:]
     assert "ended early" not in last.split("the next")[-1]
+
+
+def test_where_nobody_looks_the_stream_passes_and_nothing_is_shown(capsys):
+    assert list(by_default([range(3), range(4)], "training", 0, 7)) == [range(3), range(4)]
+    assert capsys.readouterr() == ("", "")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aumclean.door.bar import bars
+from aumclean.bar import bars
 from aumclean.errors import harmless, printable
 from aumclean.progress import Seen, T, Track, untracked
 

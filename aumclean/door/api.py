@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 import numpy as np
 
 from aumclean import config
+from aumclean.bar import progress_bar
 from aumclean.config import PATH_KEYS, ScanConfig
 from aumclean.decisions.clean import Policy
-from aumclean.door.bar import progress_bar
 from aumclean.door.data import samples_of
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
 from aumclean.reports import FOLDERS, Format

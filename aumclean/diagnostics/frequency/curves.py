@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_names, measuring
@@ -17,7 +18,7 @@ from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.files import atomic, csv
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart
 SHUFFLED_EPOCHS = 3  # times as many: the paper trains 300 epochs in place of 100
@@ -35,7 +36,7 @@ def picked_up(accuracy: list[float], chance: float) -> int | None:
 
 
 def curves(
-    options: Options, *, radii: tuple[float, ...] | None = None, edge: Edge = "inside", track: Track = untracked
+    options: Options, *, radii: tuple[float, ...] | None = None, edge: Edge = "inside", track: Track = by_default
 ) -> tuple[Report, Store]:
     """Train on natural and on shuffled labels, and judge training images in each band after every epoch.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_names, measuring
@@ -15,7 +16,7 @@ from aumclean.diagnostics.study import Options, Preset, Study, asking, open_stud
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch
 
@@ -68,7 +69,7 @@ def heuristics(
     variants: tuple[str, ...] | None = None,
     radii: tuple[float, ...] | None = None,
     edge: Edge = "inside",
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train the same network in several ways, and judge test images in each band after every epoch.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel
@@ -20,7 +21,7 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
 from aumclean.files import atomic, parquet
 from aumclean.margins import margins
-from aumclean.progress import Track, part_of, untracked
+from aumclean.progress import Track, part_of
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
@@ -67,7 +68,7 @@ def join(
     edge: Edge = "inside",
     bn_eval: BnEval = "running",
     device: Device = "auto",
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Judge every sample of a finished scan on its low-pass and its high-pass image, with the networks the scan keeps.
 

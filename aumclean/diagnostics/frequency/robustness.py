@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture
 from aumclean.diagnostics.frequency.bands import batches
@@ -38,7 +39,7 @@ def robustness(
     epsilons: tuple[float, ...] | None = None,
     rhos: tuple[float, ...] | None = None,
     keep_gain: bool = False,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train plainly and adversarially, smooth the first layer of each after training, and attack.
 

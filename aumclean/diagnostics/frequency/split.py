@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
+from aumclean.bar import by_default
 from aumclean.dataset.decode import decode_each_whole
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
@@ -25,7 +26,7 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic, csv
 from aumclean.files.location import absolute
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 from aumclean.training.device import Device, describe, make_accelerator
 
 Look = Literal["none", "offset", "gain", "image-max"]
@@ -94,7 +95,7 @@ def split(
     pictures: int = 100,
     looks: Looks = Looks(),
     device: Device = "auto",
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Split every image, and write energies, a contact sheet and, as asked, floats and PNGs.
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
@@ -15,7 +16,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import Row, trained
 from aumclean.diagnostics.write import write
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
@@ -54,7 +55,7 @@ def transfer(
     edge: Edge = "inside",
     scalings: tuple[Scaling, ...] = SCALINGS,
     batch_norm: bool = True,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train on low-pass or on high-pass images alone, and test on the original and on the same band.
 

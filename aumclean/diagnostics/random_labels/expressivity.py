@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from aumclean.bar import by_default
 from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.random_labels.theorem import TOLERANCE, ExactFit, fit_exactly
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.write import write
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 
 DEPTHS = (1, 2, 8)
 QUICK_IMAGES = 20_000
 
 
-def expressivity(options: Options, depths: Sequence[int] = DEPTHS, *, track: Track = untracked) -> tuple[Report, Store]:
+def expressivity(
+    options: Options, depths: Sequence[int] = DEPTHS, *, track: Track = by_default
+) -> tuple[Report, Store]:
     """Construct networks that fit random labels of all images exactly; write and return how well they do.
 
     Args:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from aumclean.bar import by_default
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
 from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
@@ -13,7 +14,7 @@ from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.trainings import Row
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 
 FIGURE_1A: tuple[Corruption, ...] = ("true", "shuffled-pixels", "random-pixels", "gaussian", "random")
 NOT_REACHED = "Where a number of steps is -, it was not reached within the steps that were trained (censored)."
@@ -31,7 +32,7 @@ def fit(
     probability: float = 0.5,
     level: float = LOSS,
     rate_decay: float = DECAY,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train on each corruption until it is fitted; write and return what was found.
 

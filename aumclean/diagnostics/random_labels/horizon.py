@@ -14,6 +14,7 @@ import numpy as np
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
+from aumclean.bar import by_default
 from aumclean.config import ScanConfig, checked
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
@@ -27,7 +28,7 @@ from aumclean.diagnostics.trainings import Training, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.loop import Epoch
@@ -93,7 +94,7 @@ def horizon(
     draws: int = DRAWS,
     flip: bool = True,
     first_epoch: int | None = None,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train the scan's network on planted wrong labels; write and return when they are memorised.
 

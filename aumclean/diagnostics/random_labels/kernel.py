@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.gram import Kernel
 from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, KernelFit, Solver, interpolate, require
@@ -11,7 +12,7 @@ from aumclean.diagnostics.report import Report, Table, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.write import write
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 
 KERNELS: tuple[Kernel, ...] = ("linear", "gaussian", "convolution")
 QUICK_IMAGES, QUICK_TEST, QUICK_FILTERS = 2000, 1000, 400
@@ -26,7 +27,7 @@ def kernel(
     ridges: Sequence[float] = RIDGES,
     solver: Solver | None = None,
     memory: float | None = None,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Solve every kernel for true and for random labels; write and return errors and norms.
 

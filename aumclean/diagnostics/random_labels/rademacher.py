@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
@@ -20,7 +21,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 from aumclean.recipe import Recipe
 
 SIGNS = ("-1", "+1")
@@ -34,7 +35,7 @@ def rademacher(
     draws: int = DRAWS,
     fractions: Sequence[float] = (1.0,),
     rate_decay: float = DECAY,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train on random signs, several draws of them; write and return what was found.
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
@@ -16,7 +17,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.models import build_model
 
@@ -63,7 +64,7 @@ def regularize(
     *,
     strength: Strength = Strength(),
     rate_decay: float = DECAY,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train each variant on true and on random labels to its last epoch; write and return what was found.
 

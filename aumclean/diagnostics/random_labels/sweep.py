@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
@@ -13,7 +14,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, untracked
+from aumclean.progress import Track
 
 PAPER_PROBABILITIES = tuple(tenth / 10 for tenth in range(11))
 QUICK_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -29,7 +30,7 @@ def sweep(
     *,
     level: float = LOSS,
     rate_decay: float = DECAY,
-    track: Track = untracked,
+    track: Track = by_default,
 ) -> tuple[Report, Store]:
     """Train every network at every probability of a random label; write and return what was found.
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 
 from aumclean import __version__
+from aumclean.bar import by_default
 from aumclean.dataset.open import read_scanned
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.retraining.manifests import ORACLE, RAW
@@ -76,7 +77,7 @@ def with_oracle(manifests: Mapping[str, Samples], column: str) -> dict[str, Samp
 
 
 def compare(
-    manifests: Mapping[str, Samples], test: Samples, options: Options, out: Path, *, track: Track = untracked
+    manifests: Mapping[str, Samples], test: Samples, options: Options, out: Path, *, track: Track = by_default
 ) -> Outcome:
     """Train on each manifest alike and measure the error on the same test set.
 

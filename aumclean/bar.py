@@ -30,6 +30,20 @@ def progress_bar() -> Iterator[Track]:
         yield untracked
 
 
+def by_default(stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+    """What shows a function's progress where its caller did not say what should: a bar for one stream at a time."""
+    if (display := _display_of_notebook()) is None:
+        with progress_bar() as track:
+            yield from track(stream, description, done, total)
+        return
+    if not done or not _of_notebook:
+        _of_notebook[:] = [_in_notebook(display)]  # another step; its epochs share a line
+    yield from _of_notebook[0](stream, description, done, total)
+
+
+_of_notebook: list[Track] = []
+
+
 @contextmanager
 def bars(screen: "Console") -> Iterator[Track]:
     """Draws bars, one for all streams of the same total; they go when all is done."""
