@@ -149,6 +149,10 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         if line.low is not None and line.high is not None:
             axis.fill_between(line.x, np.array(line.low, float), np.array(line.high, float), color=colour, alpha=0.15,
                               lw=0)  # fmt: skip
+    if not any(np.isfinite(np.array(line.y, float)).any() for line in panel.lines):
+        axis.text(0.5, 0.5, "no value was reached", transform=axis.transAxes, ha="center", color="#5a6670")
+        axis.set(title=panel.title, xticks=[], yticks=[])
+        return
     if panel.level is not None:
         axis.axhline(panel.level, color="#5a6670", lw=0.8, ls=":")
     if panel.y_range is not None:

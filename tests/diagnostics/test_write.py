@@ -144,3 +144,30 @@ def test_the_numbers_of_a_column_have_one_format():
         ["5", "0.500", "0.250", "12.5"],
         ["12,345", "1.000", "<0.001", "4,000.0"],
     ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_every_screen_and_breaks_no_rule_of_access(written, browser, axe, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(written.page.resolve().as_uri())
+    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    one, two = (image.bounding_box() for image in page.locator(".chart img").all())
+    assert (one["y"] == two["y"]) == (width == 1280), "side by side where there is room"
+    assert axe(page) == []
+    context.close()
+
+
+def test_a_chart_of_what_was_never_reached_says_so(report):
+    (figure,) = report.figures
+    empty = replace(figure, panels=[Panel("steps", "share", "steps", [Line("network", [0, 1], [None, None])])])
+    assert b"no value was reached" in draw_in_words(empty)
+
+
+def draw_in_words(figure):
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        return draw(figure, "svg")

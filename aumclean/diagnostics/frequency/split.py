@@ -301,7 +301,7 @@ def _report(
     said = [
         f"The low band, up to {disc.radius:g} {unit}, keeps {at['coefficients_kept']:.1%} of the coefficients and "
         f"{at['energy_low_without_mean']:.1%} of the energy around the mean.",
-        "Energy is not meaning: what the labels rest on, `aumclean frequency test` and its like show.",
+        "Energy is not meaning: what the labels rest on, aumclean frequency test and its like show.",
         f"PNG files are for looking at: low-pass images are clipped to 0..255, high-pass images {looks.in_words()}. "
         "The transform takes images as periodic, so that a step between opposite borders counts as high frequency.",
     ]

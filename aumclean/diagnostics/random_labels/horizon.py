@@ -297,9 +297,9 @@ def _said(
     if mean is None:
         early = _later_than(horizons, recipe.epochs)
         said = [
-            f"The horizon lies behind {recipe.epochs} epochs in {sum(value is None for value in horizons)} of "
+            f"The horizon is later than {recipe.epochs} epochs in {sum(value is None for value in horizons)} of "
             f"{len(horizons)} draws: by then {last['planted_memorised']:.0%} of the planted labels were learned. A "
-            f"scan that reads its margins over at most {early:.1f} epochs is in time."
+            f"scan that reads its margins over at most {early:.3g} epochs is in time."
         ]
     else:
         between = "" if low is None else f", 95 % interval {low:.1f} to {high:.1f} over {len(horizons)} draws"
