@@ -7,6 +7,7 @@ const cards = new Map(); // row -> element
 let group = { key: "", members: [] };
 let place = new Map();   // row -> number in the group
 let columns = 1, cell = 144;
+let top = 0, height = 0; // of what is in sight, kept here: to ask the page for them after a change makes it lay out all
 let focus = null, anchor = null;
 const chosen = new Set();
 
@@ -26,14 +27,29 @@ export function showGroup(next, at) {
   chosen.clear();
   $("cards").replaceChildren();
   cards.clear();
-  $("scroll").scrollTop = 0;
+  scrollTo(0);
   focus = anchor = at ?? group.members.find((row) => isOpen(row, group)) ?? group.members[0] ?? null;
   layout();
 }
 
 export const usualSize = () => (innerWidth < 600 ? 104 : 144);
 
+const OWN = 50; // milliseconds after a scroll of ours, within which where it went need not be asked for
+let scrolled = -OWN;
+
+function scrollTo(there) {
+  scrolled = performance.now();
+  $("scroll").scrollTop = top = there;
+}
+
+function look() {
+  const before = top;
+  top = $("scroll").scrollTop;
+  if (top !== before) drawSoon();
+}
+
 export function layout() {
+  height = $("scroll").clientHeight;
   const width = $("scroll").clientWidth - 2 * GAP;
   const size = Math.max(96, Math.min(Number(store.view.size) || usualSize(), width));
   columns = Math.max(1, Math.floor((width + GAP) / (size + GAP)));
@@ -55,7 +71,6 @@ function arrange(card, row) {
 }
 
 export function draw() {
-  const { scrollTop: top, clientHeight: height } = $("scroll");
   if (!height) return; // hidden
   const first = Math.max(0, Math.floor((top - MARGIN) / rowHeight())) * columns;
   const last = Math.min(group.members.length, Math.ceil((top + height + MARGIN) / rowHeight()) * columns);
@@ -131,9 +146,9 @@ export function update(rows, { flash = false } = {}) {
 }
 
 function reveal(row) {
-  const top = GAP + Math.floor(place.get(row) / columns) * rowHeight(), box = $("scroll");
-  if (top - GAP < box.scrollTop) box.scrollTop = top - GAP;
-  else if (top + rowHeight() > box.scrollTop + box.clientHeight) box.scrollTop = top + rowHeight() - box.clientHeight;
+  const line = GAP + Math.floor(place.get(row) / columns) * rowHeight();
+  if (line - GAP < top) scrollTo(line - GAP);
+  else if (line + rowHeight() > top + height) scrollTo(line + rowHeight() - height);
 }
 
 // Selecting
@@ -148,7 +163,7 @@ function setFocus(row) {
 
 export function move(by, extend) {
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[by] ??
-    { PageUp: -1, PageDown: 1 }[by] * Math.max(1, Math.floor($("scroll").clientHeight / rowHeight())) * columns;
+    { PageUp: -1, PageDown: 1 }[by] * Math.max(1, Math.floor(height / rowHeight())) * columns;
   const at = by === "Home" ? 0 : by === "End" ? Infinity : (place.get(focus) ?? 0) + step;
   const row = group.members[Math.max(0, Math.min(group.members.length - 1, at))];
   if (extend) range(row);
@@ -252,7 +267,10 @@ export function listen() {
   area.addEventListener("pointercancel", () => { drag?.box?.remove(); drag = null; });
   area.addEventListener("click", (event) => { if (event.pointerType === "touch" && rowAt(event)) toggle(rowAt(event)); });
   area.addEventListener("dblclick", (event) => { const row = focus; if (row && event.detail === 2) grid.onOpen(row); });
-  $("scroll").addEventListener("scroll", drawSoon, { passive: true });
+  $("scroll").addEventListener("scroll", (event) => {
+    if (event.timeStamp - scrolled < OWN) setTimeout(look, OWN);
+    else look();
+  }, { passive: true });
   new ResizeObserver(layout).observe($("scroll"));
 }
 
