@@ -73,7 +73,7 @@ def command(
     """
     if not evidence.given():
         raise ConfigError(
-            "--pred-probs: is needed, or --logits, --features, --margins or --aum: something that speaks of labels"
+            "--pred-probs: is needed, such as --pred-probs probs.npy; or --logits, --features, --margins or --aum"
         )
 
     from aumclean.dataset.rows import Kind, read_rows

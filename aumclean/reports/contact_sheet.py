@@ -45,7 +45,8 @@ def _drawn(shown: Sequence[tuple[bytes | None, str, str]], side: int) -> bytes:
         for line, (text, colour) in enumerate(zip(words, (INK, QUIET), strict=True)):
             pen.text((left, top + side + 2 + LINE * line), _fitting(text, font, side), fill=colour, font=font)
     sink = io.BytesIO()
-    sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(sink, "PNG", optimize=True)
+    palette = sheet.quantize(256)  # dithering needs it beforehand; without, a plain shirt is one flat colour
+    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(sink, "PNG", optimize=True)
     return sink.getvalue()
 
 

@@ -21,8 +21,9 @@ def why(row: dict[str, Any], copies: int, nearest: Sequence[str] = ()) -> str:
     if network is not None:
         clauses.append(f"the network, which was not taught this label, holds it for wrong at {_percent(network)}")
     if like is not None and row["suggested_confidence"] is not None:
-        seen = _percent(row["suggested_confidence"])  # of epochs, or a probability where no network was trained
-        clauses.append(f"it looks like \u201c{like}\u201d with a certainty of {seen}")
+        sure = row["suggested_confidence"]  # a share of epochs, or a probability where no network was trained
+        how = "throughout" if sure == 1 else f"with a certainty of {_percent(sure)}"
+        clauses.append(f"it looks like \u201c{like}\u201d {how}")
     if features is not None:
         clauses.append(f"pretrained features hold the label for wrong at {_percent(features)}")
     if nearest:

@@ -21,7 +21,7 @@ def test_the_test_split_of_the_data_is_found(study):
 
 
 def test_without_a_test_part_the_remedies_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"has no test part .*--test PATH.*--holdout 0.2"):
+    with pytest.raises(DataError, match=r"has no test part; .*--test PATH.*--holdout 0.2"):
         open_study(options(write_folder(tmp_path / "photos")), limit=None, test_limit=None)
 
 
