@@ -7,10 +7,11 @@ def main() -> None:
     """Run the command line and exit, with 130 when interrupted before it could say so itself."""
     try:
         from aumclean.cli import main as command_line
+
+        command_line()
     except KeyboardInterrupt:
         sys.stderr.write("aumclean: error: interrupted\n")
         sys.exit(130)
-    command_line()
 
 
 if __name__ == "__main__":

@@ -70,6 +70,15 @@ def test_every_room_has_its_place_in_the_plan():
     assert {room for room, _ in modules()} == set(MAY_IMPORT)
 
 
+def test_an_assert_says_of_what_kind_a_value_is_and_guards_no_data():
+    """As `python -O` leaves it out."""
+    for _, file in modules():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Assert):
+                said = ast.unparse(node.test)
+                assert re.fullmatch(r"isinstance\(.*\)|[\w.]+ is not None", said), f"{file}: assert {said}"
+
+
 @pytest.mark.parametrize(("room", "file"), list(modules()), ids=lambda value: str(value).removeprefix(str(PACKAGE)))
 def test_imports_point_down(room, file):
     for name in imported(file):

@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _interrupt_once()
     try:
         code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
+        if code == INTERRUPTED:  # which Typer makes of a Ctrl-C while it reads the words
+            raise KeyboardInterrupt
         sys.exit((code or 0) if words else COULD_NOT_RUN)
     except (Interrupted, KeyboardInterrupt, typer.Abort) as stopped:
         show_error("; go on with: ".join(["interrupted", *stopped.args]))

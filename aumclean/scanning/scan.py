@@ -147,6 +147,7 @@ def _scan_only_draw(draw: int, out: Path, ground: _Ground, config: ScanConfig, p
 
     Raises:
         RunError: when the run is of other data or options, or somebody trains this draw already.
+        KeyboardInterrupt: with what goes on with it.
     """
     accelerator = plan.accelerator
     run, dataset = Run(out), ground.dataset(plan)
@@ -156,14 +157,17 @@ def _scan_only_draw(draw: int, out: Path, ground: _Ground, config: ScanConfig, p
             _enter(run, ground, config, plan)
     accelerator.wait_for_everyone()
     logger.info("draw %d goes to %s", draw, run.path)
-    train_draws(run, dataset, ground.indicators, plan, track)
-    if not accelerator.is_main_process:
-        return Scan(run, None)
-    with run.lock_briefly(patience=-1):  # this draw is on disk, however long another one judges
-        if (missing := run.untrained()) or run.read().state == "done":
-            logger.info("draws still to be trained: %s", ", ".join(map(str, missing)) or "none, the run is judged")
+    try:
+        train_draws(run, dataset, ground.indicators, plan, track)
+        if not accelerator.is_main_process:
             return Scan(run, None)
-        return Scan(run, _judge(run, dataset))
+        with run.lock_briefly(patience=-1):  # this draw is on disk, however long another one judges
+            if (missing := run.untrained()) or run.read().state == "done":
+                logger.info("draws still to be trained: %s", ", ".join(map(str, missing)) or "none, the run is judged")
+                return Scan(run, None)
+            return Scan(run, _judge(run, dataset))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command once more") from None
 
 
 def _enter(run: Run, ground: _Ground, config: ScanConfig, plan: Plan) -> None:
@@ -213,13 +217,15 @@ def _writing(run: Run, accelerator: Accelerator) -> Iterator[None]:
     """Hold the run for all processes of this scan; when it is interrupted, note that, and pass on what goes on with it.
 
     Raises:
-        KeyboardInterrupt: with the command that goes on.
+        KeyboardInterrupt: with the command that goes on, if there is a run to go on with.
     """
     with run.lock() if accelerator.is_main_process else nullcontext():
         try:
             yield
         except KeyboardInterrupt:
-            if accelerator.is_main_process and run.run_json.is_file():
+            if not run.run_json.is_file():
+                raise
+            if accelerator.is_main_process:
                 run.note_state("interrupted")
             raise KeyboardInterrupt(f"aumclean scan --resume {run.path}") from None
 

@@ -9,40 +9,25 @@ import random
 import resource
 import shutil
 import signal
-import warnings
 from pathlib import Path
 
 import pytest
+
+from tests.faults.child import in_child
 
 PHOTOS = Path(__file__).parents[1] / "data" / "run-of-version-1" / "photos"
 KILLS = int(os.environ.get("KILLS", "5"))
 UNLIKE = {"argv", "started", "finished", "training_seconds", "config"}  # of one run and the same run once more
 
 
-def in_child(words, seconds=None):
-    """Run a command in a fork; after so many seconds of its processor time it is ended as by `kill -9`.
+def kill_after(seconds):
+    """Makes a process end, as by `kill -9`, after so many seconds of its processor time."""
 
-    Gives its exit code, and the processor time that it took.
-    """
-    from aumclean.cli import main
+    def prepare():
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # nothing can catch it, flush or clean up
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads of this process are none of the child's business
-        child = os.fork()
-    if child == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(1, 2)
-        if seconds is not None:
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)  # nothing can catch it, flush or clean up
-            signal.setitimer(signal.ITIMER_PROF, seconds)
-        try:
-            main([str(word) for word in words])
-        except SystemExit as ended:
-            os._exit(ended.code)
-        finally:
-            os._exit(99)
-    _, status, used = os.wait4(child, 0)
-    return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+    return prepare
 
 
 def results(run):
@@ -63,11 +48,10 @@ def scanned(tmp_path_factory):
         "scan", PHOTOS, "--epochs", "3", "--batch-size", "16", "--image-size", "8", "--precision", "fp32",
         "--jobs", "1", "--arch", "resnet8-s2d", "--cache-dir", folder / "cache", "--out",
     ]  # fmt: skip
-    code, _ = in_child([*words, folder / "cold"])
-    assert code == 0
-    code, took = in_child([*words, folder / "whole"])
-    assert code == 0
-    return words, results(folder / "whole"), took
+    assert in_child([*words, folder / "cold"]).code == 0
+    whole = in_child([*words, folder / "whole"])
+    assert whole.code == 0
+    return words, results(folder / "whole"), whole.seconds
 
 
 @pytest.mark.release
@@ -75,22 +59,19 @@ def scanned(tmp_path_factory):
 def test_a_scan_killed_at_any_moment_goes_on_to_the_same_files(scanned, tmp_path, attempt):
     words, whole, took = scanned
     rng, run = random.Random(attempt), tmp_path / "run"
-    code, _ = in_child([*words, run], seconds=0.001 + took * rng.random())
-    assert code in {0, -signal.SIGPROF}
-    while code != 0:
+    ended = in_child([*words, run], kill_after(0.001 + took * rng.random()))
+    while ended.code != 0:
+        assert ended.code == -signal.SIGPROF, ended.err
         again = ["scan", "--resume", run] if (run / "run.json").is_file() else [*words, run]
-        code, _ = in_child(again, seconds=took * 3 if rng.random() < 0.7 else 0.001 + took * rng.random())
-        assert code in {0, -signal.SIGPROF}, again
+        ended = in_child(again, kill_after(took * 3 if rng.random() < 0.7 else 0.001 + took * rng.random()))
     assert results(run) == whole
     assert not list(run.rglob("*.part"))
     shutil.rmtree(run)
 
 
 def test_the_limit_of_processor_time_kills_at_once(tmp_path):
-    assert in_child(["--version"])[0] == 0
+    assert in_child(["--version"]).code == 0
     begun = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    assert (
-        in_child(["corrupt", PHOTOS, "--noise", "uniform", "-o", tmp_path / "x.csv"], seconds=0.001)[0]
-        == -signal.SIGPROF
-    )
+    words = ["corrupt", PHOTOS, "--noise", "uniform", "-o", tmp_path / "x.csv"]
+    assert in_child(words, kill_after(0.001)).code == -signal.SIGPROF
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begun < 5

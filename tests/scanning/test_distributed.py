@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +199,30 @@ def test_a_draw_is_trained_once_at_a_time_and_nobody_writes_over_it(folder, tmp_
         with pytest.raises(RunError, match="another aumclean trains one of its draws"):
             resume(run)
     assert resume(run).verdict is not None
+
+
+def test_who_has_trained_a_draw_waits_for_the_one_that_judges_however_long_that_takes(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(Run.lock_briefly.__wrapped__.__kwdefaults__, "patience", 0.1)  # of everybody else
+    run, training, judging = Run(tmp_path / "run"), threading.Event(), threading.Event()
+
+    def track(stream, description, done, total):
+        if description.startswith("draw"):
+            training.set()
+            assert judging.wait(120)
+        return stream
+
+    with ThreadPoolExecutor(1) as pool:
+        one = pool.submit(scan, read_samples(folder), settled(run.path, only_draw=0), track=track)
+        assert training.wait(120)
+        with run.lock_briefly():  # as the process of another draw does while it judges
+            judging.set()
+            while not run.model(0).is_file():
+                assert not one.done(), one.result()
+                time.sleep(0.01)
+            with pytest.raises(TimeoutError):
+                one.result(timeout=1)
+        assert one.result(timeout=120).verdict is None
+    assert run.untrained() == [1]
 
 
 def test_a_draw_joins_only_a_run_of_the_same_data_and_options(folder, tmp_path, make_folder):

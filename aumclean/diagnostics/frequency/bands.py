@@ -55,7 +55,8 @@ class Disc:
         # 1e-9: in cycles per pixel a frequency at the radius may be off it by rounding
         low = distance <= self.radius + 1e-9 if self.edge == "inside" else distance < self.radius - 1e-9
         opposite = np.roll(low[::-1, ::-1], (1, 1), (0, 1))
-        assert (low == opposite).all(), "a mask that is not symmetric gives images with imaginary parts"
+        if not (low == opposite).all():
+            raise AssertionError("a mask that is not symmetric gives images with imaginary parts")
         return low
 
     def check(self, height: int, width: int) -> None:

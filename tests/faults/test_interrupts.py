@@ -1,0 +1,112 @@
+"""Ctrl-C and SIGTERM, at moments that are named by what a command does then: it ends in words and leaves a whole run.
+
+How a process ends whose training threads still run is in `tests/cli`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aumclean.run.directory import Run
+from tests.faults.child import in_child
+
+STORED = Path(__file__).parents[1] / "data" / "run-of-version-1"
+LOADING = """
+import os, signal, sys
+left = int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
+
+def hook(event, arguments):
+    global left
+    left -= event == "import"
+    if left == 0:
+        left = -1
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(hook)
+from aumclean.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "imports", [60, 460, *(pytest.param(count, marks=pytest.mark.release) for count in range(100, 900, 20))]
+)
+def test_ctrl_c_while_a_gate_is_loaded_does_not_say_that_the_data_failed(tmp_path, imports):
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in ("run.json", "samples.parquet", "unreadable.csv"):
+        (run / file).write_bytes((STORED / "run" / file).read_bytes())
+    command = [sys.executable, "-c", LOADING, str(imports), "gate", run, "--max-flagged", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert done.stderr == "aumclean: error: interrupted\n"
+
+
+def signal_when(word, sent, times):
+    """Makes a process signal itself some times when it first opens a file with this word in its name."""
+
+    def prepare():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        left = [times]
+
+        def hook(event, arguments):
+            while left[0] and event == "open" and word in str(arguments[0]):
+                left[0] -= 1
+                os.kill(os.getpid(), sent)
+
+        sys.addaudithook(hook)
+
+    return prepare
+
+
+def of_scan(folder, out, *more):
+    import aumclean.scanning.scan  # noqa: F401, before any fork
+
+    return [
+        "scan", folder, "--epochs", "3", "--batch-size", "4", "--image-size", "8", "--precision", "fp32",
+        "--jobs", "2", "--arch", "resnet8-s2d", "--cache-dir", out.parent / "cache", "--out", out, *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("word", "run_is_there"),
+    [
+        ("/photos/", False),
+        ("/.run.json.", False),
+        ("/.unreadable.csv.", True),
+        ("/.draw=0.lock", True),
+        ("/.draw=1.pt.", True),
+        ("/.model.json.", True),
+        ("/.report.csv.", True),
+    ],
+)
+def test_a_scan_that_is_stopped_names_what_goes_on_if_there_is_something(folder, tmp_path, word, run_is_there, sent):
+    run = Run(tmp_path / "run")
+    done = in_child(of_scan(folder, run.path), signal_when(word, sent, 5))
+    code, said = (130, "interrupted") if sent == signal.SIGINT else (2, "the scan was told to stop")
+    none = "" if sent == signal.SIGINT else "; no run was begun"
+    last = f"; go on with: aumclean scan --resume {run.path}" if run_is_there else none
+    assert done.code == code, done.err
+    assert done.err.splitlines()[-1] == f"aumclean: error: {said}{last}"
+    assert "Traceback" not in done.err and "Exception ignored" not in done.err
+    assert run.run_json.is_file() == run_is_there
+    assert not list(tmp_path.rglob("*.part"))
+    if run_is_there:
+        assert run.read().state == "interrupted"
+
+
+def test_a_draw_of_its_own_that_is_stopped_is_trained_by_the_same_command(folder, tmp_path):
+    run = Run(tmp_path / "run")
+    words = of_scan(folder, run.path, "--draws", "2", "--only-draw", "1")
+    done = in_child(words, signal_when("/.draw=1.pt.", signal.SIGTERM, 2))
+    last = "aumclean: error: the scan was told to stop; go on with: the same command once more"
+    assert (done.code, done.err.splitlines()[-1]) == (2, last)
+    assert run.untrained() == [0, 1]
+    assert in_child(words).code == 0
+    assert run.untrained() == [0]
