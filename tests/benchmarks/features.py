@@ -1,8 +1,8 @@
 """Planted label errors found with a backbone: by a frozen scan, by both witnesses, and by others on the same features.
 
     uv run --group benchmark python tests/benchmarks/features.py DATA --out results.jsonl
-        [--noise uniform10,uniform30,flip20,none] [--seeds 0,1,2] [--rows frozen,cleanlab,knn,fast,both]
-        [--leave-out LABEL,...] [--images N]
+        [--noise none,uniform10,uniform30,flip20,pairs20,instance20] [--seeds 0,1,2]
+        [--rows frozen,cleanlab,knn,fast,both] [--leave-out LABEL,...] [--images N]
     uv run python tests/benchmarks/features.py --table results.jsonl
 
 DATA is a Parquet file with images. Features are computed once, into the cache, before anything is timed. Finished rows
@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aumclean import config
+from aumclean.dataset.label_noise import flip_noise, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.features.neighbours import rows_of
@@ -38,13 +39,15 @@ NOISES = {
     "uniform10": ("uniform", 0.1),
     "uniform30": ("uniform", 0.3),
     "flip20": ("flip", 0.2),
+    "pairs20": ("pairs", 0.2),
+    "instance20": ("instance", 0.2),
 }
 SCANS = {"frozen": {"preset": "frozen"}, "fast": {"features": "none"}, "both": {"features": "auto"}}
 REGULARISATIONS = (1.0, 0.01, 0.001)
 
 
 def plant(data: Path, leave_out: set[str], images: int | None, noise: str, seed: int, out: Path) -> np.ndarray:
-    """Write the data with some labels wrong: by chance any other class, or always the next one. True where wrong."""
+    """Write the data with some labels wrong, and say which: bool [n]; `pairs` mistakes two classes for each other."""
     table = pq.read_table(data)
     labels = np.array(table["label"].cast(pa.string()).to_pylist())
     keep = np.flatnonzero(~np.isin(labels, list(leave_out)))
@@ -53,12 +56,19 @@ def plant(data: Path, leave_out: set[str], images: int | None, noise: str, seed:
     table, labels = table.take(pa.array(keep)), labels[keep]
     names, true = np.unique(labels, return_inverse=True)
     rng, (kind, rate) = np.random.default_rng(seed), NOISES[noise]
-    wrong = rng.random(len(true)) < rate
-    step = rng.integers(1, len(names), len(true)) if kind == "uniform" else 1
-    given = np.where(wrong, (true + step) % len(names), true)
+    if kind == "uniform":
+        given = uniform_noise(true, len(names), rate, rng)
+    elif kind == "flip":
+        given = flip_noise(true, len(names), rate, rng)
+    elif kind == "pairs":
+        given = pair_noise(true, np.minimum(np.arange(len(names)) ^ 1, len(names) - 1), rate, rng)
+    else:
+        pq.write_table(table, out)
+        images_of = open_samples(read_samples(out), 32, cached=False).images
+        given = instance_noise(true, images_of, len(names), rate, rng)
     column = table.column_names.index("label")
     pq.write_table(table.set_column(column, "label", pa.array(names[given].tolist())), out)
-    return wrong
+    return np.asarray(given != true)
 
 
 def measured(suspicion: np.ndarray, flagged: np.ndarray | None, wrong: np.ndarray) -> dict[str, float | None]:
@@ -118,7 +128,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--noise", default="none,uniform10,uniform30,flip20")
+    parser.add_argument("--noise", default=",".join(NOISES))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", default="frozen,cleanlab,knn")
     parser.add_argument("--leave-out", default="")
