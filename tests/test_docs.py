@@ -146,7 +146,7 @@ def test_python_of_the_predictions_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
     exec(compile(code, "own-predictions.md", "exec"), scope)
-    assert set(range(50)) & set(scope["run"].suspects["sample_id"].head(45)) > set(range(10))
+    assert len(set(range(50)) & set(scope["run"].suspects["sample_id"])) >= 45
 
 
 def test_python_of_the_random_labels_page_runs(folder, tmp_path, monkeypatch, capsys):

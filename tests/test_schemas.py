@@ -17,6 +17,7 @@ from referencing import Registry, Resource
 import aumclean
 from aumclean.config import GateConfig
 from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.retraining.record import Comparison
 from aumclean.diagnostics.store import Answer, opened
 from aumclean.diagnostics.write import write
 from aumclean.gate import json as gate_json
@@ -43,6 +44,7 @@ RECORDS = {
     "scores": ("scores.json", ScoresRecord),
     "summary": ("summary.json", Summary),
     "score-summary": ("summary.json of scores", ScoreSummary),
+    "trainings": ("results.json of train", Comparison),
 }
 FILES_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "files.md"
 

@@ -16,6 +16,7 @@ from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
     from aumclean.diagnostics.retraining.options import Options as TrainOptions
+    from aumclean.diagnostics.retraining.record import Comparison
 
 ORDERS = {"aum": "lowest AUM removed", "label_score": "lowest label score removed", "random": "as many at random"}
 """What the lines of a removal curve are called."""
@@ -182,26 +183,26 @@ def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) 
         raise ConfigError("--test: name the test set")
 
 
-def show_results(summary: dict[str, Any]) -> None:
+def show_results(summary: Comparison) -> None:
     """The error of each, how much better than the first, and how much of the way to the oracle that is."""
-    curve = any(row["order"] for row in summary["results"])
+    curve = any(row.order for row in summary.results)
     rows = []
-    for row in summary["results"]:
-        deviation = "" if row["deviation"] is None else f" ± {row['deviation']:.1%}"
-        better = row["better_by"]
-        said = f"{better['estimate']:+.1%} ({better['low']:+.1%} to {better['high']:+.1%})" if better else ""
-        closed = "" if row["gap_closed"] is None else f"{row['gap_closed']:.0%}"
-        name = ORDERS[row["order"]] if row["order"] else row["name"]
-        rows.append((name, f"{row['removed']:,}", f"{row['images']:,}", f"{row['error']:.1%}{deviation}", said, closed))
+    for row in summary.results:
+        deviation = "" if row.deviation is None else f" ± {row.deviation:.1%}"
+        better = row.better_by
+        said = f"{better.estimate:+.1%} ({better.low:+.1%} to {better.high:+.1%})" if better else ""
+        closed = "" if row.gap_closed is None else f"{row.gap_closed:.0%}"
+        name = ORDERS[row.order] if row.order else row.name
+        rows.append((name, f"{row.removed:,}", f"{row.images:,}", f"{row.error:.1%}{deviation}", said, closed))
     head = ("trained on", "removed", "images", "test error", "better by (95 %)", "gap closed")
     kept = [index for index, name in enumerate(head) if not (name == "gap closed" if curve else name == "removed")]
-    if not any(row["gap_closed"] is not None for row in summary["results"]):
+    if not any(row.gap_closed is not None for row in summary.results):
         kept = [index for index in kept if head[index] != "gap closed"]
     header = tuple(head[index] for index in kept)
-    recipe, test, seeds = summary["recipe"], summary["test"], len(summary["seeds"])
+    recipe, test, seeds = summary.recipe, summary.test, len(summary.seeds)
     times = "one seed" if seeds == 1 else f"{seeds} seeds"
     show(
         table("", header, [tuple(row[index] for index in kept) for row in rows], right=set(header[1:])),
-        f"{recipe['arch']} at {summary['image_size']} px, {counted(recipe['epochs'], 'epoch')} each, {times}, "
-        f"{counted(test['images'], 'test image')}",
+        f"{recipe.arch} at {summary.image_size} px, {counted(recipe.epochs, 'epoch')} each, {times}, "
+        f"{counted(test.images, 'test image')}",
     )

@@ -62,15 +62,15 @@ def compared(digits):
 
 
 def test_right_labels_give_a_smaller_error_and_half_of_them_a_part_of_it(compared):
-    raw, cleaned, half, best = compared.summary["results"]
-    assert [raw["images"], half["images"]] == [400, best["images"] + (400 - best["images"]) // 2]
-    assert best["error"] < half["error"] < raw["error"]
-    assert raw["gap_closed"] is None
-    assert best["gap_closed"] is None
-    assert 0 < half["gap_closed"] < 1
-    assert half["gap_closed"] == pytest.approx((raw["error"] - half["error"]) / (raw["error"] - best["error"]))
+    raw, cleaned, half, best = compared.summary.results
+    assert [raw.images, half.images] == [400, best.images + (400 - best.images) // 2]
+    assert best.error < half.error < raw.error
+    assert raw.gap_closed is None
+    assert best.gap_closed is None
+    assert 0 < half.gap_closed < 1
+    assert half.gap_closed == pytest.approx((raw.error - half.error) / (raw.error - best.error))
     assert cleaned["gap_closed"] == pytest.approx(1)
-    assert best["better_by"]["low"] > 0
+    assert best.better_by.low > 0
 
 
 def test_the_same_images_and_labels_are_trained_on_once_whatever_the_manifest_is_called(compared):
@@ -89,13 +89,13 @@ def test_figures_are_those_of_the_stored_predictions(compared):
         answers = zip(table["label"].to_pylist(), table["predicted"].to_pylist(), strict=True)
         errors.append(sum(label != predicted for label, predicted in answers) / 300)
     assert sorted(errors) == pytest.approx(sorted({row["error"] for row in rows if row["name"] != "cleaned"}))
-    for result in compared.summary["results"]:
-        own = [row["error"] for row in rows if row["name"] == result["name"]]
-        assert result["error"] == pytest.approx(sum(own) / 2)
-        assert result["deviation"] == pytest.approx(abs(own[0] - own[1]) / 2**0.5)
+    for result in compared.summary.results:
+        own = [row["error"] for row in rows if row["name"] == result.name]
+        assert result.error == pytest.approx(sum(own) / 2)
+        assert result.deviation == pytest.approx(abs(own[0] - own[1]) / 2**0.5)
     written = pyarrow.csv.read_csv(compared.path / "results.csv")
     assert written["error"].to_pylist() == pytest.approx([row["error"] for row in rows])
-    assert json.loads((compared.path / "results.json").read_text()) == json.loads(json.dumps(compared.summary))
+    assert json.loads((compared.path / "results.json").read_text()) == compared.summary.model_dump(mode="json")
 
 
 def test_better_by_is_paired_over_the_test_images(compared):
@@ -105,14 +105,14 @@ def test_better_by_is_paired_over_the_test_images(compared):
         facts = json.loads(table.schema.metadata[b"aumclean"])
         wrong = [a != b for a, b in zip(table["label"].to_pylist(), table["predicted"].to_pylist(), strict=True)]
         tables.setdefault(facts["images"], []).append(wrong)
-    best = compared.summary["results"][-1]
+    best = compared.summary.results[-1]
     differences = [
-        (tables[400][0][i] + tables[400][1][i]) / 2 - (tables[best["images"]][0][i] + tables[best["images"]][1][i]) / 2
+        (tables[400][0][i] + tables[400][1][i]) / 2 - (tables[best.images][0][i] + tables[best.images][1][i]) / 2
         for i in range(300)
     ]
     mean = sum(differences) / 300
     spread = (sum((difference - mean) ** 2 for difference in differences) / 299 / 300) ** 0.5
-    better = best["better_by"]
+    better = best.better_by
     assert [better["estimate"], better["low"], better["high"]] == pytest.approx(
         [mean, mean - 1.96 * spread, mean + 1.96 * spread]
     )
@@ -156,7 +156,7 @@ def test_the_removal_curve_removes_by_rank_and_at_random(finished, tmp_path):
     out, test = tmp_path / "out", read_samples(finished.root)
     outcome = removal_curve(finished.run, test, QUICK, out, percentages=(10,), by="aum")
     flagged = finished.verdict.summary.flagged
-    points = [(row["name"], row["order"], row["removed"], row["images"]) for row in outcome.summary["results"]]
+    points = [(row.name, row.order, row.removed, row.images) for row in outcome.summary.results]
     counts = sorted({36, flagged})
     assert points == [
         ("raw", None, 0, 360),
@@ -218,8 +218,8 @@ def test_the_network_and_the_rest_come_from_the_preset_paper(digits, tmp_path):
         Options(epochs=2, device="cpu"),
         tmp_path,
     )
-    recipe = outcome.summary["recipe"]
-    assert (recipe["arch"], recipe["warmup_epochs"], recipe["crop"], recipe["flip"]) == ("resnet32", 0, True, True)
+    recipe = outcome.summary.recipe
+    assert (recipe.arch, recipe.warmup_epochs, recipe.crop, recipe.flip) == ("resnet32", 0, True, True)
 
 
 def test_mistakes_are_named(digits, finished, own_run, tmp_path):

@@ -4,9 +4,9 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,9 @@ from aumclean.dataset.open import read_scanned
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.retraining.manifests import ORACLE, RAW
 from aumclean.diagnostics.retraining.options import Options, Setting
+from aumclean.diagnostics.retraining.record import Comparison, Tested, Trained
 from aumclean.diagnostics.retraining.results import results
-from aumclean.diagnostics.retraining.training import SCHEMA_VERSION, Training
+from aumclean.diagnostics.retraining.training import Training
 from aumclean.diagnostics.retraining.training_sets import Subject
 from aumclean.diagnostics.store import Store, holding
 from aumclean.errors import ConfigError, DataError
@@ -32,6 +33,7 @@ from aumclean.verdict.judge import judge
 logger = logging.getLogger(__name__)
 
 RANDOM = "random"
+COLUMNS = ["name", "order", "removed", "seed", "images", "error", "train_accuracy", "seconds"]
 LEARNED_NOTHING = 1.1  # times the share of the largest class
 
 Score = Literal["aum", "label_score"]
@@ -43,12 +45,12 @@ class Outcome:
 
     Attributes:
         trainings: one row per training: name, order, removed, seed, images, error, train_accuracy, seconds.
-        summary: the content of `results.json`: per manifest, or per point of the curve, over all seeds.
+        summary: per manifest, or per point of the curve, over all seeds; as `results.json` has it.
         path: the folder with both.
     """
 
     trainings: pa.Table
-    summary: dict[str, Any]
+    summary: Comparison
     path: Path
 
 
@@ -163,7 +165,7 @@ def _measure(
     measured = options.open(test, setting.image_size, track, one_class=True)
     true = measured.dataset().with_classes(class_names).labels
     total, done = sum(len(subject.kept) for subject in subjects) * options.seeds * recipe.epochs, 0
-    trainings: list[dict[str, Any]] = []
+    trainings: list[Trained] = []
     wrong: dict[str, list[np.ndarray]] = {subject.name: [] for subject in subjects}
     with holding(out) if accelerator.is_main_process else nullcontext(Store(out)) as store:
         for seed in range(options.seed, options.seed + options.seeds):
@@ -176,31 +178,34 @@ def _measure(
                 _warn_if_nothing_was_learned(row, subject)
                 wrong[subject.name].append(predicted != true)
                 if accelerator.is_main_process:
-                    atomic.write_text(out / "results.csv", csv.to_csv(csv.guarded(pa.Table.from_pylist(trainings))))
-        summary = {
-            "schema_version": SCHEMA_VERSION,
-            "aumclean": __version__,
-            "torch": torch.__version__,
-            "argv": sys.argv,
-            "device": describe(accelerator.device),
-            "recipe": asdict(recipe),
-            "image_size": setting.image_size,
-            "classes": len(class_names),
-            "seeds": list(range(options.seed, options.seed + options.seeds)),
-            "test": {"source": str(test.source), "images": len(measured)},
-            "results": results(subjects, trainings, {name: np.stack(arrays) for name, arrays in wrong.items()}),
-        }
+                    atomic.write_text(out / "results.csv", csv.to_csv(csv.guarded(_table(trainings))))
+        summary = Comparison(
+            aumclean=__version__,
+            torch=torch.__version__,
+            argv=sys.argv,
+            device=describe(accelerator.device),
+            recipe=recipe,
+            image_size=setting.image_size,
+            classes=len(class_names),
+            seeds=list(range(options.seed, options.seed + options.seeds)),
+            test=Tested(source=str(test.source), images=len(measured)),
+            results=results(subjects, trainings, {name: np.stack(arrays) for name, arrays in wrong.items()}),
+        )
         if accelerator.is_main_process:
-            atomic.write_json(out / "results.json", summary)
-    return Outcome(pa.Table.from_pylist(trainings), summary, out)
+            atomic.write_json(out / "results.json", summary.model_dump(mode="json"))
+    return Outcome(_table(trainings), summary, out)
 
 
-def _warn_if_nothing_was_learned(row: dict[str, Any], subject: Subject) -> None:
+def _table(trainings: Sequence[Trained]) -> pa.Table:
+    return pa.Table.from_pylist([one.model_dump() for one in trainings]).select(COLUMNS)
+
+
+def _warn_if_nothing_was_learned(row: Trained, subject: Subject) -> None:
     largest = np.bincount(subject.opened.samples.labels[subject.kept]).max() / len(subject.kept)
-    if row["train_accuracy"] <= largest * LEARNED_NOTHING:
+    if row.train_accuracy <= largest * LEARNED_NOTHING:
         logger.warning(
             "%s: the network is right on %.1f %% of the labels it was trained on, no more than by naming the largest "
             "class; lower --learning-rate or give --warmup 1",
-            row["name"],
-            100 * row["train_accuracy"],
+            row.name,
+            100 * row.train_accuracy,
         )

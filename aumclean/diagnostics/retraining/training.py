@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened
+from aumclean.diagnostics.retraining.record import SCHEMA_VERSION, Facts, Trained
 from aumclean.diagnostics.retraining.training_sets import Subject
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
@@ -21,8 +22,6 @@ from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, normalisation
 from aumclean.training.predict import predict
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Training:
     accelerator: Accelerator
     store: Store
 
-    def result(self, track: Track) -> tuple[dict[str, Any], np.ndarray]:
-        """The row of the table, and the class (int64 [test images]) that the network takes each test image for."""
+    def result(self, track: Track) -> tuple[Trained, np.ndarray]:
+        """What it found, and the class (int64 [test images]) that the network takes each test image for."""
         key = self._key()
         file = self.store.predictions(key)
         if not file.is_file():
@@ -46,14 +45,16 @@ class Training:
         self.accelerator.wait_for_everyone()
         try:
             table = parquet.opened(file).read()
-            facts = json.loads(table.schema.metadata[b"aumclean"])
+            facts = Facts.model_validate_json(table.schema.metadata[b"aumclean"])
             position = {name: index for index, name in enumerate(self.class_names)}
             predicted = np.array([position[name] for name in table["predicted"].to_pylist()], np.int64)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{file}: is damaged ({error}); delete it to repeat this training") from None
         subject = self.subject
-        names = {"name": subject.name, "order": subject.order, "removed": subject.removed, "seed": self.seed}
-        return {**names, **facts}, predicted
+        found = Trained(
+            name=subject.name, order=subject.order, removed=subject.removed, seed=self.seed, **facts.model_dump()
+        )
+        return found, predicted
 
     def _key(self) -> str:
         chosen = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
@@ -96,19 +97,15 @@ class Training:
         images, device = self.test.images, self.accelerator.device
         predicted = predict(epoch.model, images, mean, std, mirror=False, device=device).argmax(1)
         labels = self.test.dataset().with_classes(self.class_names).labels
-        facts = {
-            "images": len(dataset),
-            "error": float((predicted != labels).mean()),
-            "train_accuracy": epoch.accuracy,
-            "seconds": seconds,
-        }
+        error = float((predicted != labels).mean())
+        facts = Facts(images=len(dataset), error=error, train_accuracy=epoch.accuracy, seconds=seconds)
         table = pa.table(
             {
                 "path": self.test.samples.paths,
                 "label": self.test.samples.label_names(),
                 "predicted": pa.array(self.class_names).take(pa.array(predicted)),
             },
-            metadata={"aumclean": json.dumps(facts)},
+            metadata={"aumclean": facts.model_dump_json()},
         )
         atomic.write_bytes(self.store.predictions(key), parquet.to_parquet(table))
-        return {"error": facts["error"]}
+        return {"error": error}
