@@ -194,7 +194,7 @@ def show_results(summary: Comparison) -> None:
         closed = "" if row.gap_closed is None else f"{row.gap_closed:.0%}"
         name = ORDERS[row.order] if row.order else row.name
         rows.append((name, f"{row.removed:,}", f"{row.images:,}", f"{row.error:.1%}{deviation}", said, closed))
-    head = ("trained on", "removed", "images", "test error", "better by (95 %)", "gap closed")
+    head = ("trained on", "removed", "images", "test error", "better by (95%)", "gap closed")
     kept = [index for index, name in enumerate(head) if not (name == "gap closed" if curve else name == "removed")]
     if not any(row.gap_closed is not None for row in summary.results):
         kept = [index for index in kept if head[index] != "gap closed"]

@@ -38,7 +38,7 @@ def said(estimate: float | None, low: float | None, high: float | None) -> str:
     """An estimate of `summary.json` in words, unknown ones too."""
     if estimate is None or low is None or high is None:
         return "unknown: the networks are not trained enough to say"
-    return f"about {estimate:.1%} (95 % interval {low:.1%} to {high:.1%})"
+    return f"about {estimate:.1%} (95% interval {low:.1%} to {high:.1%})"
 
 
 def percent(probability: float | None) -> str:

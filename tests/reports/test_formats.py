@@ -107,7 +107,7 @@ def test_markdown_whole():
         "## Label quality\n\n"
         "|  |  |\n| --- | --- |\n"
         "| samples | 2 |\n| unreadable | 0 |\n| flagged | 1 (50.0%) |\n"
-        "| estimated noise rate | about 50.0% (95 % interval 40.0% to 60.0%) |\n"
+        "| estimated noise rate | about 50.0% (95% interval 40.0% to 60.0%) |\n"
         "| estimated recall of the flags | 50% |\n| estimated precision of the flags | 50% |\n"
         "| same image, different labels | 0 |\n| flagged set | `ab12ab12ab12ab12` |\n\n"
         "> **small-class**: not judged: '&lt;script&gt;'\n\n"

@@ -17,5 +17,5 @@ def test_what_is_badly_known_is_wider_than_chance():
 
 
 def test_what_is_not_known_is_said_to_be_unknown():
-    assert said(*estimate(0.25, 0.0001, 400)).startswith("about 25.0% (95 % interval 2")
+    assert said(*estimate(0.25, 0.0001, 400)).startswith("about 25.0% (95% interval 2")
     assert said(None, None, None).startswith("unknown")

@@ -302,7 +302,7 @@ def _said(
             f"scan that reads its margins over at most {early:.3g} epochs is in time."
         ]
     else:
-        between = "" if low is None else f", 95 % interval {low:.1f} to {high:.1f} over {len(horizons)} draws"
+        between = "" if low is None else f", 95% interval {low:.1f} to {high:.1f} over {len(horizons)} draws"
         said = [f"Half of the planted wrong labels are memorised after {mean:.1f} epochs{between}."]
         most = longest_scan(plan.recipe, mean if low is None else low)
         said.append(f"A scan of up to {most} epochs reads its margins before that.")

@@ -188,7 +188,7 @@ def _said(summary: Sequence[dict[str, Any]]) -> list[str]:
     tests = ", ".join(f"{name} {row['test_error']:.1%}" for name, row in true.items())
     saved = max(true.values(), key=lambda row: row["early_stopping_saves"])
     return [
-        f"Training error on random labels: {errors}. What is near 0 % was memorised in spite of the regulariser.",
+        f"Training error on random labels: {errors}. What is near 0% was memorised in spite of the regulariser.",
         f"Test error on true labels: {tests}.",
         f"Early stopping could have saved at most {saved['early_stopping_saves']:.1%} of test error "
         f"({saved['regularizer']}, epoch {saved['best_epoch']:.0f} of {saved['epochs']:.0f}), chosen on the test part.",

@@ -16,6 +16,7 @@ from aumclean.dataset.pictures import pictures_of
 from aumclean.errors import DataError, printable
 from aumclean.margins.log import read_curves
 from aumclean.reports.html import charts
+from aumclean.run.record import ScanRecord
 from aumclean.run.tables import read_unreadable
 from aumclean.verdict.evidence import is_frozen
 from aumclean.verdict.judge import Verdict
@@ -214,8 +215,10 @@ def repeated(verdict: Verdict) -> list[str]:
     said = [f"{copies:,} images are copies of another, byte for byte." if copies else "No image occurs twice."]
     if "near_group" in report.column_names:
         near = len(report) - report["near_group"].null_count
-        said.append(f"{near:,} images nearly repeat another." if near else "No image nearly repeats another.")
-    if "leaked_from" in report.column_names:
+        shown = f"{near:,} images nearly repeat another; in review they are a group of their own."
+        said.append(shown if near else "No image nearly repeats another.")
+    record = verdict.run.read()
+    if "leaked_from" in report.column_names and isinstance(record, ScanRecord) and record.config.against:
         leaked = len(report) - report["leaked_from"].null_count
         said.append(f"{leaked:,} images are in another split too." if leaked else "No image is in another split too.")
     return said
