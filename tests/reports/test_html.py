@@ -224,6 +224,18 @@ def test_histograms_are_scaled_each_to_its_own_total():
     }
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(-7.04, 5.62, [-10.0, -5.0, 0.0, 5.0, 10.0]), (-3.2, 2.1, [-4.0, -2.0, 0.0, 2.0, 4.0]), (0.01, 0.02, None)],
+)
+def test_histograms_stand_on_round_numbers(low, high, ticks):
+    counted = Histogram(low=low, high=high, samples=[1, 2, 3], indicator_samples=[0, 1, 0])
+    drawn = charts.histogram(counted, low)
+    assert drawn["ticks"][0] <= low and high <= drawn["ticks"][-1]
+    assert ticks is None or drawn["ticks"] == ticks
+    assert drawn["samples"].startswith(f"M{drawn['threshold']:g} 160")
+
+
 def test_the_heat_map_keeps_the_classes_with_the_most_confusions(finished, monkeypatch):
     pairs = [
         PairFlags(label="a", suggested_label="c", flagged=5),

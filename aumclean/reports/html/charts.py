@@ -52,21 +52,35 @@ def histogram(counted: Histogram, threshold: float) -> dict[str, Any]:
 
     Returns:
         `samples` and `indicator_samples`, closed paths in a picture of 600 by 160; `threshold`, its x; `ticks`, five
-        AUMs evenly spaced from left to right.
+        round AUMs evenly spaced from left to right.
     """
     counts_of = {"samples": counted.samples, "indicator_samples": counted.indicator_samples}
     shares = {name: np.array(counts) / max(sum(counts), 1) for name, counts in counts_of.items()}
     top = max(float(share.max()) for share in shares.values()) or 1.0
-    low, high = counted.low, counted.high
+    ticks = _round_ticks(counted.low, counted.high)
+
+    def across(aum: float) -> float:
+        return float(round(HISTOGRAM_WIDTH * (aum - ticks[0]) / (ticks[-1] - ticks[0]), 1))
+
+    edges = [across(edge) for edge in np.linspace(counted.low, counted.high, len(counted.samples) + 1)]
     return {
-        **{name: _steps(share / top) for name, share in shares.items()},
-        "threshold": round(HISTOGRAM_WIDTH * (threshold - low) / (high - low), 1),
-        "ticks": np.linspace(low, high, 5).tolist(),
+        **{name: _steps(edges, share / top) for name, share in shares.items()},
+        "threshold": across(threshold),
+        "ticks": ticks,
     }
 
 
-def _steps(share: np.ndarray) -> str:
+def _round_ticks(low: float, high: float) -> list[float]:
+    """Five, around both ends, as close together as round numbers allow."""
+    size = 10.0 ** np.floor(np.log10((high - low) / 4))
+    for step in size * np.array([1, 2, 2.5, 5, 10, 20]):
+        first = step * np.floor(low / step)
+        if first + 4 * step >= high:
+            break
+    return [float(round(first + step * number, 9)) for number in range(5)]
+
+
+def _steps(edges: list[float], share: np.ndarray) -> str:
     heights = (HISTOGRAM_HEIGHT - 0.96 * HISTOGRAM_HEIGHT * share).round(1).tolist()
-    width = HISTOGRAM_WIDTH / len(heights)
-    steps = "".join(f"V{height:g}H{(bin + 1) * width:g}" for bin, height in enumerate(heights))
-    return f"M0 {HISTOGRAM_HEIGHT}{steps}V{HISTOGRAM_HEIGHT}Z"
+    steps = "".join(f"V{height:g}H{edge:g}" for height, edge in zip(heights, edges[1:], strict=True))
+    return f"M{edges[0]:g} {HISTOGRAM_HEIGHT}{steps}V{HISTOGRAM_HEIGHT}Z"
