@@ -142,9 +142,9 @@ class _Draw:
         remove_other_parts(self.run.margins, self.number, epoch.number, ranks)
         self.run.write_progress(self.number, Progress(epochs_done=epoch.number + 1, training_seconds=seconds))
         logger.debug(
-            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f %%, %.0f images/s",
+            "draw %d/%d, epoch %d/%d: loss %.3f, accuracy %.1f%%, %s images/s",
             self.number + 1, plan.draws, epoch.number + 1, recipe.epochs, epoch.loss, 100 * epoch.accuracy,
-            len(self.dataset) / epoch.seconds,
+            f"{len(self.dataset) / epoch.seconds:,.0f}",
         )  # fmt: skip
 
 
