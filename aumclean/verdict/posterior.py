@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
-import scipy.special
-import scipy.stats
+import scipy.special  # not scipy.stats, which takes long to load in every command
 
 from aumclean.verdict import label_noise
 from aumclean.verdict.combine import repeat_deviation
@@ -164,7 +163,7 @@ def posterior(
     for one in witnesses:
         by[one.name][one.sample] = noise[one.name].log_odds(one.voices, labels[one.sample])
     held_out = _together(labels, witnesses, by, expected).clip(-LARGEST, LARGEST)
-    trained = any(one.gain * 2 > scipy.stats.chi2.isf(BY_CHANCE, n_classes) for one in noise.values())
+    trained = any(one.gain * 2 > scipy.special.chdtri(n_classes, BY_CHANCE) for one in noise.values())
     draws = np.empty((0, n)) if taught is None else np.full(taught.shape, np.nan)
     slopes, covariance, log_odds = np.zeros((n, 1)), np.zeros((1, 1)), held_out
     is_taught = np.zeros(n, bool) if taught is None else taught.any(0)
