@@ -44,4 +44,4 @@ def kappa(answers: list[tuple[str, str]]) -> dict[str, Any]:
         return found
     low, high = map(float, wilson(agreed, both))
     beyond = {"kappa": agreed / both, "low": low, "high": high}
-    return found | {name: (share - chance) / (1 - chance) for name, share in beyond.items()}
+    return found | {name: max(-1.0, (share - chance) / (1 - chance)) for name, share in beyond.items()}

@@ -121,7 +121,7 @@ function refresh(card, row) {
   const newLabel = row.pending?.newLabel ?? row.said.find((voice) => voice.decision === "relabel")?.new_label;
   card.classList.toggle("chosen", chosen.has(row));
   card.classList.toggle("focus", row === focus);
-  card.classList.toggle("done", Boolean(decision));
+  card.classList.toggle("done", Boolean(decision) && !isOpen(row, group)); // what is to be settled stays clear
   card.setAttribute("aria-selected", String(chosen.has(row)));
   card.setAttribute("aria-label", [
     `Labelled ${row.label}`, row.like === null ? "" : `looks like ${row.like}`, row.wrong === null ? "" : `wrong at ${percent(row.wrong)}`,

@@ -304,6 +304,7 @@ def test_two_reviewers_in_two_browsers_see_each_other_and_settle(own_run, serve,
         other.goto("about:blank")
         at_grid(other, second.url)
         other.get_by_role("button", name="Reviewers disagree").click()
+        assert other.locator(".card").count() == 1 and other.locator(".card.done").count() == 0  # still to settle
         other.keyboard.press("d")
         other.wait_for_selector("#said:not([hidden])")
         assert other.locator("#said").text_content() == "Reviewers disagree: you: remove; ann: keep"

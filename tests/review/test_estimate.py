@@ -75,3 +75,8 @@ def test_every_two_reviewers_are_compared_on_what_both_decided():
         (["ann", "bob"], 1, 2),
         (["bob", "cy"], 1, 1),
     ]
+
+
+def test_agreement_is_never_below_its_least():
+    found = kappa([("keep", "remove"), ("remove", "keep"), ("keep", "keep"), ("keep", "keep")])
+    assert found["low"] == -1.0 < found["kappa"] < found["high"]
