@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = ("#2f6f8f", "#b4451f", "#b97a00", "#4b7f52", "#7a5195", "#5a6670", "#c2588b", "#1b9e9e")
 PANEL_WIDTH, PANEL_HEIGHT = 4.4, 3.2  # inches
-LETTERS = 15  # of a legend in an inch
+LETTERS, LEGEND_LINE = 15, 0.17  # of a legend: letters in an inch, and inches that a further line takes
 STRIPS_WIDTH, STRIPS_SIDE = 1120, 72  # pixels: of a sheet of strips, and the least of an image in it
 STRIPS_GAP, HEAD = 14, 22  # between strips, and above them
 
@@ -129,6 +129,7 @@ def draw(figure: Figure, suffix: Literal["svg", "png"], *, wide: bool = False) -
         if labels and all(axis.get_legend_handles_labels()[1] == labels for axis in shown):
             fit = max(1, int(LETTERS * width / (max(map(len, labels)) + 8)))  # beside the lines, never over them
             canvas.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), fit))
+            canvas.set_figheight(PANEL_HEIGHT * rows + LEGEND_LINE * (-(-len(labels) // fit) - 1))
         else:
             for axis in (axis for axis in shown if axis.get_legend_handles_labels()[1]):
                 axis.legend()

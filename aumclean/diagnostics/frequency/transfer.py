@@ -172,7 +172,7 @@ def _over_epochs(runs: dict[_Case, list[list[Row]]], chance: float) -> Figure:
         own = [case for case in runs if titles[case] == title]
         lines = [
             Line.over_seeds(
-                f"{case.disc.radius:g}, on {test}", runs[case], f"test_{test}", dashed=test == "same", colour=number
+                f"radius {case.disc.radius:g}, {test}", runs[case], f"test_{test}", dashed=test == "same", colour=number
             )
             for number, case in enumerate(own)
             for test in ("original", "same")
