@@ -8,7 +8,13 @@ import pytest
 import aumclean
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-training.md"
-LIBRARIES = {"Hugging Face Trainer": "transformers", "Lightning": "lightning", "fastai": "fastai"}
+LIBRARIES = {
+    "Hugging Face Trainer": "transformers",
+    "Lightning": "lightning",
+    "fastai": "fastai",
+    "Keras": "keras",
+    "ultralytics": "ultralytics",
+}
 
 
 def script(heading):
@@ -23,6 +29,8 @@ def script(heading):
 def test_the_script_of_a_framework_finds_the_planted_errors(heading, tmp_path, monkeypatch):
     pytest.importorskip(LIBRARIES[heading], reason="is in the dependency group frameworks")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("YOLO_OFFLINE", "True")
     code = script(heading)
     exec(compile(code, f"{heading}.py", "exec"), {"__name__": "__main__"})
     run = aumclean.open_run("runs/own")
