@@ -69,7 +69,7 @@ def test_right_labels_give_a_smaller_error_and_half_of_them_a_part_of_it(compare
     assert best.gap_closed is None
     assert 0 < half.gap_closed < 1
     assert half.gap_closed == pytest.approx((raw.error - half.error) / (raw.error - best.error))
-    assert cleaned["gap_closed"] == pytest.approx(1)
+    assert cleaned.gap_closed == pytest.approx(1)
     assert best.better_by.low > 0
 
 
@@ -113,7 +113,7 @@ def test_better_by_is_paired_over_the_test_images(compared):
     mean = sum(differences) / 300
     spread = (sum((difference - mean) ** 2 for difference in differences) / 299 / 300) ** 0.5
     better = best.better_by
-    assert [better["estimate"], better["low"], better["high"]] == pytest.approx(
+    assert [better.estimate, better.low, better.high] == pytest.approx(
         [mean, mean - 1.96 * spread, mean + 1.96 * spread]
     )
 
