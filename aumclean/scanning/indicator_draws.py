@@ -31,7 +31,7 @@ MEMORISED = 0.05  # by how much the share of memorised indicator samples rises w
 
 def train_draws(run: Run, dataset: Dataset, indicators: np.ndarray, plan: Plan, track: Track) -> None:
     """Train this process's draws; when it returns, those of all processes are done."""
-    record, whole = run.read_scan(), len(dataset) * plan.recipe.epochs
+    record, whole = run.read(), len(dataset) * plan.recipe.epochs
     done_by = {draw: len(dataset) * record.epochs_done[draw] for draw in plan.own_draws}
 
     def of_all(draw: int, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
