@@ -38,12 +38,14 @@ class Pictures:
         rows: int64 [n], the row of each sample in `images`.
         content_hash: strings [n], SHA-256 of each encoded image when it was scanned.
         decoding: how the scan made pixels of them.
+        workers: how many processes may decode at a time; None for as many as there are processors.
     """
 
     images: Images
     rows: np.ndarray
     content_hash: pa.Array | pa.ChunkedArray
     decoding: Decoding = AS_FOUND
+    workers: int | None = None
 
     def encoded(self, sample_id: int) -> bytes:
         """One image as it is in its file.
@@ -97,8 +99,8 @@ class Pictures:
         ascending = sample_ids[order]
         hashes = iter(self.content_hash.take(pa.array(ascending)).to_pylist())
         tasks = ([(item, next(hashes)) for item in chunk] for chunk in self.images.chunks(self.rows[ascending], CHUNK))
-        count = len(sample_ids) // CHUNK
-        made = in_processes(partial(_thumbnails, side=side, how=self.decoding), tasks, count, workers=available_cpus())
+        count, workers = len(sample_ids) // CHUNK, self.workers or available_cpus()
+        made = in_processes(partial(_thumbnails, side=side, how=self.decoding), tasks, count, workers=workers)
         small = [picture for chunk in made for picture in chunk]
         yield from (small[position] for position in np.argsort(order))
 
@@ -112,14 +114,16 @@ def pictures_of(run: Run) -> Pictures:
     place, record = run.place(), run.read()
     by_path = place.image_column is None and place.is_files
     samples = read_listed(run, "path" if by_path else "row", "content_hash")
-    most = record.config.max_pixels if isinstance(record, ScanRecord) else None
+    most, workers = None, None
+    if isinstance(record, ScanRecord):
+        most, workers = record.config.max_pixels, record.config.workers
     hashes, decoding = samples["content_hash"], Decoding(place.value_range, most)
     if by_path:
         root = location(place.root)
         paths = samples["path"]
         files = Objects(root, paths) if isinstance(root, str) else Files(root, paths)
-        return Pictures(files, np.arange(len(samples)), hashes, decoding)
-    return Pictures(_images_of(place, record), samples["row"].to_numpy(), hashes, decoding)
+        return Pictures(files, np.arange(len(samples)), hashes, decoding, workers)
+    return Pictures(_images_of(place, record), samples["row"].to_numpy(), hashes, decoding, workers)
 
 
 def _images_of(place: Place, record: RunRecord) -> Images:

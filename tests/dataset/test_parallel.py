@@ -26,6 +26,15 @@ def test_few_tasks_start_no_process():
     assert set(in_processes(process, range(9), parallel.SERIAL_BELOW - 1, workers=2)) == {os.getpid()}
 
 
+def test_no_more_processes_work_than_asked_for(tmp_path):
+    """Beside them loky has two that only clean up."""
+    working = set()
+    for _ in in_processes(process, range(30), 30, workers=2):
+        children = psutil.Process().children(recursive=True)
+        working |= {child.pid for child in children if "popen_loky_posix" in " ".join(child.cmdline())}
+    assert len(working) == 2
+
+
 def test_where_no_process_can_be_started_this_one_does_all_and_says_so(monkeypatch, caplog):
     def refused(workers, **options):
         raise PermissionError(13, "Permission denied")  # as without a usable /dev/shm

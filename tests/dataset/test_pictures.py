@@ -2,6 +2,7 @@ import hashlib
 import io
 import shutil
 
+import loky
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +37,17 @@ def test_thumbnails_keep_the_order_asked_for(finished, monkeypatch, serial_below
     ]
     expected = [np.asarray(Image.open(io.BytesIO(found.encoded(sample)))).mean((0, 1)) for sample in (300, 2, 150)]
     np.testing.assert_allclose(colours, expected, atol=8)
+
+
+def test_pictures_of_a_scan_are_made_by_no_more_processes_than_it_was_given(own_run, monkeypatch):
+    def forbidden(*_, **__):
+        raise AssertionError("one worker needs no other process")
+
+    monkeypatch.setattr(parallel, "SERIAL_BELOW", 0)
+    monkeypatch.setattr(loky, "ProcessPoolExecutor", forbidden)
+    record = own_run.read_scan()
+    own_run.write(record.model_copy(update={"config": record.config.model_copy(update={"workers": 1})}))
+    assert all(pictures_of(own_run).thumbnails(np.arange(3), 8))
 
 
 def embedded(tmp_path, sizes):
