@@ -1,5 +1,6 @@
 """Every image decoded once: a memory-mapped uint8 array on disk, shared by all runs on the same data."""
 
+import errno
 import hashlib
 import io
 import json
@@ -115,10 +116,9 @@ def _blaming(cache_dir: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        why = atomic.reason(error) if isinstance(error, OSError) else error
-        raise DataError(
-            f"{cache_dir}: cannot be written ({why}); free some space or choose another --cache-dir"
-        ) from error
+        full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        why, then = atomic.reason(error) if isinstance(error, OSError) else error, "free some space or " * full
+        raise DataError(f"{cache_dir}: cannot be written ({why}); {then}choose another --cache-dir") from error
 
 
 def _fingerprint(samples: Samples, size: int) -> str:

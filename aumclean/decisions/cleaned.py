@@ -2,9 +2,8 @@
 
 import itertools
 import os
-import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +54,8 @@ def clean_run(
     cleaning = clean(report, decided, policy, run.path.resolve().name)
     manifests = default_targets(run) if out is None else (out,)
     changes = run.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
-    with run.lock():
-        copied = 0 if copy_to is None else copy_cleaned(run, cleaning, copy_to)
-        try:
-            write_cleaned(run, cleaning, manifests, changes)
-        except BaseException:
-            if copy_to is not None:
-                shutil.rmtree(copy_to, ignore_errors=True)  # made just now: what failed can be asked for again
-            raise
+    with run.lock(), nullcontext(0) if copy_to is None else copies(run, cleaning, copy_to) as copied:
+        write_cleaned(run, cleaning, manifests, changes)  # first: where the copies are, all is done
     return Cleaned(cleaning, manifests, changes, copied)
 
 
@@ -125,8 +118,9 @@ def input_table(run: Run) -> pa.Table:
     return read_samples(run, "path", "label")
 
 
-def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
-    """Make a clean image folder of copies, one folder per class.
+@contextmanager
+def copies(run: Run, cleaning: Cleaning, folder: Path) -> Iterator[int]:
+    """Make a clean image folder of copies, one folder per class; it is there when the block ends well.
 
     Copies, not links: whoever edits an image of the clean folder must not change the original by it.
 
@@ -135,7 +129,7 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
         cleaning: what becomes of each sample.
         folder: must be empty or not there, and not in a folder that is scanned.
 
-    Returns:
+    Yields:
         How many images it has.
 
     Raises:
@@ -149,9 +143,9 @@ def copy_cleaned(run: Run, cleaning: Cleaning, folder: Path) -> int:
     try:
         with atomic.new_folder(folder) as building:
             _fill(run, cleaning, building)
+            yield len(cleaning.kept)
     except OutputError as error:  # of an image that has changed, too
         raise DataError(str(error)) from None
-    return len(cleaning.kept)
 
 
 def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:

@@ -102,8 +102,11 @@ class Journal:
                     self.entries.append((self._lines, entry))
             self._read += len(whole)
 
-    def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries, all or none, and return when they are on disk; of one `id` the first is kept.
+    def append(self, entries: Iterable[Entry]) -> int:
+        """Write entries, all or none, and say how many when they are on disk; of one `id` the first is kept.
+
+        Args:
+            entries: taken when nobody else can write any more, so that they may depend on what is there.
 
         Raises:
             OutputError: when they cannot be written; none of them is there then.
@@ -117,6 +120,7 @@ class Journal:
                 if lines:
                     self._write(b"".join(lines))
                     self.refresh()
+                return len(new)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({atomic.reason(error)})") from None
 

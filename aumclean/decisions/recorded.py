@@ -1,7 +1,7 @@
 """What reviewers decided in a run: in its journal, in files of theirs, and in its report.csv by hand."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,21 +123,22 @@ def take_in(run: Run, voices: pa.Table, reviewer: str) -> int:
         OutputError: when they cannot be written; none of them is taken in then.
     """
     journal = Journal(run.decisions)
+    return journal.append(_new(journal, run, voices, reviewer))
+
+
+def _new(journal: Journal, run: Run, voices: pa.Table, reviewer: str) -> Iterator[Decision]:
     labels = read_samples(run, "label")["label"].to_pylist()
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     there = {(entry.sample_id, entry.reviewer): entry.model_dump() for _, entry in journal.current()}
-    new = []
     for row in voices.to_pylist():
         entry = {**row, "label": labels[row["sample_id"]], "reviewer": row["reviewer"] or reviewer, "blind": False}
         same = there.get((entry["sample_id"], entry["reviewer"]))
         if same and (outcome_of(same) == outcome_of(entry) or (entry["time"] or now) < (same["time"] or "")):
             continue
         try:
-            new.append(Decision(id=uuid.uuid4().hex, **{**entry, "time": entry["time"] or now}))
+            yield Decision(id=uuid.uuid4().hex, **{**entry, "time": entry["time"] or now})
         except ValidationError as error:
             raise DataError(f"the decision on {row['path']} cannot be taken in ({problem(error)})") from None
-    journal.append(new)
-    return len(new)
 
 
 def require_none(run: Run) -> None:

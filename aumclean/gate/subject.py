@@ -17,7 +17,7 @@ from aumclean.files.records import Record, read_record
 from aumclean.run.directory import Run
 from aumclean.run.record import Place
 from aumclean.run.tables import read_unreadable
-from aumclean.verdict.summary import FalseAlarms
+from aumclean.verdict.summary import FalseAlarms, digest_of_flagged
 
 COLUMNS = pa.schema(
     [
@@ -43,6 +43,7 @@ class Measured(Record):
 
     repeat_deviation: float = Field(ge=0)
     false_alarms: FalseAlarms | None = None
+    flagged_digest: str | None = None  # of scores there is none
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def read_subject(path: Path) -> Subject:
         summary = read_record(run.summary, Measured, remedy=remedy)
     except FileNotFoundError:
         raise RunError(f"{run.summary}: is missing; {remedy}") from None
+    if summary.flagged_digest not in {None, digest_of_flagged(report)}:
+        raise RunError(
+            f"{run.summary}: is of another verdict than report.parquet, as while one is written or after that was "
+            f"stopped; {remedy}"
+        )
     return Subject(path, is_scan, report, summary, data, tuple(read_unreadable(run)))
 
 

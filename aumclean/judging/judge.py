@@ -162,19 +162,19 @@ def begun(listed: Opened, out: Path | None, *, overwrite: bool, stored: bool) ->
     if overwrite and out is not None:
         require_none(Run(out))
     run = new_run(out, listed.samples.name, overwrite=overwrite)
-    try:
-        with run.lock():
+    with run.lock():  # who does not get it clears nothing: the run is somebody else's
+        try:
             if not stored:
                 listed = replace(listed, samples=store_labels(listed.samples, run.data))
             listed.write(run)
             yield run, listed
-    except BaseException:
-        run.clear()
-        for file in (run.data, run.path / ".lock"):
-            file.unlink(missing_ok=True)
-        with suppress(OSError):  # a file of somebody's may be there
-            run.path.rmdir()
-        raise
+        except BaseException:
+            run.clear()
+            for file in (run.data, run.path / ".lock"):
+                file.unlink(missing_ok=True)
+            with suppress(OSError):  # a file of somebody's may be there
+                run.path.rmdir()
+            raise
 
 
 def run_of_training(

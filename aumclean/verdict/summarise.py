@@ -1,12 +1,10 @@
 """The content of `summary.json`, of what judging found."""
 
-import hashlib
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aumclean import chance
 from aumclean.run.record import JudgedRecord, RunRecord, Settings
@@ -17,7 +15,7 @@ from aumclean.verdict.histogram import histogram
 from aumclean.verdict.horizon import recorded_warnings
 from aumclean.verdict.judged import Judged
 from aumclean.verdict.neighbours import near_conflicts
-from aumclean.verdict.summary import Summary
+from aumclean.verdict.summary import Summary, digest_of_flagged
 from aumclean.verdict.threshold import bootstrap_quantiles, interval
 
 
@@ -58,7 +56,7 @@ def summary_of(judged: Judged, settings: Settings, record: RunRecord, report: pa
         "per_class": noise.per_class(labels, flagged, judged.judged, names),
         "per_pair": noise.per_pair(labels, area.suggested, flagged, names),
         "warnings": [asdict(warning) for warning in said],
-        "flagged_digest": _digest(report.filter(pc.fill_null(report["flagged"], False))),
+        "flagged_digest": digest_of_flagged(report),
     }
     return Summary.model_validate(found)
 
@@ -124,12 +122,6 @@ def _flags(judged: Judged) -> dict[str, Estimate]:
     if not known.any() or not judged.posterior.trained:
         return {}
     return {"recall": judged.posterior.recall(judged.suspect), "precision": judged.posterior.share(known)}
-
-
-def _digest(flagged: pa.Table) -> str:
-    """A short name for the flagged set: equal for equal sets of files and labels, wherever they lie."""
-    lines = pc.binary_join_element_wise(flagged["path"], flagged["label"], "\t").to_numpy()
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 def _generator(record: RunRecord) -> np.random.Generator:

@@ -1,8 +1,11 @@
 """What `summary.json` says, of a run and of the scores of new images."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from aumclean.files.records import Count, Record, Share
@@ -147,6 +150,17 @@ class Summary(Record):
     flagged_digest: str = Field(
         pattern="^[0-9a-f]{16}$", description="Short name of the flagged set, equal for equal sets."
     )
+
+
+def digest_of_flagged(report: pa.Table) -> str:
+    """A short name for the flagged set: equal for equal sets of files and labels, wherever they lie.
+
+    Args:
+        report: one row per sample, with path, label and flagged.
+    """
+    flagged = report.filter(pc.fill_null(report["flagged"], False))
+    lines = pc.binary_join_element_wise(flagged["path"], flagged["label"], "\t").to_pylist()
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 class FalseAlarms(Record):
