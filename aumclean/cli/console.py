@@ -16,6 +16,8 @@ from aumclean.bar import bars
 from aumclean.errors import harmless, printable
 from aumclean.progress import Seen, T, Track, untracked
 
+LONGEST_ERROR = 1000  # characters
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -89,8 +91,11 @@ def is_main_process() -> bool:
 
 
 def show_error(message: str) -> None:
-    """Print an error as one line, whatever it holds and however narrow the terminal."""
-    write(f"aumclean: error: {printable(' '.join(message.split()))}\n")
+    """Print an error as one line, whatever it holds and however narrow the terminal; of a very long one both ends."""
+    said = printable(" ".join(message.split()))
+    if len(said) > LONGEST_ERROR:  # a key of 200,000 characters is named, with its file before and the remedy behind
+        said = f"{said[: LONGEST_ERROR // 2]} ... {said[-LONGEST_ERROR // 2 :]}"
+    write(f"aumclean: error: {said}\n")
 
 
 def table(

@@ -97,7 +97,10 @@ def read_rows(content: bytes, name: str, needed: str) -> Iterator[tuple[int, int
 
 def _header(text: str, delimiter: str) -> list[str]:
     first = text.split("\n", 1)[0].split("\r", 1)[0]
-    return [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+    try:
+        return [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+    except csv.Error:  # a name of more than 131,072 characters
+        return []
 
 
 @dataclass(frozen=True)

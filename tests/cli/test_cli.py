@@ -320,6 +320,15 @@ def test_a_terminal_gets_a_progress_bar_and_tables_of_80_columns(folder, tmp_pat
     assert str(tmp_path / "run") in plain.splitlines()[-1]
 
 
+def test_of_a_very_long_error_both_ends_are_shown(aumclean, folder, tmp_path):
+    file = tmp_path / "options.toml"
+    file.write_text(f"[scan]\n{'x' * 200_000} = 1\n")
+    done = aumclean("scan", folder, "--config", file)
+    assert done.code == 2 and len(done.err) < 1200
+    assert done.err.startswith(f"aumclean: error: {file}: key 'xxx")
+    assert done.err.endswith("of [scan] is not known\n")
+
+
 def test_names_cannot_command_the_terminal():
     assert printable("a\x1b[2Jb\nc\u202ed") == "a\\x1b[2Jb\\nc\\u202ed"
 

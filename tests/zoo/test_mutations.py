@@ -48,6 +48,7 @@ OF_RUN = {
 }
 DECIDED = {"sample_id": 5, "content_hash": ROW["content_hash"], "decision": "keep", "reviewer": "ann"}
 JOURNAL = "".join(Decision(id=f"{number}", **DECIDED).model_dump_json() + "\n" for number in range(3))
+ROWS = '{"path": "amber/000.png", "label": "a"}\n{"path": "blue/001.png", "label": "b"}\n'
 MANIFEST = "path,label\namber/000.png,a\nblue/001.png,b\n"
 
 
@@ -64,7 +65,7 @@ OF_PEOPLE = {
     "ledger.csv": ("content_hash,label,reviewer,time,run\nabc,a,ann,2026-01-01T00:00:00,r\n", ledger.read),
     "manifest.csv": (MANIFEST, read_samples),
     "manifest.tsv": (MANIFEST.replace(",", "\t"), read_samples),
-    "manifest.jsonl": ('{"path": "amber/000.png", "label": "a"}\n{"path": "blue/001.png", "label": "b"}\n', read_samples),
+    "manifest.jsonl": (ROWS, read_samples),
     "options.toml": ('[scan]\nepochs = 3\npreset = "fast"\n', partial(options, config.load)),
     "budgets.toml": ('[gate]\nmax_flagged = "3%"\nmax_new = 2\n', partial(options, config.load_gate)),
 }  # fmt: skip
@@ -103,9 +104,8 @@ def try_all(name, file, reader, argument, count):
             reader(argument)
         except AumcleanError as error:
             refused += 1
-            named = (str(file.parent), file.name, *(["--"] if file.suffix == ".toml" else []))  # or the option
+            named = (str(argument), file.name, *(["--"] if file.suffix == ".toml" else []))  # or the option
             assert any(name in str(error) for name in named), (number, str(error)[:500])
-            assert len(str(error)) < 2000, (number, str(error)[:500])
         except Exception as error:
             raise AssertionError(f"{name}: mutation {number}") from error
         assert time.process_time() - begun < SECONDS, number
