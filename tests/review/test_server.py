@@ -1,10 +1,13 @@
 import http.client
 import json
+import math
 import os
 import random
 import shutil
 import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
@@ -184,15 +187,16 @@ def decide_through_kills(run, serve, identity, steps, kills, seed):
 def assert_none_lost_and_none_doubled(run, confirmed):
     entries = [entry.model_dump() for _, entry in Journal(run.decisions).entries]
     ids = [entry["id"] for entry in entries]
-    assert ids == list(dict.fromkeys(ids)) == list(confirmed)
+    assert sorted(ids) == sorted(confirmed)
     for entry in entries:
         assert {name: entry[name] for name in confirmed[entry["id"]]} == confirmed[entry["id"]]
     assert len(run.decisions.read_bytes().splitlines()) == len(confirmed)
+    return ids
 
 
 def test_killing_the_server_loses_and_doubles_nothing(own_run, serve, identity):
     confirmed = decide_through_kills(own_run, serve, identity, steps=20, kills=1, seed=0)
-    assert_none_lost_and_none_doubled(own_run, confirmed)
+    assert assert_none_lost_and_none_doubled(own_run, confirmed) == list(confirmed)
 
 
 @pytest.mark.slow
@@ -201,4 +205,44 @@ def test_killing_the_server_often_loses_and_doubles_nothing(own_run, serve, iden
     steps, kills = (int(os.environ.get(name, default)) for name, default in (("STEPS", 60), ("KILLS", 8)))
     confirmed = decide_through_kills(own_run, serve, identity, steps, kills, seed=1)
     print(f"{len(confirmed):,} decisions in {steps} steps, {kills} kills")
+    assert_none_lost_and_none_doubled(own_run, confirmed)
+
+
+def decide_at_once(run, serve, identity, decisions, kills):
+    """Ten clients decide on a server that is killed amid their requests; returns what was confirmed, per decision."""
+    clients, confirmed, pending = range(10), {}, [None] * 10
+    chances = [random.Random(number) for number in clients]
+
+    def decide(number, server, about, enough):
+        while pending[number] or len(confirmed) < enough:
+            step = pending[number] or random_step(chances[number], about["rows"], about["classes"], identity)
+            pending[number] = step
+            try:
+                status, _, _ = server.ask(f"{server.base}api/decide", step)
+            except (OSError, http.client.HTTPException):
+                return  # sent again, to the next server
+            assert status == 200
+            confirmed.update({f"{step['id']}x{n}": one for n, one in enumerate(step["decisions"])})
+            pending[number] = None
+
+    for kill in range(1, kills + 2):
+        with serve(run, "--all") as server, ThreadPoolExecutor(len(clients)) as pool:
+            about = json.loads(server.ask(f"{server.base}api/session")[2])
+            enough = decisions if kill > kills else math.inf
+            deciding = [pool.submit(decide, number, server, about, enough) for number in clients]
+            while kill <= kills and len(confirmed) < decisions * kill // (kills + 1):
+                assert not any(one.done() for one in deciding)
+                time.sleep(0.001)
+            if kill <= kills:
+                server.process.kill()
+            for one in deciding:
+                one.result()
+    return confirmed
+
+
+@pytest.mark.release
+def test_killing_the_server_of_ten_clients_often_loses_and_doubles_nothing(own_run, serve, identity):
+    decisions, kills = (int(os.environ.get(name, default)) for name, default in (("DECISIONS", 2000), ("KILLS", 100)))
+    confirmed = decide_at_once(own_run, serve, identity, decisions, kills)
+    assert len(confirmed) >= decisions
     assert_none_lost_and_none_doubled(own_run, confirmed)
