@@ -183,7 +183,7 @@ def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) 
         raise ConfigError("--test: name the test set")
 
 
-def show_results(summary: Comparison) -> None:
+def show_results(summary: "Comparison") -> None:
     """The error of each, how much better than the first, and how much of the way to the oracle that is."""
     curve = any(row.order for row in summary.results)
     rows = []
