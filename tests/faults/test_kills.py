@@ -11,6 +11,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.faults.child import in_child
@@ -44,9 +45,11 @@ def scanned(tmp_path_factory):
     import aumclean.scanning.scan  # noqa: F401, before any fork
 
     folder = tmp_path_factory.mktemp("kills")
+    np.save(folder / "features.npy", np.random.default_rng(0).normal(size=(48, 12)))
     words = [
         "scan", PHOTOS, "--epochs", "3", "--batch-size", "16", "--image-size", "8", "--precision", "fp32",
-        "--jobs", "1", "--arch", "resnet8-s2d", "--cache-dir", folder / "cache", "--out",
+        "--jobs", "1", "--arch", "resnet8-s2d", "--cache-dir", folder / "cache",
+        "--features", folder / "features.npy", "--out",
     ]  # fmt: skip
     assert in_child([*words, folder / "cold"]).code == 0
     whole = in_child([*words, folder / "whole"])
@@ -58,7 +61,7 @@ def scanned(tmp_path_factory):
 @pytest.mark.parametrize("attempt", range(KILLS))
 def test_a_scan_killed_at_any_moment_goes_on_to_the_same_files(scanned, tmp_path, attempt):
     words, whole, took = scanned
-    rng, run = random.Random(attempt), tmp_path / "run"
+    rng, run = random.Random(attempt), tmp_path / "whole"  # whose name is in changes.csv
     ended = in_child([*words, run], kill_after(0.001 + took * rng.random()))
     while ended.code != 0:
         assert ended.code == -signal.SIGPROF, ended.err
