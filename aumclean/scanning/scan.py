@@ -25,7 +25,7 @@ from aumclean.dataset.samples import Samples
 from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
-from aumclean.features.own import anywhere
+from aumclean.features.own import anywhere, is_own
 from aumclean.files import atomic
 from aumclean.files.location import absolute, location
 from aumclean.progress import Track, untracked
@@ -36,6 +36,7 @@ from aumclean.run.record import Data, Options, ScanRecord
 from aumclean.scanning.features import Looked, look, write_evidence
 from aumclean.scanning.indicator_draws import train_draws
 from aumclean.scanning.plan import Plan, settle
+from aumclean.training.backbone import require_known
 from aumclean.training.device import describe, make_accelerator
 from aumclean.verdict.horizon import read_horizon, recorded_warnings
 from aumclean.verdict.judge import Verdict, judge
@@ -66,6 +67,8 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> S
     plan = settle(samples, config)
     if config.horizon is not None:
         read_horizon(config.horizon)  # so that a wrong one fails before anything is decoded
+    if plan.features is not None and not is_own(plan.features):
+        require_known(plan.features)
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
     with _noticing_lost_processes(plan.accelerator):

@@ -69,17 +69,34 @@ def load_backbone(name: str) -> Backbone:
         ConfigError: for a name nobody knows, or a package that is not installed.
         DataError: for weights that are missing and cannot be had, or do not fit.
     """
+    require_known(name)
     if name == AUTO:
         return _from_wheel()
     where, at, file = name.partition("@")
     weights = Path(file).expanduser() if at else None
     if where.startswith(TIMM):
         return _from_timm(name, where.removeprefix(TIMM), weights)
-    if where.startswith(TORCHVISION):
-        return _from_torchvision(name, where.removeprefix(TORCHVISION), weights)
-    raise ConfigError(
-        f"--features: '{name}' is no backbone; give auto, timm:NAME, torchvision:NAME, a .npy or .parquet, or none"
-    )
+    return _from_torchvision(name, where.removeprefix(TORCHVISION), weights)
+
+
+def require_known(name: str) -> None:
+    """Refuse at once, before anything is decoded, what `load_backbone` would refuse without looking at weights.
+
+    Raises:
+        ConfigError: for a name nobody knows, or a package that is not installed.
+        DataError: for a file of weights that does not exist.
+    """
+    where, at, file = name.partition("@")
+    if where.startswith(TIMM):
+        _known_to_timm(where.removeprefix(TIMM))
+    elif where.startswith(TORCHVISION):
+        _known_to_torchvision(where.removeprefix(TORCHVISION))
+    elif name != AUTO:
+        raise ConfigError(
+            f"--features: '{name}' is no backbone; give auto, timm:NAME, torchvision:NAME, a .npy or .parquet, or none"
+        )
+    if at and not Path(file).expanduser().is_file():
+        raise DataError(f"{file}: no such file; {where} was to have its weights from there")
 
 
 def bare_body(name: str) -> nn.Module:
@@ -154,11 +171,15 @@ def _from_torchvision(name: str, arch: str, weights: Path | None) -> Backbone:
 
 
 def _torchvision(arch: str, weights: str | None) -> nn.Module:
+    return cast(nn.Module, _known_to_torchvision(arch).get_model(arch, weights=weights))
+
+
+def _known_to_torchvision(arch: str) -> Any:
     from torchvision import models
 
     if arch not in models.list_models(module=models):
         raise ConfigError(f"backbone: torchvision has no '{arch}'{did_you_mean(arch, models.list_models())}")
-    return cast(nn.Module, models.get_model(arch, weights=weights))
+    return models
 
 
 def _known_to_timm(arch: str) -> Any:

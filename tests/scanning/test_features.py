@@ -9,7 +9,7 @@ import pytest
 
 from aumclean import config
 from aumclean.dataset.read import read_samples
-from aumclean.errors import AumcleanError, DataError, RunError
+from aumclean.errors import AumcleanError, ConfigError, DataError, RunError
 from aumclean.run.directory import Run
 from aumclean.scanning.scan import resume, scan
 from tests.features.conftest import drawing, save_jpeg
@@ -268,3 +268,17 @@ def test_own_features_have_none_of_the_images_of_a_test_set(planted, told, tmp_p
     options = {"preset": "frozen", "features": str(told / "told.npy"), "against": planted.root}
     with pytest.raises(AumcleanError, match="--against: needs a backbone"):
         scanned(planted, tmp_path / "run", **options)
+
+
+def test_a_backbone_that_nobody_knows_is_refused_before_an_image_is_read(planted, tmp_path):
+    seen = []
+
+    def track(stream, description, done, total):
+        seen.append(description)
+        return stream
+
+    settled = config.load({"out": tmp_path / "run", "features": "timm:resnet5O"}, environment={})
+    with pytest.raises(ConfigError, match="did you mean 'resnet50'"):
+        scan(read_samples(planted.root), settled, track=track)
+    assert not seen
+    assert not (tmp_path / "run").exists()
