@@ -34,7 +34,7 @@ def test_images_of_any_size_are_split_and_what_cannot_be_read_is_listed(mixed, t
     assert len(pngs) == 7
     with Image.open(store.path / "low" / pngs[0]) as image:
         assert image.size == (16, 16)
-    assert "'offset'" in " ".join(report.said)
+    assert report.settings["high-pass pictures"] == "on grey"
 
 
 def test_energy_below_a_radius_is_counted_as_the_full_transform_has_it(mixed, tmp_path):
