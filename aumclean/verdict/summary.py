@@ -159,9 +159,7 @@ def digest_of_flagged(report: pa.Table) -> str:
     """
     flagged = report.filter(report["flagged"])  # nulls are left out, too
     pairs = zip(flagged["path"].to_pylist(), flagged["label"].to_pylist(), strict=True)
-    lines = (
-        f"{path}\t{label}" for path, label in pairs
-    )  # Arrow's own joining loads pandas, which the gate does without
+    lines = (f"{path}\t{label}" for path, label in pairs)  # not joined by Arrow, which loads pandas for its scalars
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
