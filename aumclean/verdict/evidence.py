@@ -83,10 +83,11 @@ def _directed(
 
     Where it speaks of a few, as a network does, what all draws say (see `read_predictions`) is more.
     """
-    fitted = [fit(one.voices, labels[one.sample], one.peers) for one in witnesses]
-    order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].gain / len(pair[0].sample))
-    if order and (len(order[-1][0].sample) == len(labels) or not len(predicted)):
-        return main_directions(order[-1][1].transition)
+    if not len(predicted) or any(len(one.sample) == len(labels) for one in witnesses):
+        fitted = [fit(one.voices, labels[one.sample], one.peers) for one in witnesses]
+        order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].gain / len(pair[0].sample))
+        if order and (len(order[-1][0].sample) == len(labels) or not len(predicted)):
+            return main_directions(order[-1][1].transition)
     return find_transitions(predicted, sureness, labels, n_classes) if len(predicted) else NO_DIRECTION
 
 
