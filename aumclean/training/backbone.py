@@ -93,7 +93,8 @@ def require_known(name: str) -> None:
         _known_to_torchvision(where.removeprefix(TORCHVISION))
     elif name != AUTO:
         raise ConfigError(
-            f"--features: '{name}' is no backbone; give auto, timm:NAME, torchvision:NAME, a .npy or .parquet, or none"
+            f"--features: '{name}' is no backbone; give auto, timm:NAME, torchvision:NAME, a file of features (.npy, "
+            ".npz, .parquet, .safetensors), or none"
         )
     if at and not Path(file).expanduser().is_file():
         raise DataError(f"{file}: no such file; {where} was to have its weights from there")

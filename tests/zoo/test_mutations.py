@@ -94,8 +94,8 @@ def mutated(content, rng):
     return content
 
 
-def try_all(name, file, reader, argument, count):
-    """Read a file after each of so many mutations of it; gives how many of them were refused."""
+def assert_each_is_read_or_refused(name, file, reader, argument, count):
+    """Read a file after each of so many mutations of it; gives how many of them were refused in time and by name."""
     whole, refused = file.read_bytes(), 0
     for number in range(count):
         file.write_bytes(mutated(whole, random.Random(f"{name} {number}")))
@@ -137,14 +137,14 @@ def counts():
 @pytest.mark.parametrize("name", OF_RUN)
 def test_a_file_of_a_run_is_read_or_refused_whatever_was_changed_in_it(stored, tmp_path, name, count, record_property):
     run = copied(stored, tmp_path)
-    record_property("refused", try_all(name, run / name, OF_RUN[name], run, count))
+    record_property("refused", assert_each_is_read_or_refused(name, run / name, OF_RUN[name], run, count))
 
 
 @pytest.mark.parametrize("count", counts())
 @pytest.mark.parametrize("name", OF_PEOPLE)
 def test_a_file_of_people_is_read_or_refused_whatever_was_changed_in_it(tmp_path, name, count, record_property):
     file, reader = written(name, tmp_path), OF_PEOPLE[name][1]
-    record_property("refused", try_all(name, file, reader, file, count))
+    record_property("refused", assert_each_is_read_or_refused(name, file, reader, file, count))
 
 
 def test_the_readers_read_what_was_not_changed(stored, tmp_path):
