@@ -92,7 +92,8 @@ def check(format, text, labels, unobeyed=True):
     elif format == "junit":
         ET.fromstring(text)
     else:
-        assert "<script>alert" not in text and "<img src=x" not in text
+        if format in {"html", "markdown"}:
+            assert "<script>alert" not in text and "<img src=x" not in text
         assert printable(text.replace("\n", "")) == text.replace("\n", "")
 
 
@@ -117,7 +118,7 @@ def test_no_output_of_any_command_obeys_or_loses_a_name(stored, aumclean, tmp_pa
         for file in (tmp_path / format).glob("*.xml"):
             ET.parse(file)
         for file in (tmp_path / format).glob("*.csv") if format == "cleanlab" else ():
-            check(format, file.read_text(), labels)
+            check(format, file.read_bytes().decode(), labels)  # whose line ends are data
     for format in OF_GATE:
         limits = ("--max-flagged", "0", "--max-class-flagged", "0", "--max-unreadable", "0")
         done = aumclean("gate", run, *limits, "-f", format)
