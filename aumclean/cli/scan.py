@@ -95,7 +95,7 @@ class ScanComputing(Computing):
     ] = None
     cache_limit: Annotated[
         float | None,
-        option("Most that decoded images may take in all, in GiB. [default: 50]"),
+        option("Most that decoded images and features may take in all, in GiB. [default: 50]"),
     ] = None
 
 

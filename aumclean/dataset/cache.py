@@ -1,4 +1,8 @@
-"""Every image decoded once: a memory-mapped uint8 array on disk, shared by all runs on the same data."""
+"""Every image decoded once: a memory-mapped uint8 array on disk, shared by all runs on the same data.
+
+CACHE/<32 hex digits>/                    the decoded images of a data source
+CACHE/features/<backbone>/<any>.parquet   features, see `aumclean.features.extract`
+"""
 
 import errno
 import hashlib
@@ -6,6 +10,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +33,8 @@ FILES = pa.schema(
 )
 FORMAT = 2  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
+NAME = re.compile("[0-9a-f]{32}")  # of an entry
+FEATURES = "features"  # folder of entries that are files
 LOCK_SUFFIX = ".lock"  # beside every entry: who builds, opens or deletes it holds it
 CACHE_GIB = 50.0  # what all entries together may take where nothing else was said
 
@@ -92,7 +99,7 @@ def decoded(
         found = _open(entry, size)
         if found is None:
             with _blaming(cache_dir):
-                _make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
+                make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
             _build(entry, samples, size, workers, track)
             with _blaming(cache_dir):
                 found = _read(entry, size)
@@ -158,9 +165,21 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track)
         shutil.rmtree(building, ignore_errors=True)
 
 
+def _entries(cache_dir: Path) -> Iterator[Path]:
+    """What is ours in a folder that may hold anything: by names that nobody else gives."""
+    for path in cache_dir.iterdir():
+        if NAME.fullmatch(path.stem) and path.suffix in {"", atomic.TEMPORARY_SUFFIX}:
+            yield path
+    for path in (cache_dir / FEATURES).glob("*-*-*/*.parquet"):
+        if NAME.fullmatch(path.stem):
+            yield path
+
+
 def _used(entry: Path) -> tuple[float, int]:
     """When an entry was last used, and its size in bytes; of one that another process takes away just now, 0."""
     try:
+        if entry.is_file():
+            return entry.stat().st_mtime, entry.stat().st_size
         sizes = [file.stat().st_size for file in entry.iterdir()]
         about = entry / "entry.json"
         return (about if about.is_file() else entry).stat().st_mtime, sum(sizes)
@@ -170,6 +189,9 @@ def _used(entry: Path) -> tuple[float, int]:
 
 def _removed(path: Path) -> bool:
     """Delete an entry, or what a killed build left of one, unless another process builds or opens it."""
+    if path.is_file():
+        path.unlink(missing_ok=True)
+        return True
     try:
         with FileLock(path.with_suffix(LOCK_SUFFIX)).acquire(timeout=0):
             shutil.rmtree(path, ignore_errors=True)
@@ -209,11 +231,21 @@ def _read(entry: Path, size: int) -> Decoded:
     return Decoded(np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape), readable, files)
 
 
-def _make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:
-    """Take away what killed builds left, then entries, the longest unused first; what another process holds stays."""
+def make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:
+    """Take away what killed builds left, then entries, the longest unused first; what another process holds stays.
+
+    Args:
+        cache_dir: folder of all entries.
+        needed: bytes that will be written.
+        limit_gib: what all entries and these bytes may take, in GiB.
+        keep: an entry, or a folder of some, that stays whatever its size.
+
+    Raises:
+        DataError: when the disk is too small.
+    """
     entries, total = [], needed
-    for path in cache_dir.iterdir():
-        if path == keep or path.suffix == LOCK_SUFFIX:
+    for path in _entries(cache_dir):
+        if path == keep or keep in path.parents:
             continue
         if path.suffix == atomic.TEMPORARY_SUFFIX and _removed(path):
             continue
@@ -226,6 +258,6 @@ def _make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> No
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
         raise DataError(
-            f"{cache_dir}: the decoded images need {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free; "
+            f"{cache_dir}: {needed / GIB:.1f} GiB are needed there, {free / GIB:.1f} GiB are free; "
             "free some, or choose another --cache-dir or a smaller --image-size"
         )

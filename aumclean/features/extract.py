@@ -1,9 +1,11 @@
 """Features of every image, from the cache or through a backbone: streamed, resumable, shared by later runs."""
 
 import hashlib
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from accelerate import Accelerator
 
+from aumclean.dataset.cache import FEATURES, make_room
 from aumclean.dataset.decode import bombs_are_errors, decode_views, read_encoded, reason_of
 from aumclean.dataset.images import Chunk
 from aumclean.dataset.open import Opened
@@ -32,7 +35,14 @@ SHARD = 8  # chunks that go to disk together: what a kill loses at most
 
 
 def extract(
-    opened: Opened, backbone: Backbone, *, cache_dir: Path, workers: int, accelerator: Accelerator, track: Track
+    opened: Opened,
+    backbone: Backbone,
+    *,
+    cache_dir: Path,
+    limit_gib: float,
+    workers: int,
+    accelerator: Accelerator,
+    track: Track,
 ) -> np.ndarray:
     """Features of all images; what an earlier run computed with the same weights comes from the cache.
 
@@ -42,6 +52,7 @@ def extract(
         opened: n images.
         backbone: what to look through.
         cache_dir: features go into a folder of the backbone's own below it.
+        limit_gib: what all that is cached may take, in GiB; features by this backbone stay.
         workers: decoding processes.
         accelerator: device and processes.
         track: shows the progress.
@@ -56,11 +67,13 @@ def extract(
     """
     deep = opened.samples.decoding.values
     scaled = "" if deep is None else f"-{deep[0]:g}-{deep[1]:g}"  # by which deep images became 8 bits
-    store = _Store(cache_dir / "features" / f"{FORMAT}-{backbone.folder}{scaled}")
+    store = _Store(cache_dir / FEATURES / f"{FORMAT}-{backbone.folder}{scaled}")
     content = opened.files["content_hash"].combine_chunks()
     _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)  # each content once
     share = np.sort(first)[accelerator.process_index :: accelerator.num_processes]
     missing = store.missing(content, share)
+    if len(missing):
+        make_room(cache_dir, len(missing) * VIEWS * backbone.width * 2, limit_gib, keep=store.folder)
     for hashes, values in _computed(opened, content, missing, backbone, workers, accelerator.device, track):
         store.add(hashes, values)
     accelerator.wait_for_everyone()
@@ -166,6 +179,8 @@ class _Store:
         filled = np.zeros(len(wanted), bool)
         for file in self._files():
             table = self._read(file)
+            with suppress(OSError):  # in a cache that may only be read, the time of use is nobody's concern
+                os.utime(file)
             here = pc.index_in(wanted, value_set=table["content_hash"].combine_chunks())
             rows = pc.fill_null(here, -1).to_numpy()
             chosen = np.flatnonzero((rows >= 0) & ~filled)

@@ -148,6 +148,7 @@ def through_backbone(
         opened,
         backbone,
         cache_dir=config.cache_dir or default_cache_dir(),
+        limit_gib=config.cache_limit,
         workers=config.workers or available_cpus(),
         accelerator=accelerator,
         track=track,

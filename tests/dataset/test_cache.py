@@ -118,13 +118,25 @@ def test_what_another_process_holds_stays_and_what_a_killed_one_left_goes(folder
     room = tmp_path / "cache"
     load(folder, room)
     (held,) = (path for path in room.iterdir() if path.is_dir())
-    (room / "feed.part").mkdir()
-    (room / "feed.part" / "images.u8").write_bytes(b"half")
+    left = room / f"{'feed' * 8}.part"
+    left.mkdir()
+    (left / "images.u8").write_bytes(b"half")
     with FileLock(held.with_suffix(".lock")):
         load(folder, room, size=9, limit_gib=1 / cache.GIB)
-        assert held.is_dir() and not (room / "feed.part").exists()
+        assert held.is_dir() and not left.exists()
     load(folder, room, size=10, limit_gib=1 / cache.GIB)
     assert len([path for path in room.iterdir() if path.is_dir()]) == 1
+
+
+def test_a_folder_of_other_things_that_serves_as_cache_loses_none_of_them(folder, tmp_path):
+    others = [tmp_path / name for name in ("photos", "notes.part", "features", "features/a-b-c", "0" * 31)]
+    for other in others:
+        other.mkdir(exist_ok=True)
+        (other / "only-copy.parquet").write_bytes(b"mine")
+    load(folder, tmp_path)
+    load(folder, tmp_path, size=9, limit_gib=1 / cache.GIB)
+    assert [(other / "only-copy.parquet").read_bytes() for other in others] == [b"mine"] * len(others)
+    assert len(list(folder.rglob("*.png"))) == 12
 
 
 def in_turns(folder, room, seed):

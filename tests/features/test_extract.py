@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -22,9 +24,14 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def looked(folder, backbone, cache, **options):
+def looked(folder, backbone, cache, limit_gib=1.0, **options):
     opened = open_samples(read_samples(folder, **options), 32, cached=False)
-    return extract(opened, backbone, cache_dir=cache, workers=1, accelerator=make_accelerator("cpu"), track=untracked)
+    return through(opened, backbone, cache, limit_gib=limit_gib)
+
+
+def through(opened, backbone, cache, **changed):
+    options = {"limit_gib": 1.0, "workers": 1, "accelerator": make_accelerator("cpu"), "track": untracked}
+    return extract(opened, backbone, cache_dir=cache, **{**options, **changed})
 
 
 def stored(cache):
@@ -110,9 +117,7 @@ def test_an_image_that_changes_meanwhile_is_named(photos, small_backbone, tmp_pa
     opened = open_samples(read_samples(photos), 32, cached=False)
     save_jpeg(drawing(99), photos / "class0" / "2.jpg")
     with pytest.raises(DataError, match=r"2\.jpg: .*changed"):
-        extract(
-            opened, small_backbone, cache_dir=tmp_path, workers=1, accelerator=make_accelerator("cpu"), track=untracked
-        )
+        through(opened, small_backbone, tmp_path)
 
 
 def test_every_process_has_a_share_and_together_they_have_all(photos, small_backbone, tmp_path):
@@ -128,9 +133,28 @@ def test_every_process_has_a_share_and_together_they_have_all(photos, small_back
             if not self.last:
                 raise StopIteration  # the other process is not there yet
 
-    options = {"cache_dir": tmp_path, "workers": 1, "track": untracked}
     with pytest.raises(StopIteration):
-        extract(opened, small_backbone, accelerator=Half(1, False), **options)
-    found = extract(opened, small_backbone, accelerator=Half(0, True), **options)
+        through(opened, small_backbone, tmp_path, accelerator=Half(1, False))
+    found = through(opened, small_backbone, tmp_path, accelerator=Half(0, True))
     assert sorted(len(pq.read_table(file)) for file in stored(tmp_path)) == [3, 3]
     np.testing.assert_array_equal(found, looked(photos, small_backbone, tmp_path / "alone"))
+
+
+def test_features_count_against_the_limit_of_the_cache_and_those_in_use_stay(photos, small_backbone, tmp_path):
+    looked(photos, small_backbone, tmp_path)
+    looked(photos, replace(small_backbone, sha256="another"), tmp_path, limit_gib=1e-9)
+    (shard,) = stored(tmp_path)  # of the other backbone
+    save_jpeg(drawing(6), photos / "class0" / "6.jpg")
+    looked(photos, replace(small_backbone, sha256="another"), tmp_path, limit_gib=1e-9)
+    assert shard in stored(tmp_path)
+    assert len(stored(tmp_path)) == 2
+
+
+def test_decoded_images_displace_features_that_nobody_used_for_longer(photos, small_backbone, tmp_path):
+    looked(photos, small_backbone, tmp_path)
+    options = {"cache_dir": tmp_path, "workers": 1}
+    open_samples(read_samples(photos), 16, cache_limit=1.0, **options)
+    assert len(stored(tmp_path)) == 1
+    open_samples(read_samples(photos), 32, cache_limit=1e-9, **options)
+    assert stored(tmp_path) == []
+    assert looked(photos, small_backbone, tmp_path).shape[:2] == (6, 2)

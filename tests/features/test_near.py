@@ -59,7 +59,13 @@ def found_in(album, group):
 
 def test_planted_copies_are_found_and_nothing_else(album, backbone, tmp_path):
     features = extract(
-        album, backbone, cache_dir=tmp_path, workers=1, accelerator=make_accelerator("cpu"), track=untracked
+        album,
+        backbone,
+        cache_dir=tmp_path,
+        limit_gib=1,
+        workers=1,
+        accelerator=make_accelerator("cpu"),
+        track=untracked,
     )
     rows = rows_of(Dataset(features, album.samples.labels.astype(np.int64), album.samples.class_names))
     group = grouped(len(album), near_pairs(album.images, nearest(rows, 20, CPU, untracked)))
