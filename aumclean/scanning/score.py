@@ -30,8 +30,7 @@ from aumclean.training.device import Device, make_accelerator
 from aumclean.verdict.combine import label_score
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.estimate import Estimate
-from aumclean.verdict.evidence import NETWORK, is_frozen, noise_of, read_evidence
-from aumclean.verdict.label_noise import LabelNoise
+from aumclean.verdict.evidence import Ensemble, ensemble_of, is_frozen, read_evidence
 from aumclean.verdict.posterior import Posterior, posterior_of
 from aumclean.verdict.summary import (
     SCHEMA_VERSION,
@@ -117,9 +116,9 @@ def _as_scanned(run: Run, asked: Decoding) -> Decoding:
 
 @dataclass(frozen=True)
 class _Judge:
-    """What new images are judged by: the scan's likelihood and cut, and whether its networks know anything."""
+    """What new images are judged by: the scan's likelihoods and cut, and whether its networks know anything."""
 
-    noise: LabelNoise
+    ensemble: Ensemble
     cut: Cut
     trained: bool
     class_names: tuple[str, ...]
@@ -132,7 +131,7 @@ def _judge_of(run: Run, scanned: pa.Table, class_names: tuple[str, ...]) -> _Jud
     evidence = read_evidence(run, labels, len(class_names), run.read().draws)
     given, trained = summary.cut, summary.noise_rate.estimate is not None
     cut = find_cut(np.empty(0)) if given is None else Cut(given.probability, given.log_odds, given.why)
-    return _Judge(noise_of(evidence, labels, len(class_names)), cut, trained, class_names, is_frozen(run.read()))
+    return _Judge(ensemble_of(evidence, labels, len(class_names)), cut, trained, class_names, is_frozen(run.read()))
 
 
 def _by_features(run: Run, looked: Dataset) -> np.ndarray:
@@ -159,14 +158,14 @@ def _report(
     label, n = np.maximum(labels, 0), len(labels)
     said = log_softmax(logits)
 
-    def voices(network: np.ndarray) -> np.ndarray:
+    def voices(network: np.ndarray) -> list[np.ndarray]:
         """In the order of the scan's witnesses; heads on features are none beside the discriminant."""
-        return np.stack([one for one in (None if judge.frozen else network, by_features) if one is not None])
+        return [one for one in (None if judge.frozen else network, by_features) if one is not None]
 
-    log_odds = np.where(unjudged, np.nan, judge.noise.log_odds(voices(said.mean(0)), label))
+    log_odds = np.where(unjudged, np.nan, judge.ensemble.log_odds(voices(said.mean(0)), label))
     distance = judge.cut.log_odds - log_odds
-    suggested, confidence = judge.noise.suggested(voices(said.mean(0)), label)
-    found = posterior_of(log_odds, NETWORK, judge.noise)
+    suggested, confidence = judge.ensemble.suggested(voices(said.mean(0)), label)
+    found = posterior_of(log_odds)
     columns: dict[str, Any] = {
         "sample_id": pa.array(np.arange(n, dtype=np.int32)),
         "path": new.samples.paths,
@@ -179,7 +178,7 @@ def _report(
     }
     for draw, of_draw in enumerate(said):
         margin, _ = margins(logits[draw], label)
-        vote = judge.noise.log_odds(voices(of_draw), label) > judge.cut.log_odds
+        vote = judge.ensemble.log_odds(voices(of_draw), label) > judge.cut.log_odds
         columns[f"margin_draw_{draw}"] = pa.array(margin.astype(np.float64), mask=labels < 0)
         columns[f"flagged_draw_{draw}"] = pa.array(vote, mask=unjudged)
     columns["content_hash"] = new.files["content_hash"].combine_chunks()

@@ -16,7 +16,7 @@ from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.aum import Areas, areas, no_areas
 from aumclean.verdict.label_noise import LabelNoise, alike, fit
 from aumclean.verdict.neighbours import read_near, vote
-from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior
+from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior, shares, together
 from aumclean.verdict.transitions import (
     NO_DIRECTION,
     Transitions,
@@ -168,22 +168,57 @@ def expected_errors(directed: Transitions, n_classes: int) -> np.ndarray:
     return np.asarray(errors / errors.sum(1, keepdims=True))
 
 
-def noise_of(evidence: Evidence, labels: np.ndarray, n_classes: int) -> LabelNoise:
-    """How the witnesses' words about labels they were not taught are to be taken: also those of new images.
+@dataclass(frozen=True)
+class Ensemble:
+    """How the words of several witnesses about labels they were not taught are to be taken: also those of new images.
 
-    Of each its first voice counts, in the order of the witnesses: new images have no neighbours yet.
+    Attributes:
+        noises: of each witness the likelihood.
+        counts: float64 [witnesses], what each counts, together 1.
     """
-    expected, first = expected_errors(evidence.directed, n_classes), evidence.witnesses[0]
-    of_sample = {one.name: one.voices[0][np.searchsorted(one.sample, first.sample)] for one in evidence.witnesses}
-    return fit(np.stack(list(of_sample.values())), labels[first.sample], first.peers, expected)
+
+    noises: list[LabelNoise]
+    counts: np.ndarray
+
+    def log_odds(self, log_probs: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+        """That each label is wrong rather than right: float64 [n].
+
+        Args:
+            log_probs: float [n, classes], by each witness.
+            labels: int [n].
+        """
+        told = [noise.log_odds(said[None], labels) for noise, said in zip(self.noises, log_probs, strict=True)]
+        return np.asarray(self.counts @ told)
+
+    def suggested(self, log_probs: Sequence[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest other class, by the witness that counts most, and how likely it is; arguments as above."""
+        most = int(self.counts.argmax())
+        return self.noises[most].suggested(log_probs[most][None], labels)
+
+
+def ensemble_of(evidence: Evidence, labels: np.ndarray, n_classes: int) -> Ensemble:
+    """Of each kind of witness the first one and its first voice: new images have no neighbours yet."""
+    expected = expected_errors(evidence.directed, n_classes)
+    firsts = [witnesses[0] for witnesses in _kinds(evidence.witnesses)]
+    noises = [fit(one.voices[:1], labels[one.sample], one.peers, expected) for one in firsts]
+    knows = [noise.gain / len(one.sample) for noise, one in zip(noises, firsts, strict=True)]
+    return Ensemble(noises, shares(knows))
+
+
+def _kinds(witnesses: Sequence[Witness]) -> list[list[Witness]]:
+    """Networks, and features; those that are there."""
+    of_features = [one for one in witnesses if one.name == FEATURES]
+    networks = [one for one in witnesses if one.name != FEATURES]
+    return [kind for kind in (networks, of_features) if kind]
 
 
 def weigh(
     evidence: Evidence, run: Run, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
 ) -> tuple[Areas, Posterior]:
     """The areas under the margins, and the posterior by them and all else; epochs and stops as of `areas`."""
+    kinds, expected = _kinds(evidence.witnesses), expected_errors(evidence.directed, n_classes)
     if not epochs:
-        found = posterior(labels, n_classes, evidence.witnesses, expected=expected_errors(evidence.directed, n_classes))
+        found = together([posterior(labels, n_classes, kind, expected=expected) for kind in kinds])
         return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
     whole = isinstance(record := run.read(), ScanRecord)
     area = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
@@ -191,8 +226,13 @@ def weigh(
         return area, nothing_known(len(labels))
     final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else area.closing
     margins = np.stack([final, area.closing, area.lowered])
-    expected = expected_errors(evidence.directed, n_classes)
-    found = posterior(labels, n_classes, evidence.witnesses, margins, area.judges, expected)
+    taught = kinds[0] if isinstance(record, ScanRecord) and not is_frozen(record) else kinds[-1]  # else heads, if any
+    found = together(
+        [
+            posterior(labels, n_classes, kind, margins if kind is taught else None, area.judges, expected)
+            for kind in kinds
+        ]
+    )
     knows_most = max(evidence.witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
     own = record.made_by != "judge" and knows_most.name != FEATURES  # a network names the runner-up of its own margins
     named = [] if own else [knows_most]

@@ -4,21 +4,25 @@ Evidence is of two kinds. *Held-out*: what a witness says that was not taught th
 a posterior. *Taught*: margins of networks that were taught it, which tell much, but not on a scale that can be trusted.
 The two meet in the held-out samples of one draw that other draws were taught: there a logistic regression learns what
 margins mean, with the held-out posterior as its target. It carries the posterior to all samples. A sample that has both
-has the mean of the two log odds. A witness of every sample, beside one of a few, is one term more of that regression:
-what it is worth is learned, too.
+has the mean of the two log odds.
+
+That is done for each kind of witness, networks and features, with the margins of its own. What both kinds say together
+is the mean of their log odds, each counting for what it knows: by how much its likelihood foretells a label better than
+the frequencies of the classes do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
 import scipy.special  # not scipy.stats, which takes long to load in every command
 
 from aumclean.verdict import label_noise
 from aumclean.verdict.combine import repeat_deviation
 from aumclean.verdict.estimate import Estimate, estimate
-from aumclean.verdict.label_noise import LabelNoise, fit
+from aumclean.verdict.label_noise import TINY, LabelNoise, fit
 
 EXPECTED_WEIGHTS = (1.0, 1.0, 0.5)  # of final, closing and mean margins in deviations, where nothing else is known
 BELIEF = 1.0  # precision of the prior of the weights around these: that of about four doubtful samples
@@ -54,22 +58,22 @@ class Posterior:
 
     Attributes:
         log_odds: float64 [n], that the label is wrong rather than right; NaN where nothing is known.
-        held_out: float64 [n], the same by what was not taught the label; NaN where nothing is.
-        by: per witness the same by it alone, NaN where it says nothing.
+        by: per witness the same by what it was not taught alone, NaN where it says nothing.
         noise: per witness the likelihood that was fitted.
-        draws: float64 [draws, n], by the taught margins of each draw; NaN where it was not taught, or without margins.
+        knows: what the best witness foretells of a label beyond the frequencies of the classes, natural logarithm.
         trained: whether the witnesses predict labels better than chance; else nothing is known.
+        repeat_deviation: standard deviation of the difference of a sample's log odds in two scans of the same data.
         slopes: float64 [n, terms], of the log odds in the regression's weights.
         covariance: float64 [terms, terms], of these weights.
         doubt: standard deviation of the overall rate that the choice of the scale's evidence leaves.
     """
 
     log_odds: np.ndarray
-    held_out: np.ndarray
     by: dict[str, np.ndarray]
     noise: dict[str, LabelNoise]
-    draws: np.ndarray
+    knows: float
     trained: bool
+    repeat_deviation: float
     slopes: np.ndarray
     covariance: np.ndarray
     doubt: float
@@ -78,23 +82,6 @@ class Posterior:
     def wrong_probability(self) -> np.ndarray:
         """Float64 [n], NaN where nothing is known."""
         return np.asarray(scipy.special.expit(self.log_odds))
-
-    @property
-    def repeat_deviation(self) -> float:
-        """Standard deviation of the difference of a sample's log odds in two scans of the same data.
-
-        Trainings differ as the draws of this one do; and other samples are held out, whose log odds then are, or are no
-        longer, the mean of two. Where a witness says something of every sample, all are such means.
-        """
-        taught, held = ~np.isnan(self.draws), ~np.isnan(self.held_out)
-        both = taught.any(0) & held
-        if not both.any():
-            return 0.0
-        trained = repeat_deviation(np.nan_to_num(self.draws), taught)
-        if held.all():
-            return trained / 2
-        half = (self.held_out[both] - np.nanmean(self.draws[:, both], axis=0)) / 2
-        return float(np.sqrt(trained**2 + 2 * both.mean() * (half**2).mean()))
 
     def share(self, chosen: np.ndarray) -> Estimate:
         """The share of the chosen samples (bool [n]) whose labels are wrong; of none, that it is unknown."""
@@ -126,17 +113,15 @@ class Posterior:
         return np.asarray(p * (1 - p))
 
 
-def posterior_of(log_odds: np.ndarray, name: str, noise: LabelNoise) -> Posterior:
-    """What is known where held-out evidence of one witness, float64 [n] with NaN where there is none, is all."""
+def posterior_of(log_odds: np.ndarray) -> Posterior:
+    """What is known where log odds by held-out evidence, float64 [n] with NaN where there is none, are all there is."""
     n = len(log_odds)
-    nothing = np.empty((0, n)), True, np.zeros((n, 1)), np.zeros((1, 1)), 0.0
-    return Posterior(log_odds, log_odds, {name: log_odds}, {name: noise}, *nothing)
+    return Posterior(log_odds, {}, {}, 0.0, True, 0.0, np.zeros((n, 1)), np.zeros((1, 1)), 0.0)
 
 
 def nothing_known(n: int) -> Posterior:
     """What is known of n samples without a witness: their margins may be low, but nothing says what that means."""
-    unknown = np.full(n, np.nan)
-    return Posterior(unknown, unknown, {}, {}, np.empty((0, n)), False, np.zeros((n, 1)), np.zeros((1, 1)), 0.0)
+    return replace(posterior_of(np.full(n, np.nan)), trained=False)
 
 
 def posterior(
@@ -147,7 +132,7 @@ def posterior(
     taught: np.ndarray | None = None,
     expected: np.ndarray | None = None,
 ) -> Posterior:
-    """Weigh all evidence.
+    """Weigh the evidence of one kind of witness.
 
     Args:
         labels: int [n], given.
@@ -164,36 +149,50 @@ def posterior(
         by[one.name][one.sample] = noise[one.name].log_odds(one.voices, labels[one.sample])
     held_out = _together(labels, witnesses, by, expected).clip(-LARGEST, LARGEST)
     trained = any(one.gain * 2 > scipy.special.chdtri(n_classes, BY_CHANCE) for one in noise.values())
-    draws = np.empty((0, n)) if taught is None else np.full(taught.shape, np.nan)
-    slopes, covariance, log_odds = np.zeros((n, 1)), np.zeros((1, 1)), held_out
+    slopes, covariance, log_odds, deviation = np.zeros((n, 1)), np.zeros((1, 1)), held_out, 0.0
     is_taught = np.zeros(n, bool) if taught is None else taught.any(0)
-    wide = _said_of_all(by)
-    if wide is not None:  # what all witnesses say together is known where the narrowest of them speaks
-        held_out = np.where(np.isnan(np.stack(list(by.values()))).any(0) & is_taught, np.nan, held_out)
     both = is_taught & ~np.isnan(held_out)
     if margins is not None and taught is not None and both.any():  # else nothing says what the margins mean
         terms = -_standardised(margins, taught)
         slopes = _means(terms, taught)
-        if wide is not None:
-            slopes = np.column_stack([slopes, wide])
         weights, covariance = _regression(slopes[both], scipy.special.expit(held_out[both]))
-        same = weights[0] if wide is None else weights[0] + weights[-1] * wide
-        draws = np.where(taught, np.einsum("t,tdn->dn", weights[1 : 1 + len(terms)], terms) + same, np.nan)
         by_margins = np.where(is_taught, slopes @ weights, np.nan)
         log_odds = np.where(both, (by_margins + held_out) / 2, np.where(is_taught, by_margins, held_out))
+        draws = np.where(taught, np.einsum("t,tdn->dn", weights[1:], terms) + weights[0], np.nan)
+        deviation = _repeat_deviation(held_out, draws)
     one = max(witnesses, key=lambda witness: len(witness.sample))  # which the rate rests on most
     share_of = labels[one.sample]
     covariance = covariance / max(0.01, noise[one.name].information(one.voices, share_of))
     doubt = _doubt(one, share_of, noise[one.name], expected)
-    return Posterior(log_odds, held_out, by, noise, draws, trained, slopes, covariance, doubt)
+    knows = max(noise[one.name].gain / len(one.sample) for one in witnesses)
+    return Posterior(log_odds, by, noise, knows, trained, deviation, slopes, covariance, doubt)
 
 
-def _said_of_all(by: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Where a witness says something of every sample and another of a few: log odds by the first, float64 [n]."""
-    wide = [told for told in by.values() if not np.isnan(told).any()]
-    if not wide or len(wide) == len(by):
-        return None
-    return np.asarray(np.mean(wide, axis=0).clip(-LARGEST, LARGEST))
+def together(kinds: Sequence[Posterior]) -> Posterior:
+    """What several kinds of witnesses say of the same samples; those that know nothing are left out beside others."""
+    known = [kind for kind in kinds if kind.trained] or kinds
+    told = np.stack([kind.log_odds.clip(-LARGEST, LARGEST) for kind in known])
+    counts = shares([kind.knows for kind in known])[:, None] * ~np.isnan(told)
+    with np.errstate(invalid="ignore"):  # none speaks of some
+        counts /= counts.sum(0)
+    average = counts.mean(1, where=~np.isnan(counts))
+    return Posterior(
+        log_odds=(counts * np.nan_to_num(told)).sum(0),
+        by={name: told for kind in kinds for name, told in kind.by.items()},
+        noise={name: noise for kind in kinds for name, noise in kind.noise.items()},
+        knows=max(kind.knows for kind in kinds),
+        trained=any(kind.trained for kind in kinds),
+        repeat_deviation=float(np.linalg.norm(average * [kind.repeat_deviation for kind in known])),
+        slopes=np.column_stack([count[:, None] * kind.slopes for count, kind in zip(counts, known, strict=True)]),
+        covariance=scipy.linalg.block_diag(*(kind.covariance for kind in known)),
+        doubt=float(average @ [kind.doubt for kind in known]),
+    )
+
+
+def shares(knows: Sequence[float]) -> np.ndarray:
+    """What each of several kinds of witnesses counts, by what it knows: float64, together 1."""
+    known = np.maximum(knows, TINY)
+    return np.asarray(known / known.sum())
 
 
 def _together(
@@ -214,6 +213,25 @@ def _together(
     return mean
 
 
+def _repeat_deviation(held_out: np.ndarray, draws: np.ndarray) -> float:
+    """How much log odds differ between two scans: by the trainings, and by which samples are held out.
+
+    Trainings differ as the draws of this scan do. Other samples are held out in another scan, whose log odds then are,
+    or are no longer, the mean of two; where a witness says something of every sample, all are such means.
+
+    Args:
+        held_out: float64 [n], log odds; NaN where there are none.
+        draws: float64 [draws, n], log odds by the margins of each draw; NaN where it was not taught.
+    """
+    taught, held = ~np.isnan(draws), ~np.isnan(held_out)
+    both = taught.any(0) & held
+    trained = repeat_deviation(np.nan_to_num(draws), taught)
+    if held.all():
+        return trained / 2
+    half = (held_out[both] - np.nanmean(draws[:, both], axis=0)) / 2
+    return float(np.sqrt(trained**2 + 2 * both.mean() * (half**2).mean()))
+
+
 def _standardised(margins: np.ndarray, taught: np.ndarray) -> np.ndarray:
     """Less the mean of a draw's taught samples, in their deviations: float32 [terms, draws, n]."""
     found = np.empty(margins.shape, np.float32)
@@ -232,8 +250,8 @@ def _means(terms: np.ndarray, taught: np.ndarray) -> np.ndarray:
 
 def _regression(terms: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regression on probabilities (float [m]), no weight but the first below zero: weights and covariance."""
-    expected = np.array([0.0, *EXPECTED_WEIGHTS, 1.0])[: terms.shape[1]]  # log odds, the last, are what they say
-    belief = np.array([1e-3, *np.full(len(expected) - 1, BELIEF)])
+    expected = np.array([0.0, *EXPECTED_WEIGHTS])
+    belief = np.array([1e-3, *np.full(len(EXPECTED_WEIGHTS), BELIEF)])
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         log_odds, off = terms @ weights, weights - expected

@@ -9,6 +9,7 @@ from aumclean.verdict.posterior import Witness
 
 @dataclass(frozen=True)
 class Evidence:
+    true: np.ndarray
     labels: np.ndarray
     wrong: np.ndarray
     witness: Witness
@@ -56,9 +57,8 @@ def evidence(noisy, *, n=3000, n_classes=5, skill=6.0, draws=2, seed=0) -> Evide
     peers = [logits[(fold + other) % draws, sample].argmax(1) for other in range(1, draws)]
     margins = np.stack([_margins(logits, labels) * scale for scale in (1.0, 0.7, 0.4)])
     margins += rng.normal(size=margins.shape) * 0.3
-    return Evidence(
-        labels, labels != true, Witness("network", sample, _log_softmax(logits[fold, sample]), peers), margins, taught
-    )
+    witness = Witness("network", sample, _log_softmax(logits[fold, sample]), peers)
+    return Evidence(true, labels, labels != true, witness, margins, taught)
 
 
 def _margins(logits, labels):

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from aumclean.verdict.label_noise import alike
-from aumclean.verdict.posterior import Witness, posterior
+from aumclean.verdict.posterior import Witness, posterior, together
 from tests.verdict.conftest import evidence, flipped, uniform
 
 
@@ -80,16 +82,45 @@ def test_held_out_probabilities_alone_are_enough():
     assert roc_auc_score(found.wrong, alone.log_odds) > 0.9
 
 
-def test_a_second_witness_helps_and_has_a_word_of_its_own():
-    first, second = (evidence(uniform(0.15), draws=6, n_classes=5, skill=3.0, seed=1) for _ in range(2))
-    rng = np.random.default_rng(9)
-    order = np.argsort(second.witness.sample)
-    blurred = second.witness.log_probs[order] + rng.normal(size=(3000, 5)).astype(np.float32)
-    witnesses = [first.witness, Witness("features", np.arange(3000), blurred)]
-    both = posterior(first.labels, 5, witnesses, first.margins, first.taught)
+def by_features(found, skill):
+    """What features say of the same samples, whose doubts are not those of the network."""
+    n = len(found.labels)
+    seen = np.random.default_rng(9).normal(size=(n, 5))
+    seen[np.arange(n), found.true] += skill
+    log_probs = seen - np.logaddexp.reduce(seen, axis=1, keepdims=True)
+    return posterior(found.labels, 5, [Witness("features", np.arange(n), log_probs.astype(np.float32))])
+
+
+def test_a_second_kind_of_witness_helps_and_has_a_word_of_its_own():
+    found = evidence(uniform(0.15), skill=3.0)
+    network, features = weighed(found), by_features(found, 2.0)
+    both = together([network, features])
     assert set(both.by) == {"network", "features"}
-    assert roc_auc_score(first.wrong, both.log_odds) >= roc_auc_score(first.wrong, both.by["network"]) - 0.002
-    assert roc_auc_score(first.wrong, both.log_odds) > roc_auc_score(first.wrong, both.by["features"])
+    alone = [roc_auc_score(found.wrong, one.log_odds) for one in (network, features)]
+    assert roc_auc_score(found.wrong, both.log_odds) > max(alone) + 0.005
+    assert calibration_error(both.wrong_probability, found.wrong) < 0.05
+    share = both.share(np.ones(3000, bool))
+    assert share.low <= found.wrong.mean() <= share.high
+
+
+def test_features_that_tell_nothing_take_next_to_nothing_away():
+    found = evidence(uniform(0.15), skill=3.0)
+    network = weighed(found)
+    both = together([network, by_features(found, 0.0)])
+    assert roc_auc_score(found.wrong, both.log_odds) > roc_auc_score(found.wrong, network.log_odds) - 0.002
+    flagged = [((one.wrong_probability > 0.5) & found.wrong).sum() for one in (network, both)]
+    assert flagged[1] >= 0.98 * flagged[0]
+
+
+def test_where_one_kind_is_silent_the_other_decides_and_where_both_are_nothing_is_known():
+    found = evidence(uniform(0.15), skill=3.0)
+    network, features = weighed(found), by_features(found, 2.0)
+    silent = np.arange(3000) < 100
+    partly = replace(features, log_odds=np.where(silent, np.nan, features.log_odds))
+    np.testing.assert_allclose(together([network, partly]).log_odds[silent], network.log_odds[silent])
+    neither = together([partly, replace(network, log_odds=partly.log_odds)])
+    np.testing.assert_array_equal(np.isnan(neither.log_odds), silent)
+    assert 0 < neither.share(~silent).low < neither.share(~silent).high < 1
 
 
 def test_what_one_witness_says_of_some_samples_only_is_taken_where_it_says_it():
