@@ -1,4 +1,6 @@
-"""The nearest samples of each, by the cosine of their features: exact, block by block.
+"""The nearest samples of each, by the cosine of their features, block by block.
+
+They are exact but for very many rows on a CPU, where an index finds candidates (`aumclean.features.index`).
 
 Features are centred and scaled each by its own mean and deviation before, so that no single one decides. Those of
 both views of an image are averaged: a mirrored copy is about as near as any other.
@@ -11,12 +13,13 @@ import torch
 from torch.nn import functional as F
 
 from aumclean.dataset.dataset import Dataset
+from aumclean.features.index import index_of, is_needed
 from aumclean.progress import Track
 from aumclean.training.device import has_fast_bf16
 from aumclean.training.loop import normalisation
 
 BLOCK = 1024  # samples whose similarities to all others are in memory together
-SPARE = 12  # candidates beyond the nearest ones, of which bfloat16 may have the order wrong
+SPARE = 13  # candidates beyond the nearest ones: the sample itself, and those whose order bfloat16 has wrong
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Neighbours:
 def nearest(
     rows: np.ndarray, k: int, device: torch.device, track: Track, among: np.ndarray | None = None
 ) -> Neighbours:
-    """Find them; where bfloat16 is fast, candidates are found with it and compared in float32.
+    """Find them: candidates by an index or, where that is fast, in bfloat16, which are compared in float32.
 
     Args:
         rows: float32 [n, width].
@@ -49,15 +52,21 @@ def nearest(
     others = F.normalize(others, dim=1).to(device)
     n, most = len(rows), len(others) - (among is None)
     k = min(k, most)
-    coarse = others.bfloat16() if has_fast_bf16(device) else others
+    find = index_of(others) if is_needed(len(others), device) else None
+    coarse = others.bfloat16() if has_fast_bf16(device) and find is None else others
     sample, similarity = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
     for block in track(torch.split(torch.arange(n), BLOCK), "comparing images", 0, n):
         mine = F.normalize(own[block], dim=1).to(device)
-        near = mine.to(coarse.dtype) @ coarse.T
+        wanted = min(k + SPARE, len(others))
+        if find is None:
+            candidates = (mine.to(coarse.dtype) @ coarse.T).topk(wanted, dim=1).indices
+        else:
+            candidates = find(mine, wanted)
+        cosines = torch.einsum("bw,bkw->bk", mine, others[candidates])
+        cosines[candidates < 0] = -2  # an index may find fewer
         if among is None:
-            near[torch.arange(len(block), device=device), block.to(device)] = -2  # nobody is its own neighbour
-        candidates = near.topk(min(k + SPARE, most), dim=1).indices
-        best = torch.einsum("bw,bkw->bk", mine, others[candidates]).topk(k, dim=1)
+            cosines[candidates == block.to(device)[:, None]] = -2  # nobody is its own neighbour
+        best = cosines.topk(k, dim=1)
         here = slice(int(block[0]), int(block[-1]) + 1)
         sample[here] = candidates.gather(1, best.indices).cpu().numpy()
         similarity[here] = best.values.cpu().numpy()

@@ -80,3 +80,21 @@ def test_without_a_backbone_pixels_find_them_but_for_some_that_were_cropped(albu
     kinds, wrong = found_in(album, group)
     assert min(value for kind, value in kinds.items() if kind != "cropped") == 1
     assert wrong == 0
+
+
+def test_an_index_finds_nearly_the_same_and_every_copy(monkeypatch):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, 16)).astype(np.float32)
+    rows = centres[rng.integers(0, 40, 4000)] + 0.7 * rng.normal(size=(4000, 16)).astype(np.float32)
+    rows = rows @ rng.normal(size=(16, 64)).astype(np.float32)
+    rows[3900:] = rows[:100] * 1.1 + 0.01 * rng.normal(size=(100, 64)).astype(np.float32)
+    exact = nearest(rows, 10, CPU, untracked)
+    monkeypatch.setattr("aumclean.features.index.FEWEST", 1000)
+    found = nearest(rows, 10, CPU, untracked)
+    same = [len(set(one) & set(other)) for one, other in zip(found.sample, exact.sample, strict=True)]
+    assert np.mean(same) >= 9.8
+    assert (found.sample != np.arange(4000)[:, None]).all()
+    np.testing.assert_array_equal(found.sample[:100, 0], np.arange(3900, 4000))
+    np.testing.assert_allclose(found.similarity[:100, 0], exact.similarity[:100, 0], atol=1e-6)
+    few = nearest(rows[:5], 3, CPU, untracked, among=rows)
+    np.testing.assert_array_equal(few.sample[:, 0], np.arange(5))
