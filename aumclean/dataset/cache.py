@@ -28,11 +28,10 @@ from aumclean.errors import DataError
 from aumclean.files import atomic, parquet
 from aumclean.progress import Track, untracked
 
-FILES = pa.schema(
-    [("content_hash", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("reason", pa.string())]
-)
-FORMAT = 2  # raise when decoding changes, so that older entries are not read
+FILES = pa.schema([("sha256", pa.binary(32)), ("width", pa.int32()), ("height", pa.int32()), ("reason", pa.string())])
+FORMAT = 3  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
+BLOCK = 1 << 10  # chunks of decoded images
 NAME = re.compile("[0-9a-f]{32}")  # of an entry
 FEATURES = "features"  # folder of entries that are files
 LOCK_SUFFIX = ".lock"  # beside every entry: who builds, opens or deletes it holds it
@@ -46,7 +45,7 @@ class Decoded:
     Attributes:
         images: uint8 of shape [readable, size, size, 3], in memory or memory-mapped copy-on-write.
         readable: positions in the samples that could be decoded, ascending int64.
-        files: one row per sample: content_hash, width, height, reason (null when readable).
+        files: one row per sample: sha256 (32 bytes), width, height, reason (null when readable).
     """
 
     images: np.ndarray
@@ -100,9 +99,9 @@ def decoded(
         if found is None:
             with _blaming(cache_dir):
                 make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
-            _build(entry, samples, size, workers, track)
+            files = _build(entry, samples, size, workers, track)
             with _blaming(cache_dir):
-                found = _read(entry, size)
+                found = _read(entry, size, files)
         with _blaming(cache_dir):
             os.utime(entry / "entry.json")
         return found
@@ -135,7 +134,8 @@ def _fingerprint(samples: Samples, size: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track) -> None:
+def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track) -> pa.Table:
+    """Write an entry, and return what it lists: of millions that should not be in memory twice, written and read."""
     building, cache_dir = entry.with_suffix(atomic.TEMPORARY_SUFFIX), entry.parent
     shutil.rmtree(building, ignore_errors=True)
     with _blaming(cache_dir):
@@ -161,6 +161,7 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track)
             (building / "entry.json").write_text(json.dumps({"format": FORMAT, "size": size, "samples": len(samples)}))
             shutil.rmtree(entry, ignore_errors=True)
             building.rename(entry)
+        return files
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -204,12 +205,15 @@ def _written(
     samples: Samples, size: int, workers: int, track: Track, write: Callable[[memoryview], object]
 ) -> pa.Table:
     """Decode all samples, write the pixels of those that can be read one after the other, and list all of them."""
-    batches = []
+    blocks, batches = [], []
     for chunk in track(decode(samples, size, workers=workers), "decoding", 0, len(samples)):
         write(chunk.images.data)
         columns = [pa.array(getattr(chunk, field.name), field.type) for field in FILES]
         batches.append(pa.RecordBatch.from_arrays(columns, schema=FILES))
-    return pa.Table.from_batches(batches, FILES).combine_chunks()
+        if len(batches) == BLOCK:  # of which each takes a thousand bytes beside its rows
+            blocks.append(pa.Table.from_batches(batches, FILES).combine_chunks())
+            batches.clear()
+    return pa.concat_tables([*blocks, pa.Table.from_batches(batches, FILES).combine_chunks()])
 
 
 def _open(entry: Path, size: int) -> Decoded | None:
@@ -220,8 +224,8 @@ def _open(entry: Path, size: int) -> Decoded | None:
         return None
 
 
-def _read(entry: Path, size: int) -> Decoded:
-    files = parquet.opened(entry / "files.parquet").read()
+def _read(entry: Path, size: int, files: pa.Table | None = None) -> Decoded:
+    files = parquet.opened(entry / "files.parquet").read() if files is None else files
     readable = np.flatnonzero(files["reason"].is_null().to_numpy())
     shape = (len(readable), size, size, 3)
     if (entry / "images.u8").stat().st_size != math.prod(shape) or not (entry / "entry.json").is_file():

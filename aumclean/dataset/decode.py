@@ -40,11 +40,11 @@ DEPTHS = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))  # the brightest v
 class DecodedChunk:
     """What became of some samples, in order; where `reason` is not None the image could not be read.
 
-    `images` is uint8 of shape [readable ones, size, size, 3]; the lists have one entry per sample.
+    `images` is uint8 of shape [readable ones, size, size, 3]; the lists have one entry per sample, `sha256` 32 bytes.
     """
 
     images: np.ndarray
-    content_hash: list[str | None]
+    sha256: list[bytes | None]
     width: list[int]
     height: list[int]
     reason: list[str | None]
@@ -184,24 +184,24 @@ def _to_rgb(image: Image.Image, values: ValueRange | None) -> Image.Image:
 def decode_chunk(chunk: Chunk, size: int, how: Decoding = AS_FOUND) -> DecodedChunk:
     """Decode some samples; a file that cannot be read costs its own sample, never the run."""
     images = np.empty((len(chunk), size, size, 3), np.uint8)
-    hashes: list[str | None] = []
+    digests: list[bytes | None] = []
     widths, heights, reasons = [], [], []
     readable = 0
     with bombs_are_errors(how.max_pixels):
         for item in chunk:
-            content_hash, width, height, reason = None, 0, 0, None
+            digest, width, height, reason = None, 0, 0, None
             try:
                 encoded = read_encoded(item)
-                content_hash = hashlib.sha256(encoded).hexdigest()
+                digest = hashlib.sha256(encoded).digest()
                 images[readable], width, height = decode_image(encoded, size, how.values)
                 readable += 1
             except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
                 reason = reason_of(error)
-            hashes.append(content_hash)
+            digests.append(digest)
             widths.append(width)
             heights.append(height)
             reasons.append(reason)
-    return DecodedChunk(images[:readable], hashes, widths, heights, reasons)
+    return DecodedChunk(images[:readable], digests, widths, heights, reasons)
 
 
 class _EmptyFile(Exception):

@@ -23,6 +23,8 @@ PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
 SPLIT_COLUMN = "split"
 ALSO_SPLITS = ("set", "subset", "partition", "phase")  # columns that are splits when all their words are
+MOST_BYTES = 1 << 31  # that Arrow's strings with offsets of 32 bits hold in one piece
+ROWS = 1 << 20  # that are compared at a time
 HUGGING_FACE_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
@@ -67,7 +69,7 @@ def read_manifest(
         paths = _names_of_embedded(parts, image_column, len(table))
         images = Embedded(parts, image_column)
 
-    labels, class_names = encoded(table[label_column].take(pa.array(rows)))
+    labels, class_names = encoded(_at(table[label_column], rows))
     name = name_of(file)
     of_folder = name in HUGGING_FACE_METADATA
     samples = Samples(
@@ -96,7 +98,18 @@ def _with_paths(
         paths_of_images = pc.struct_field(table[path_column], "path")
         table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
     _refuse_empty(file, table, path_column, rows)
-    return table, inside_root(file, table[path_column].combine_chunks(), rows, root)
+    paths = _whole(table[path_column])
+    table = table.set_column(table.column_names.index(path_column), path_column, paths)  # held once
+    return table, inside_root(file, paths, rows, root)
+
+
+def _whole(texts: pa.ChunkedArray) -> pa.Array:
+    """The same in one piece, with offsets of 64 bits where those of 32 do not suffice."""
+    return (texts if texts.nbytes < MOST_BYTES else texts.cast(pa.large_string())).combine_chunks()
+
+
+def _at(texts: pa.ChunkedArray, rows: np.ndarray) -> pa.ChunkedArray:
+    return texts if len(rows) == len(texts) else texts.take(pa.array(rows))
 
 
 def _read_parts(
@@ -180,7 +193,7 @@ def _refuse_empty(file: Location, table: pa.Table, column: str, rows: np.ndarray
 
 def encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels as indices, int32 [n], into the class names, which are sorted."""
-    encoded = pc.dictionary_encode(labels.combine_chunks())
+    encoded = pc.dictionary_encode(labels).combine_chunks()
     names = encoded.dictionary.to_pylist()
     order = {name: index for index, name in enumerate(sorted(names))}
     position = np.array([order[name] for name in names], dtype=np.int32)
@@ -189,7 +202,7 @@ def encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _refuse_no_numbers(file: Location, table: pa.Table, column: str, rows: np.ndarray) -> None:
     """Refuse NaN among labels that are numbers: as pandas writes a label that is missing."""
-    names = pc.value_counts(table[column].take(pa.array(rows)))
+    names = pc.value_counts(_at(table[column], rows))
     missing = sum(one["counts"].as_py() for one in names if one["values"].as_py().strip().casefold() == "nan")
     others = [name for name in names.field("values").to_pylist() if name.strip().casefold() != "nan"]
     if missing and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", name.strip()) for name in others):
@@ -257,7 +270,7 @@ def inside_root(file: Location, paths: pa.StringArray, rows: np.ndarray, root: L
     if len(rows) < len(paths):
         wanted = np.zeros(len(paths), bool)
         wanted[rows] = True
-        paths = pc.if_else(pa.array(wanted), paths, pa.scalar(None, pa.string()))
+        paths = pc.if_else(pa.array(wanted), paths, pa.scalar(None, paths.type))
     plain = pc.and_(pc.string_is_ascii(paths), pc.invert(pc.match_substring_regex(paths, _ODD)))
     odd = np.flatnonzero(~pc.fill_null(plain, True).to_numpy(zero_copy_only=False))
     if not len(odd):
@@ -269,7 +282,7 @@ def inside_root(file: Location, paths: pa.StringArray, rows: np.ndarray, root: L
         spelled = [_spelled(file, row, str(paths[row]), root, base) for row in odd.tolist()]
     chosen = np.zeros(len(paths), bool)
     chosen[odd] = True
-    return pc.replace_with_mask(paths, pa.array(chosen), pa.array(spelled, pa.string()))
+    return pc.replace_with_mask(paths, pa.array(chosen), pa.array(spelled, paths.type))
 
 
 def _spelled(file: Location, row: int, path: str, root: Path, base: str) -> str:
@@ -336,11 +349,13 @@ def refuse_repeated(file: Location, samples: Samples) -> None:
     paths = samples.paths
     if pc.all(pc.less(paths[:-1], paths[1:])).as_py() is not False:  # as files are listed: that needs no memory
         return
-    ordered = paths.take(pc.sort_indices(paths))
-    again = pc.equal(ordered[:-1], ordered[1:])
-    if not pc.any(again).as_py():
+    order, again = pc.sort_indices(paths), []
+    for start in range(0, len(order), ROWS):
+        ordered = paths.take(order.slice(start, ROWS + 1))
+        again.append(ordered[1:].filter(pc.equal(ordered[:-1], ordered[1:])))
+    repeated = pa.concat_arrays(again)
+    if not len(repeated):
         return
-    repeated = ordered[1:].filter(again)
     example = repeated[0].as_py()
     here = pc.equal(paths, example)
     labels = pc.unique(samples.label_names().filter(here)).to_pylist()

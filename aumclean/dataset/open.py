@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,11 @@ from aumclean.files.location import absolute
 from aumclean.progress import Track, untracked
 from aumclean.run.directory import Run
 from aumclean.run.record import Place
+from aumclean.run.tables import SAMPLES
 
 LINES = 1 << 14
+ROWS = 1 << 18  # of a table that are made at a time
+DIGITS = np.frombuffer(bytes(range(256)).hex().encode(), np.uint16)  # both hexadecimal digits of a byte
 SMALLEST = 8  # side in pixels that networks take
 
 logger = logging.getLogger(__name__)
@@ -37,7 +41,7 @@ class Opened:
     Attributes:
         samples: those n.
         images: uint8 of shape [n, size, size, 3], often memory-mapped.
-        files: a row for each: content_hash (SHA-256 of the encoded image), width and height in pixels.
+        files: a row for each: sha256 (of the encoded image, 32 bytes), width and height in pixels.
         unreadable: path and reason of all others.
     """
 
@@ -59,15 +63,19 @@ class Opened:
         Args:
             keep: ascending int64 positions of the samples that count; all by default.
         """
-        hashes, labels = self.files["content_hash"].combine_chunks(), self.samples.label_names()
+        contents, labels, names = self.files["sha256"], self.samples.labels, self.samples.class_names
         if keep is not None:
-            hashes, labels = (column.take(pa.array(keep)) for column in (hashes, labels))
+            contents, labels = contents.take(pa.array(keep)), labels[keep]
         digest = hashlib.sha256()
-        for start in range(0, len(hashes), LINES):  # of millions never all as Python objects
-            some = (column.slice(start, LINES).to_pylist() for column in (hashes, labels))
+        for start in range(0, len(labels), LINES):  # of millions never all as Python objects
+            some = contents.slice(start, LINES).to_pylist(), labels[start : start + LINES].tolist()
             for content, label in zip(*some, strict=True):
-                digest.update(f"{content} {label}\n".encode(errors="surrogateescape"))
+                digest.update(f"{content.hex()} {names[label]}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+    def content_hash(self) -> pa.Array:
+        """SHA-256 of every image as 64 digits, strings of length n."""
+        return _digits(self.files["sha256"])
 
     def require_unchanged(self, run: Run) -> None:
         """Make sure that these are the data which a run was begun with.
@@ -94,22 +102,41 @@ class Opened:
 
     def write(self, run: Run) -> None:
         """Write `samples.parquet`, `unreadable.csv` and, where a table lists the samples, `manifest.parquet`."""
-        samples = self.samples
-        table = pa.table(
-            {
-                "sample_id": pa.array(np.arange(len(samples), dtype=np.int32)),
-                "path": samples.paths,
-                "label": samples.label_names(),
-                **{name: self.files[name] for name in ("content_hash", "width", "height")},
-                "row": pa.array(samples.rows),
-            }
-        )
+        manifest, rows = self.samples.manifest, self.samples.rows
         with atomic.replacing(run.samples) as temporary:
-            parquet.write(table, temporary)
-        if samples.manifest is not None and not isinstance(samples.images, Embedded):
+            parquet.write_blocks(SAMPLES, map(self._listed, range(0, len(self), ROWS)), temporary)
+        if manifest is not None and not isinstance(self.samples.images, Embedded):
+            ends = rows.searchsorted(np.arange(0, len(manifest) + ROWS, ROWS)).tolist()
+            of_blocks = (
+                manifest.slice(ROWS * block, ROWS).take(pa.array(rows[start:stop] - ROWS * block))
+                for block, (start, stop) in enumerate(pairwise(ends))
+            )
             with atomic.replacing(run.manifest) as temporary:
-                parquet.write(samples.manifest.take(pa.array(samples.rows)), temporary)
+                parquet.write_blocks(manifest.schema, of_blocks, temporary)
         atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(self.unreadable)))
+
+    def _listed(self, start: int) -> pa.Table:
+        """Some rows of `samples.parquet`."""
+        here = slice(start, start + ROWS)
+        files, labels = self.files.slice(start, ROWS), pa.array(self.samples.labels[here])
+        columns = [
+            pa.array(np.arange(start, start + len(files), dtype=np.int32)),
+            self.samples.paths.slice(start, ROWS).cast(pa.string()),
+            pa.array(self.samples.class_names, pa.string()).take(labels),
+            _digits(files["sha256"]),
+            files["width"],
+            files["height"],
+            pa.array(self.samples.rows[here]),
+        ]
+        return pa.table(columns, schema=SAMPLES)
+
+
+def _digits(digests: pa.ChunkedArray) -> pa.Array:
+    """Digests of 32 bytes, none null, as strings of 64 digits."""
+    whole = digests.combine_chunks()
+    stored = np.frombuffer(whole.buffers()[1], np.uint8)[32 * whole.offset :][: 32 * len(whole)]
+    ends = np.arange(0, 64 * len(whole) + 1, 64, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(whole), pa.py_buffer(ends), pa.py_buffer(DIGITS[stored]))
 
 
 def open_samples(
@@ -154,7 +181,8 @@ def open_samples(
     if len(readable.class_names) < 2 and not one_class:
         label = readable.class_names[0]
         raise DataError(f"{samples.source}: all readable images have the label '{label}'; two are needed")
-    files = found.files.drop_columns("reason").take(pa.array(found.readable))
+    files = found.files.drop_columns("reason")
+    files = files.take(pa.array(found.readable)) if len(unreadable) else files
     return Opened(readable, found.images, files, unreadable)
 
 

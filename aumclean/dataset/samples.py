@@ -65,6 +65,8 @@ class Samples:
 
     def take(self, keep: np.ndarray) -> "Samples":
         """The samples at `keep` (ascending int64), with the classes that are left."""
+        if len(keep) == len(self):
+            return self
         labels = self.labels[keep]
         present, relabeled = np.unique(labels, return_inverse=True)
         return replace(

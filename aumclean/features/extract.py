@@ -68,7 +68,7 @@ def extract(
     deep = opened.samples.decoding.values
     scaled = "" if deep is None else f"-{deep[0]:g}-{deep[1]:g}"  # by which deep images became 8 bits
     store = _Store(cache_dir / FEATURES / f"{FORMAT}-{backbone.folder}{scaled}")
-    content = opened.files["content_hash"].combine_chunks()
+    content = opened.content_hash()
     _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)  # each content once
     share = np.sort(first)[accelerator.process_index :: accelerator.num_processes]
     missing = store.missing(content, share)

@@ -28,6 +28,13 @@ def write(table: pa.Table, sink: Any) -> None:
     pq.write_table(table, sink, **CHECKED)
 
 
+def write_blocks(schema: pa.Schema, blocks: Iterable[pa.Table], sink: Any) -> None:
+    """A table that comes in blocks, each a row group, because all of it would take too much memory."""
+    with pq.ParquetWriter(sink, schema, **CHECKED) as writer:
+        for block in blocks:
+            writer.write_table(block)
+
+
 def read(
     file: Path, columns: Sequence[str] | pa.Schema | None, *, also: pa.Schema = NO_COLUMNS, remedy: str = "scan again"
 ) -> pa.Table:

@@ -164,7 +164,7 @@ def opened(samples: Samples) -> tuple[Opened, bool]:
 
     A sample without an image has the hash of its path as its content, so that it is like no other.
     """
-    hashes: list[str] = []
+    digests: list[bytes] = []
     sizes: list[tuple[int | None, int | None]] = []
     paths = iter(samples.paths.to_pylist())
     for chunk in samples.images.chunks(samples.rows, CHUNK):
@@ -174,12 +174,13 @@ def opened(samples: Samples) -> tuple[Opened, bool]:
             with suppress(Exception):  # there is no file, or an empty one: the sample is no image
                 encoded = read_encoded(item)
                 size = _size(encoded)
-            hashes.append(hashlib.sha256(encoded).hexdigest())
+            digests.append(hashlib.sha256(encoded).digest())
             sizes.append(size)
     width, height = zip(*sizes, strict=True)
-    files = {"content_hash": hashes, "width": pa.array(width, pa.int32()), "height": pa.array(height, pa.int32())}
+    columns = [pa.array(digests, pa.binary(32)), pa.array(width, pa.int32()), pa.array(height, pa.int32())]
+    files = pa.table(columns, ["sha256", "width", "height"])
     nothing = pa.table({"path": pa.array([], pa.string()), "reason": pa.array([], pa.string())})
-    return Opened(samples, np.empty((len(samples), 0)), pa.table(files), nothing), any(width)
+    return Opened(samples, np.empty((len(samples), 0)), files, nothing), any(width)
 
 
 def _size(encoded: bytes) -> tuple[int | None, int | None]:

@@ -102,7 +102,7 @@ def look_at_own(opened: Opened, given: Rows, accelerator: Accelerator, track: Tr
     dataset = _with_features(opened, own.in_order(given, opened.samples.paths))
     about = FeaturesRecord(name=given.name, sha256=sha256(dataset.images.data).hexdigest(), width=dataset.size)
     neighbours = nearest(rows_of(dataset), NEIGHBOURS, accelerator.device, track)
-    content = opened.files["content_hash"].combine_chunks().dictionary_encode().indices.to_numpy()
+    content = opened.files["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
     group = np.unique(content, return_index=True)[1][content].astype(np.int32)
     leaked = pa.nulls(len(group), pa.string())
     return Looked(about, dataset, Near(group, leaked, neighbours.sample, neighbours.similarity))

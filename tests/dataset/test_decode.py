@@ -130,7 +130,7 @@ def test_each_way_of_being_unreadable_has_its_reason_and_costs_only_itself(tmp_p
         bomb, bomb, "not a regular file", None,
     ]  # fmt: skip
     assert found.images.shape == (2, 8, 8, 3)
-    assert found.content_hash[0] == found.content_hash[-1]
+    assert found.sha256[0] == found.sha256[-1]
 
 
 def test_median_short_side_ignores_what_cannot_be_opened(folder, save_image):

@@ -164,7 +164,7 @@ def test_the_same_images_through_every_door(door, source, plain, s3):
     else:
         found = open_samples(samples, 12, cached=False, workers=1)
     assert len(found) == 600
-    assert found.files["content_hash"].to_pylist() == plain.files["content_hash"].to_pylist()
+    assert found.content_hash().equals(plain.content_hash())
     assert found.samples.label_names().to_pylist() == plain.samples.label_names().to_pylist()
     assert found.digest() == plain.digest()
     np.testing.assert_array_equal(found.images, plain.images)

@@ -40,6 +40,14 @@ def write(kind, folder, pairs):
     return file
 
 
+@pytest.mark.parametrize("again", range(1, 8))
+def test_a_repeated_path_is_found_wherever_it_is_among_blocks(images, tmp_path, monkeypatch, again):
+    monkeypatch.setattr("aumclean.dataset.manifest.ROWS", 3)
+    pairs = [*reversed(rows()), rows()[again]]
+    with pytest.raises(DataError, match=f"'pics/{again}.png' is listed 2 times"):
+        read_samples(write("csv", tmp_path, pairs))
+
+
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
 def test_labels_survive_as_strings_in_every_format(images, tmp_path, kind):
     samples = read_samples(write(kind, tmp_path, rows()))

@@ -12,7 +12,9 @@ import pytest
 from aumclean.dataset.open import content_hashes, image_size, open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError, RunError
+from aumclean.files import parquet
 from aumclean.run.directory import Run
+from aumclean.run.tables import SAMPLES
 
 
 def opened(data, tmp_path, size=8, **options):
@@ -43,7 +45,7 @@ def test_images_labels_and_hashes_are_those_of_the_files(folder, tmp_path):
     assert data.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert data.images.shape == (12, 8, 8, 3)
     files = [folder / path for path in found.samples.paths.to_pylist()]
-    assert found.files["content_hash"].to_pylist() == [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    assert found.content_hash().to_pylist() == [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     assert set(found.files["width"].to_pylist()) == {12}
     assert len(found.unreadable) == 0
 
@@ -116,6 +118,33 @@ def test_a_run_directory_gets_one_row_per_sample_and_the_unreadable_files(broken
     assert table["row"].to_pylist() == [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     assert pyarrow.csv.read_csv(run.unreadable)["path"].to_pylist() == ["amber/001.png", "green/003.png"]
     assert not run.manifest.exists()
+
+
+@pytest.mark.parametrize("most_bytes", [1 << 31, 1])
+def test_tables_of_many_blocks_and_of_long_texts_are_those_of_one(folder, tmp_path, monkeypatch, most_bytes):
+    files = sorted(folder.rglob("*.png"), reverse=True)
+    (folder / "blue" / "002.png").write_bytes(b"broken")
+    splits = ["test" if at in (4, 5, 9) else "train" for at in range(len(files))]
+    rows = [
+        {"path": str(file.relative_to(folder)), "label": file.parent.name, "split": split}
+        for file, split in zip(files, splits, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "list.parquet", row_group_size=5)
+    whole, blocks = Run(tmp_path / "whole"), Run(tmp_path / "blocks")
+    opened(folder / "list.parquet", tmp_path).write(whole)
+    monkeypatch.setattr("aumclean.dataset.open.ROWS", 3)
+    monkeypatch.setattr("aumclean.dataset.cache.BLOCK", 1)
+    monkeypatch.setattr("aumclean.dataset.decode.CHUNK", 2)
+    monkeypatch.setattr("aumclean.dataset.manifest.MOST_BYTES", most_bytes)
+    found = opened(folder / "list.parquet", tmp_path / "again")
+    assert pa.types.is_large_string(found.samples.paths.type) == (most_bytes == 1)
+    found.write(blocks)
+    assert parquet.read(blocks.samples, SAMPLES).equals(parquet.read(whole.samples, SAMPLES))
+    assert parquet.read(blocks.manifest, None)["path"].to_pylist() == [
+        row["path"] for row in rows if row["split"] == "train" and row["path"] != "blue/002.png"
+    ]
+    assert blocks.unreadable.read_bytes() == whole.unreadable.read_bytes()
+    assert found.digest() == opened(folder / "list.parquet", tmp_path).digest()
 
 
 def test_data_that_have_changed_since_a_run_are_noticed(folder, tmp_path, save_image):
