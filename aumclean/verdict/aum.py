@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,6 @@ class Areas:
 
     Attributes:
         aum: float64 [draws, n], mean margin over the epochs before the closing ones.
-        lowered: float32 [draws, n], the same, each margin lowered where errors have a direction.
-        closing: float32 [draws, n], such a mean over the closing epochs; where there are none, over the last quarter.
         is_indicator: bool [draws, n]; there the AUM is that of the indicator class and judges nothing.
         seen: int32 [draws, n], in how many of the averaged epochs the sample was; the AUM of none is NaN.
         suggested: int32 [n], the class most often the runner-up, -1 when only the indicator class ever was.
@@ -27,8 +26,6 @@ class Areas:
     """
 
     aum: np.ndarray
-    lowered: np.ndarray
-    closing: np.ndarray
     is_indicator: np.ndarray
     seen: np.ndarray
     suggested: np.ndarray
@@ -42,6 +39,18 @@ class Areas:
         return np.asarray(~self.is_indicator & (self.seen > 0))
 
 
+class Lowered(NamedTuple):
+    """Mean margins, each margin lowered where errors have a direction: float32 [draws, n].
+
+    Attributes:
+        averaged: over the epochs that AUM is read from.
+        closing: over the closing epochs; where there are none, over the last quarter.
+    """
+
+    averaged: np.ndarray
+    closing: np.ndarray
+
+
 def areas(
     folder: Path,
     labels: np.ndarray,
@@ -51,7 +60,7 @@ def areas(
     directed: Transitions = NO_DIRECTION,
     *,
     whole: bool = True,
-) -> Areas:
+) -> tuple[Areas, Lowered]:
     """Read the log block by block: memory grows with n, not with n times the epochs.
 
     AUM: Pleiss et al. 2020, equation 2. Epochs in which the runner-up was the indicator class count in the
@@ -93,14 +102,15 @@ def areas(
         share[block] = count / np.maximum(judged_epochs, 1)
     memorised /= np.maximum(is_indicator.sum(1), 1)
     least = min(map(len, epochs))
-    return Areas(aum, lowered, closing, is_indicator, seen, suggested, share, least, memorised.tolist())
+    found = Areas(aum, is_indicator, seen, suggested, share, least, memorised.tolist())
+    return found, Lowered(lowered, closing)
 
 
 def no_areas(n: int) -> Areas:
     """What there is of n samples without a margin log."""
     nothing, none = np.empty((0, n)), np.empty((0, n), bool)
     suggested = np.full(n, -1, np.int32)
-    return Areas(nothing, nothing, nothing, none, none.astype(np.int32), suggested, np.zeros(n), 0, [])
+    return Areas(nothing, none, none.astype(np.int32), suggested, np.zeros(n), 0, [])
 
 
 def _mean(margin: np.ndarray, dtype: type = np.float32) -> np.ndarray:

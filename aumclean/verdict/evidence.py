@@ -221,11 +221,12 @@ def weigh(
         found = together([posterior(labels, n_classes, kind, expected=expected) for kind in kinds])
         return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
     whole = isinstance(record := run.read(), ScanRecord)
-    area = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
+    area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
     if not evidence.witnesses:
         return area, nothing_known(len(labels))
-    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else area.closing
-    margins = np.stack([final, area.closing, area.lowered])
+    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
+    margins = np.stack([final, lowered.closing, lowered.averaged])
+    del final, lowered  # of millions of samples there is room for one of each
     taught = kinds[0] if isinstance(record, ScanRecord) and not is_frozen(record) else kinds[-1]  # else heads, if any
     found = together(
         [

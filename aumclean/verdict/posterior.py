@@ -63,7 +63,7 @@ class Posterior:
         knows: what the best witness foretells of a label beyond the frequencies of the classes, natural logarithm.
         trained: whether the witnesses predict labels better than chance; else nothing is known.
         repeat_deviation: standard deviation of the difference of a sample's log odds in two scans of the same data.
-        slopes: float64 [n, terms], of the log odds in the regression's weights.
+        slopes: float32 [n, terms], of the log odds in the regression's weights.
         covariance: float64 [terms, terms], of these weights.
         doubt: standard deviation of the overall rate that the choice of the scale's evidence leaves.
     """
@@ -89,7 +89,7 @@ class Posterior:
         if not len(p):
             return Estimate(0.0, 0.0, 1.0)
         spread = p * (1 - p)
-        slope = spread @ self.slopes[chosen] / len(p)
+        slope = np.array([spread @ term[chosen] for term in self.slopes.T]) / len(p)
         doubtful = spread.mean() / max(1e-12, np.nanmean(self._spread))
         variance = spread.sum() / len(p) ** 2 + slope @ self.covariance @ slope + (self.doubt * min(1, doubtful)) ** 2
         return estimate(float(p.mean()), float(variance), len(p))
@@ -165,11 +165,13 @@ def posterior(
     covariance = covariance / max(0.01, noise[one.name].information(one.voices, share_of))
     doubt = _doubt(one, share_of, noise[one.name], expected)
     knows = max(noise[one.name].gain / len(one.sample) for one in witnesses)
-    return Posterior(log_odds, by, noise, knows, trained, deviation, slopes, covariance, doubt)
+    return Posterior(log_odds, by, noise, knows, trained, deviation, slopes.astype(np.float32), covariance, doubt)
 
 
 def together(kinds: Sequence[Posterior]) -> Posterior:
     """What several kinds of witnesses say of the same samples; those that know nothing are left out beside others."""
+    if len(kinds) == 1:
+        return kinds[0]
     known = [kind for kind in kinds if kind.trained] or kinds
     told = np.stack([kind.log_odds.clip(-LARGEST, LARGEST) for kind in known])
     counts = shares([kind.knows for kind in known])[:, None] * ~np.isnan(told)
@@ -183,7 +185,9 @@ def together(kinds: Sequence[Posterior]) -> Posterior:
         knows=max(kind.knows for kind in kinds),
         trained=any(kind.trained for kind in kinds),
         repeat_deviation=float(np.linalg.norm(average * [kind.repeat_deviation for kind in known])),
-        slopes=np.column_stack([count[:, None] * kind.slopes for count, kind in zip(counts, known, strict=True)]),
+        slopes=np.column_stack(
+            [(count * kind.slopes.T).T for count, kind in zip(counts.astype(np.float32), known, strict=True)]
+        ),
         covariance=scipy.linalg.block_diag(*(kind.covariance for kind in known)),
         doubt=float(average @ [kind.doubt for kind in known]),
     )

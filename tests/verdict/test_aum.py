@@ -40,11 +40,11 @@ def test_aum_is_the_mean_margin_over_the_chosen_epochs(tmp_path, monkeypatch):
     margin = rng.normal(size=(2, 4, 20)).astype(np.float32)
     runner_up = rng.integers(0, 3, (2, 4, 20))
     write_log(tmp_path, margin, runner_up, np.zeros((2, 20), bool))
-    found = areas(tmp_path, np.zeros(20, int), 3, [range(1, 3)] * 2, [4, 4])
+    found, lowered = areas(tmp_path, np.zeros(20, int), 3, [range(1, 3)] * 2, [4, 4])
     np.testing.assert_allclose(found.aum, margin[:, 1:3].mean(1, dtype=np.float64))
-    np.testing.assert_allclose(found.closing, margin[:, 3], atol=1e-6)
+    np.testing.assert_allclose(lowered.closing, margin[:, 3], atol=1e-6)
     assert found.epochs == 2
-    without = areas(tmp_path, np.zeros(20, int), 3, [range(0, 4)] * 2, [4, 4])
+    _, without = areas(tmp_path, np.zeros(20, int), 3, [range(0, 4)] * 2, [4, 4])
     np.testing.assert_allclose(without.closing, margin[:, 3], atol=1e-6)  # the last quarter
 
 
@@ -53,7 +53,7 @@ def test_a_log_with_gaps_is_averaged_over_what_was_seen(tmp_path):
     for epoch, (ids, margin) in enumerate([([0, 1], [1, -2]), ([0], [3]), ([1], [-4])]):
         part = EpochMargins(np.array(ids), np.array(margin, np.float32), np.array([1] * len(ids)), nobody[ids])
         write_epoch(tmp_path, 0, epoch, part, {})
-    found = areas(tmp_path, np.zeros(3, int), 2, [range(3)], [3], whole=False)
+    found, _ = areas(tmp_path, np.zeros(3, int), 2, [range(3)], [3], whole=False)
     np.testing.assert_array_equal(found.aum[0], [2, -3, np.nan])
     assert found.seen[0].tolist() == [2, 2, 0] and found.judges[0].tolist() == [True, True, False]
     assert found.suggested.tolist() == [1, 1, -1] and found.suggested_share.tolist() == [1, 1, 0]
@@ -69,7 +69,7 @@ def test_suggestion_leaves_out_the_indicator_class_and_indicator_draws(tmp_path)
     )
     is_indicator = np.array([[False, False, True], [False, False, False]])
     write_log(tmp_path, np.zeros((2, 3, 3), np.float32), runner_up, is_indicator)
-    found = areas(tmp_path, np.zeros(3, int), indicator_class, [range(3)] * 2, [3, 3])
+    found, _ = areas(tmp_path, np.zeros(3, int), indicator_class, [range(3)] * 2, [3, 3])
     assert found.suggested.tolist() == [1, -1, 2]
     np.testing.assert_allclose(found.suggested_share, [3 / 6, 0, 2 / 3])
     assert found.is_indicator.tolist() == is_indicator.tolist()

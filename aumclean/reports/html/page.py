@@ -255,7 +255,7 @@ def conflicts(verdict: Verdict) -> tuple[list[list[dict[str, Any]]], int]:
     """Groups of samples with the same image and different labels, the largest first; and how many are left out."""
     groups = defaultdict(list)
     columns = ["sample_id", "path", "label", "flagged", "content_hash"]
-    for row in verdict.report.filter(verdict.report["conflict"]).select(columns).to_pylist():
+    for row in verdict.report.select(columns).filter(verdict.report["conflict"]).to_pylist():
         groups[row["content_hash"]].append(row)
     ordered = sorted(groups.values(), key=lambda members: (-len(members), members[0]["sample_id"]))
     return ordered[:MOST_GROUPS], max(0, len(ordered) - MOST_GROUPS)
