@@ -17,32 +17,51 @@ from tests.faults.child import in_child
 STORED = Path(__file__).parents[1] / "data" / "run-of-version-1"
 LOADING = """
 import os, signal, sys
-left = int(sys.argv.pop(1))
+interrupted_at, seen = int(sys.argv.pop(1)), 0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
 
 def hook(event, arguments):
-    global left
-    left -= event == "import"
-    if left == 0:
-        left = -1
+    global seen
+    seen += event == "import"
+    if seen == interrupted_at and event == "import":
         os.kill(os.getpid(), signal.SIGINT)
 
+from aumclean.__main__ import main  # what comes before is Python's, which dies of the signal
 sys.addaudithook(hook)
-from aumclean.__main__ import main
-main()
+try:
+    main()
+finally:
+    if not interrupted_at:
+        print(seen)
 """
 
 
-@pytest.mark.parametrize(
-    "imports", [60, 460, *(pytest.param(count, marks=pytest.mark.release) for count in range(100, 900, 20))]
-)
-def test_ctrl_c_while_a_gate_is_loaded_does_not_say_that_the_data_failed(tmp_path, imports):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def stored_run(tmp_path_factory):
+    """What a gate of a small run asks for."""
+    run = tmp_path_factory.mktemp("stored") / "run"
     run.mkdir()
     for file in ("run.json", "samples.parquet", "unreadable.csv"):
         (run / file).write_bytes((STORED / "run" / file).read_bytes())
-    command = [sys.executable, "-c", LOADING, str(imports), "gate", run, "--max-flagged", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    return run
+
+
+def gate_interrupted(run, at):
+    command = [sys.executable, "-c", LOADING, str(at), "gate", run, "--max-flagged", "0"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def imports(stored_run):
+    """How many imports a gate makes until it ends by itself."""
+    return int(gate_interrupted(stored_run, at=0).stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    "share", [0.05, 0.95, *(pytest.param(part / 40, marks=pytest.mark.release) for part in range(1, 40))]
+)
+def test_ctrl_c_while_a_gate_is_loaded_does_not_say_that_the_data_failed(stored_run, imports, share):
+    done = gate_interrupted(stored_run, at=round(share * imports))
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
     assert done.stderr == "aumclean: error: interrupted\n"
 
