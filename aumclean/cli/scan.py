@@ -195,8 +195,11 @@ def _join_frequency(path: Path) -> None:
     from aumclean.diagnostics.frequency.join import join
     from aumclean.run.directory import Run
 
-    with progress() as track:
-        report, store = join(Run(path), track=track)
+    try:
+        with progress() as track:
+            report, store = join(Run(path), track=track)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"aumclean scan --resume {path} --frequency") from None
     for sentence in report.said:
         say(f"- {sentence}")
     say(f"{'frequencies:':<20}{store.page}")

@@ -1,7 +1,5 @@
 """`aumclean train`: plain training and a test set, to see whether cleaning helped."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,7 +144,7 @@ def command(
     options = training.options(computing)
     if oracle:
         trained = retraining.with_oracle(trained, true_column)
-    with _resumable(), progress() as track:
+    with progress() as track:
         if curve.removal_curve is not None:
             target = out or Path("runs") / f"{curve.removal_curve.resolve().name}-removal"
             run = Run(curve.removal_curve)
@@ -157,14 +155,6 @@ def command(
     show_results(outcome.summary)
     say(f"every training: {outcome.path / 'results.csv'}, summary: {outcome.path / 'results.json'}")
     give(outcome.path)
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:  # what has been trained is kept
-        raise KeyboardInterrupt("the same command") from None
 
 
 def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) -> None:

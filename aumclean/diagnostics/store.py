@@ -18,6 +18,9 @@ from aumclean.files import atomic
 from aumclean.files.records import Record, Time, read_record
 from aumclean.run.directory import held, new_run
 
+State = Literal["running", "interrupted", "done"]
+AGAIN = "the same command"  # goes on where it was stopped
+
 
 class Answer(Record):
     """What a diagnostic was asked and what came of it."""
@@ -27,7 +30,7 @@ class Answer(Record):
     argv: list[str] = Field(description="The command line.")
     started: Time = Field(description="When it was begun.")
     finished: Time | None = Field(default=None, description="When it was done; null before.")
-    state: Literal["running", "done"] = Field(default="running", description="running or done.")
+    state: State = Field(default="running", description="Whether it is done.")
     question: dict[str, Any] = Field(description="All that decides the result; asked again, it goes on where it was.")
     kind: str | None = Field(default=None, description="The command, such as frequency test; null before it is done.")
     said: list[str] = Field(default=[], description="What it shows and what it cannot show, as sentences.")
@@ -92,6 +95,12 @@ class Store:
         """Replace `diagnostic.json`."""
         atomic.write_json(self.record, answer.model_dump())
 
+    def note_state(self, old: State, new: State) -> None:
+        """Note that it goes on, or was interrupted; in any other state than `old` it stays."""
+        answer = self.read()
+        if answer.state == old:
+            self.write(answer.model_copy(update={"state": new}))
+
 
 @contextmanager
 def opened(out: Path | None, name: str, question: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Store]:
@@ -117,7 +126,8 @@ def opened(out: Path | None, name: str, question: Mapping[str, Any], *, overwrit
         try:
             yield store
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"the same command and --out {store.path}") from None
+            store.note_state("running", "interrupted")
+            raise KeyboardInterrupt(AGAIN if out is not None else f"{AGAIN} and --out {store.path}") from None
 
 
 @contextmanager
@@ -127,12 +137,16 @@ def holding(out: Path) -> Iterator[Store]:
     Raises:
         ConfigError: when it holds something else.
         RunError: when another process is writing.
+        KeyboardInterrupt: when it is interrupted, with what goes on.
     """
     if out.exists() and not (out / "trainings").is_dir() and any(out.iterdir()):
         raise ConfigError(f"--out {out}: exists and holds no trainings; choose another")
     with made(out):
         atomic.remove_leftovers(out)
-        yield Store(out)
+        try:
+            yield Store(out)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(AGAIN) from None
 
 
 @contextmanager
@@ -157,6 +171,7 @@ def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
         asked = store.read().question
         if asked == question:
             atomic.remove_leftovers(store.path)
+            store.note_state("interrupted", "running")
             return
         if not overwrite:
             different = sorted(key for key in {*asked, *question} if asked.get(key) != question.get(key))

@@ -61,7 +61,19 @@ def test_a_damaged_record_is_one_clear_line(tmp_path, content):
         ask(tmp_path, QUESTION)
 
 
-def test_who_interrupts_is_told_where_the_same_command_goes_on(tmp_path):
-    told = pytest.raises(KeyboardInterrupt, match=f"the same command and --out {tmp_path / 'out'}")
-    with told, opened(tmp_path / "out", "x", QUESTION):
+def test_who_interrupts_is_told_what_goes_on_and_so_is_the_record(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out, again in ((None, r"the same command and --out runs/x-1"), (tmp_path / "out", "the same command")):
+        with pytest.raises(KeyboardInterrupt, match=f"^{again}$"), opened(out, "x", QUESTION) as store:
+            raise KeyboardInterrupt
+        assert store.read().state == "interrupted"
+        with opened(store.path, "x", QUESTION):
+            assert store.read().state == "running"
+
+
+def test_what_is_done_stays_done_when_it_is_asked_again_and_interrupted(tmp_path):
+    with opened(tmp_path, "x", QUESTION) as store:
+        store.write(store.read().model_copy(update={"state": "done"}))
+    with pytest.raises(KeyboardInterrupt), opened(tmp_path, "x", QUESTION):
         raise KeyboardInterrupt
+    assert store.read().state == "done"

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from aumclean.diagnostics.store import Store
 from aumclean.run.directory import Run
+from tests.diagnostics.conftest import write_bands
 from tests.faults.child import in_child
 
 STORED = Path(__file__).parents[1] / "data" / "run-of-version-1"
@@ -129,3 +131,54 @@ def test_a_draw_of_its_own_that_is_stopped_is_trained_by_the_same_command(folder
     assert run.untrained() == [0, 1]
     assert in_child(words).code == 0
     assert run.untrained() == [0]
+
+
+@pytest.fixture(scope="module")
+def trained_on(tmp_path_factory):
+    """16 training and 8 test images."""
+    import aumclean.diagnostics.frequency.split
+    import aumclean.diagnostics.random_labels.fitting
+    import aumclean.diagnostics.retraining.compare  # noqa: F401, before any fork
+
+    return write_bands(tmp_path_factory.mktemp("trained-on") / "photos", {"train": 4, "test": 2}, size=12)
+
+
+def test_a_diagnostic_that_is_interrupted_says_so_and_goes_on(tmp_path, trained_on):
+    store = Store(tmp_path / "out")
+    words = ["random-labels", "fit", trained_on, "--corruption", "true", "--epochs", "1", "--device", "cpu"]
+    words += ["--cache-dir", tmp_path / "cache", "--out", store.path]
+    done = in_child(words, signal_when("/trainings/.", signal.SIGINT, 3))
+    assert (done.code, done.err.splitlines()[-1]) == (130, "aumclean: error: interrupted; go on with: the same command")
+    assert "Traceback" not in done.err and not list(tmp_path.rglob("*.part"))
+    assert store.read().state == "interrupted"
+    assert in_child(words, signal_when("/trainings/.", signal.SIGKILL, 1)).code == -signal.SIGKILL
+    assert store.read().state == "running"
+    assert in_child(words).code == 0
+    assert store.read().state == "done"
+
+
+def test_a_diagnostic_without_a_named_place_says_where_it_goes_on(tmp_path, trained_on):
+    def prepare():
+        os.chdir(tmp_path)
+        signal_when("/.energy.csv.", signal.SIGINT, 1)()
+
+    done = in_child(["frequency", "split", trained_on / "train", "--radius", "3", "--device", "cpu"], prepare)
+    said = "aumclean: error: interrupted; go on with: the same command and --out runs/train-frequency-split-1"
+    assert (done.code, done.err.splitlines()[-1]) == (130, said)
+    assert Store(tmp_path / "runs" / "train-frequency-split-1").read().state == "interrupted"
+
+
+def test_a_comparison_that_is_interrupted_goes_on_with_the_same_command(tmp_path, trained_on):
+    words = ["train", trained_on, "--epochs", "1", "--device", "cpu", "--cache-dir", tmp_path / "cache"]
+    words += ["--out", tmp_path / "out"]
+    done = in_child(words, signal_when("/trainings/.", signal.SIGINT, 1))
+    assert (done.code, done.err.splitlines()[-1]) == (130, "aumclean: error: interrupted; go on with: the same command")
+    assert not (tmp_path / "out" / "results.json").exists() and not list(tmp_path.rglob("*.part"))
+    assert in_child(words).code == 0
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_before_a_training_is_begun_there_is_nothing_to_go_on_with(tmp_path, trained_on):
+    words = ["train", trained_on, "--epochs", "1", "--device", "cpu", "--cache-dir", tmp_path / "cache"]
+    done = in_child([*words, "--out", tmp_path / "out"], signal_when("/train/class-3/", signal.SIGINT, 1))
+    assert (done.code, done.err.splitlines()[-1]) == (130, "aumclean: error: interrupted")
