@@ -21,6 +21,7 @@ from aumclean.errors import ConfigError, RunError
 from aumclean.run.directory import Run
 from aumclean.scanning.scan import resume, scan
 from tests.conftest import PLANTED_WORDS
+from tests.features.conftest import drawing, save_jpeg
 
 OPTIONS = ["--device", "cpu", *PLANTED_WORDS]
 
@@ -91,6 +92,24 @@ def test_one_process_goes_on_where_two_stopped(together, planted):
     assert parts == ["part-0.parquet"] * 8
     after = pq.read_table(run.report("parquet")).to_pylist()
     assert {row["path"] for row in after[:30]} == planted.wrong
+
+
+@pytest.mark.release
+def test_two_processes_look_at_each_image_once_and_find_what_one_finds(tmp_path, aumclean):
+    for seed in range(36):
+        image = drawing(seed, (64, 64)).convert("RGB" if seed % 2 else "L").convert("RGB")
+        save_jpeg(image, tmp_path / "photos" / ("colour" if seed % 2 else "grey") / f"{seed:02d}.jpg", 90)
+    words = ["scan", tmp_path / "photos", "--preset", "frozen", "--device", "cpu", "--workers", "1"]
+    process = start_torchrun(*words, "--cache-dir", tmp_path / "shared", "--out", tmp_path / "two")
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    shards = [pq.read_table(file)["content_hash"].to_pylist() for file in (tmp_path / "shared").rglob("*-*/*.parquet")]
+    assert sorted(map(len, shards)) == [18, 18]
+    assert len(set(shards[0]) | set(shards[1])) == 36
+    alone = aumclean(*words, "--cache-dir", tmp_path / "own", "--out", tmp_path / "one")
+    assert alone.code == 0, alone.err
+    reports = [pq.read_table(tmp_path / run / "report.parquet") for run in ("one", "two")]
+    assert reports[0].equals(reports[1])
 
 
 def children_of(process):
