@@ -287,28 +287,30 @@ def load(
         ConfigError: for an unknown key or variable, a value out of range, or a file that cannot be read.
     """
     own = {name: value for name, value in environment.items() if not name.startswith(GATE_PREFIX)}
-    config = _merged(ScanConfig, "scan", given, file, _from_environment(own, ENVIRONMENT_PREFIX, ScanConfig), folder)
-    _require_shareable(config)
+    config, names = _merged(ScanConfig, "scan", given, file, own, ENVIRONMENT_PREFIX, folder)
+    _require_shareable(config, names)
     recorded, first_epoch = config.recorded_epochs, config.first_epoch
     if first_epoch is not None and first_epoch >= recorded:
+        name = names.get("first_epoch", "--first-epoch")
         raise ConfigError(
-            f"--first-epoch: {first_epoch} leaves nothing to average over {recorded} epochs, after which the training "
-            f"is closed; epochs count from 0, so give at most {recorded - 1}"
+            f"{name}: {first_epoch} leaves nothing to average over {recorded} epochs, after which the training is "
+            f"closed; epochs count from 0, so give at most {recorded - 1}"
         )
     return config
 
 
-def _require_shareable(config: ScanConfig) -> None:
+def _require_shareable(config: ScanConfig, names: Mapping[str, str]) -> None:
     """Refuse a single draw of a run that others could not join, or would lose."""
     if config.only_draw is None:
         return
+    name = names.get("only_draw", "--only-draw")
     last = config.by_preset("draws") - 1
     if config.only_draw > last:
-        raise ConfigError(f"--only-draw: {config.only_draw} is not among the draws, 0 to {last}")
+        raise ConfigError(f"{name}: {config.only_draw} is not among the draws, 0 to {last}")
     if config.out is None:
-        raise ConfigError("--only-draw: name the run directory that the draws share with --out")
+        raise ConfigError(f"{name}: name the run directory that the draws share with --out")
     if config.overwrite:
-        raise ConfigError("--only-draw: goes into a run that others may be writing to; leave out --overwrite")
+        raise ConfigError(f"{name}: goes into a run that others may be writing to; leave out --overwrite")
 
 
 def load_gate(
@@ -323,8 +325,7 @@ def load_gate(
     Raises:
         ConfigError: as `load` does.
     """
-    found = _from_environment(environment, GATE_PREFIX, GateConfig)
-    return _merged(GateConfig, "gate", given, file, found, folder)
+    return _merged(GateConfig, "gate", given, file, environment, GATE_PREFIX, folder)[0]
 
 
 def _merged(
@@ -333,10 +334,17 @@ def _merged(
     given: Mapping[str, Any],
     file: Path | None,
     environment: Mapping[str, str],
+    prefix: str,
     folder: Path | None,
-) -> Options:
+) -> tuple[Options, dict[str, str]]:
+    """The options, and how messages name those that come from a file or the environment."""
+    read, file = _from_file(file, folder or Path.cwd(), section)
+    found = _from_environment(environment, prefix, kind)
     typed = {key: value for key, value in given.items() if value is not None}
-    return checked(kind, **{**_from_file(file, folder or Path.cwd(), section), **environment, **typed})
+    names = {key: f"{file}: key '{key}' of [{section}]" for key in read}
+    names |= {key: f"environment variable {prefix}{key.upper()}" for key in found}
+    names = {key: name for key, name in names.items() if key not in typed}
+    return _checked(kind, {**read, **found, **typed}, names), names
 
 
 def checked(kind: type[Options], **options: Any) -> Options:
@@ -345,12 +353,17 @@ def checked(kind: type[Options], **options: Any) -> Options:
     Raises:
         ConfigError: for one that is out of range or of a wrong type.
     """
+    return _checked(kind, options, {})
+
+
+def _checked(kind: type[Options], options: dict[str, Any], names: Mapping[str, str]) -> Options:
     try:
         return kind(**options)
     except ValidationError as error:
         option, _, said = problem(error).partition(": ")
-        got = reprlib.repr(error.errors()[0]["input"])
-        raise ConfigError(f"--{option.replace('_', '-')}: {said} (got {got})") from None
+        key, _, part = option.partition(".")
+        name = names.get(key, "--" + key.replace("_", "-")) + (part and f": {part}")
+        raise ConfigError(f"{name}: {said} (got {reprlib.repr(error.errors()[0]['input'])})") from None
 
 
 def _from_environment(environment: Mapping[str, str], prefix: str, kind: type[BaseModel]) -> dict[str, str]:
@@ -366,22 +379,24 @@ def _from_environment(environment: Mapping[str, str], prefix: str, kind: type[Ba
     return found
 
 
-def _from_file(file: Path | None, folder: Path, section: str) -> dict[str, Any]:
+def _from_file(file: Path | None, folder: Path, section: str) -> tuple[dict[str, Any], Path | None]:
     if file is None:
         candidates = (parent / "pyproject.toml" for parent in (folder, *folder.parents))
         for candidate in candidates:
-            if candidate.is_file() and "aumclean" in _table(_read_toml(candidate), "tool"):
+            if candidate.is_file() and "aumclean" in _table(candidate, _read_toml(candidate), "tool"):
                 file = candidate
                 break
         else:
-            return {}
+            return {}, None
     document = _read_toml(file)
-    tool = _table(document, "tool")
-    tables = _table(tool, "aumclean") if "aumclean" in tool else {k: v for k, v in document.items() if k != "tool"}
+    tool = _table(file, document, "tool")
+    tables = (
+        _table(file, tool, "aumclean") if "aumclean" in tool else {k: v for k, v in document.items() if k != "tool"}
+    )
     for name in tables:
         if name not in SECTIONS:
             raise ConfigError(f"{file}: table '{name}' is not known{did_you_mean(name, SECTIONS)}")
-    options = dict(_table(tables, section))
+    options = dict(_table(file, tables, section))
     known = SECTIONS[section].model_fields
     for key in options:
         if key not in known:
@@ -390,13 +405,13 @@ def _from_file(file: Path | None, folder: Path, section: str) -> dict[str, Any]:
         if isinstance(options.get(key), str):
             where = location(options[key])
             options[key] = where if isinstance(where, str) else str(file.parent / where)
-    return options
+    return options, file
 
 
-def _table(document: dict[str, Any], name: str) -> dict[str, Any]:
+def _table(file: Path, document: dict[str, Any], name: str) -> dict[str, Any]:
     table = document.get(name, {})
     if not isinstance(table, dict):
-        raise ConfigError(f"configuration: '{name}' must be a table, not {table!r}")
+        raise ConfigError(f"{file}: '{name}' must be a table, not {reprlib.repr(table)}")
     return table
 
 

@@ -42,31 +42,47 @@ def test_a_file_may_be_named_and_needs_no_tool_table(tmp_path):
     [
         ("[scan]\nepoch = 3\n", "key 'epoch' of .scan. is not known; did you mean 'epochs'"),
         ("[scann]\nepochs = 3\n", "table 'scann' is not known; did you mean 'scan'"),
-        ("[scan]\nepochs = 0\n", "--epochs: must be a number from 1 to 100000, or auto .got 0."),
+        ("[scan]\nepochs = 0\n", "key 'epochs' of .scan.: must be a number from 1 to 100000, or auto .got 0."),
         ("[scan]\nepochs = " + "9" * 5000, "is not valid TOML"),
-        ("[scan]\nepochs = " + "9" * 50, r"--epochs: must be [^\n]{1,120}$"),
-        ("[scan]\nlearning_rate = 1e300\n", "--learning-rate: .*less than or equal to 1000"),
-        ("[scan]\narch = 5\n", "--arch: .*valid string .got 5."),
-        ("[scan]\narch = ['" + "x" * 9999 + "']\n", r"--arch: [^\n]{1,120}$"),
+        ("[scan]\nepochs = " + "9" * 50, r"key 'epochs' of .scan.: must be [^\n]{1,120}$"),
+        ("[scan]\nlearning_rate = 1e300\n", "key 'learning_rate' of .scan.: .*less than or equal to 1000"),
+        ("[scan]\narch = 5\n", "key 'arch' of .scan.: .*valid string .got 5."),
+        ("[scan]\narch = ['" + "x" * 9999 + "']\n", r"key 'arch' of .scan.: [^\n]{1,120}$"),
         ("x = " + "[" * 9999, "is not valid TOML"),
-        ("[scan]\nout = {a = 1}\n", "--out: .*path"),
-        ("[scan]\nepochs = 'many'\n", "--epochs: .*or auto.*'many'"),
+        ("[scan]\nout = {a = 1}\n", "key 'out' of .scan.: .*path"),
+        ("[scan]\nepochs = 'many'\n", "key 'epochs' of .scan.: .*or auto.*'many'"),
         ("epochs = = 3", "is not valid TOML"),
         ("scan = 5\n", "'scan' must be a table"),
         ("tool = 5\n", "'tool' must be a table"),
-        ("[scan]\nlearning_rate = inf\n", "--learning-rate: .*finite"),
+        ("[scan]\nepochs = 5\nfirst_epoch = 5\n", "key 'first_epoch' of .scan.: 5 leaves nothing to average"),
+        ("[scan]\nonly_draw = 2\n", "key 'only_draw' of .scan.: 2 is not among the draws"),
+        ("[scan]\nlearning_rate = inf\n", "key 'learning_rate' of .scan.: .*finite"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path, text, says):
     (tmp_path / "scan.toml").write_text(text)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=says) as refused:
         load(file=tmp_path / "scan.toml")
+    assert str(refused.value).startswith(f"{tmp_path / 'scan.toml'}: ") and "\n" not in str(refused.value)
+
+
+def test_a_wrong_budget_names_its_file_and_key_unless_another_was_typed(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.aumclean.gate]\nmin_score = 2\nclasses = {cat = 'few'}\n")
+    where = f"{tmp_path / 'pyproject.toml'}: key"
+    with pytest.raises(ConfigError, match=f"^{where} 'classes' of .gate.: cat: must be a count"):
+        config.load_gate({"min_score": 0.5}, environment={}, folder=tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.aumclean.gate]\nmin_score = 2\n")
+    with pytest.raises(ConfigError, match="^--min-score: .*got 3"):
+        config.load_gate({"min_score": 3}, environment={}, folder=tmp_path)
+    with pytest.raises(ConfigError, match=f"^{where} 'min_score' of .gate.: input should be less than or equal to 1"):
+        config.load_gate({}, environment={}, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("given", "environment", "says"),
     [
         ({}, {"AUMCLEAN_EPOCH": "3"}, "AUMCLEAN_EPOCH is not known; did you mean 'AUMCLEAN_EPOCHS'"),
+        ({}, {"AUMCLEAN_EPOCHS": "0"}, "environment variable AUMCLEAN_EPOCHS: must be a number"),
         ({"percentile": 100.0}, {}, "--percentile: .*less than 100"),
         ({"draws": 1}, {}, "--draws: .*greater than or equal to 2"),
         ({"preset": "quick"}, {}, "--preset: .*'fast'"),
