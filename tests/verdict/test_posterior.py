@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from aumclean.verdict.evidence import Evidence, ensemble_of
 from aumclean.verdict.label_noise import alike
 from aumclean.verdict.posterior import Witness, posterior, together
+from aumclean.verdict.transitions import NO_DIRECTION
 from tests.verdict.conftest import evidence, flipped, uniform
 
 
@@ -82,13 +84,16 @@ def test_held_out_probabilities_alone_are_enough():
     assert roc_auc_score(found.wrong, alone.log_odds) > 0.9
 
 
-def by_features(found, skill):
-    """What features say of the same samples, whose doubts are not those of the network."""
+def said(found, skill):
+    """What features say of the same samples, whose doubts are not those of the network: log-probabilities."""
     n = len(found.labels)
     seen = np.random.default_rng(9).normal(size=(n, 5))
     seen[np.arange(n), found.true] += skill
-    log_probs = seen - np.logaddexp.reduce(seen, axis=1, keepdims=True)
-    return posterior(found.labels, 5, [Witness("features", np.arange(n), log_probs.astype(np.float32))])
+    return (seen - np.logaddexp.reduce(seen, axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_features(found, skill):
+    return posterior(found.labels, 5, [Witness("features", np.arange(len(found.labels)), said(found, skill))])
 
 
 def test_a_second_kind_of_witness_helps_and_has_a_word_of_its_own():
@@ -101,6 +106,23 @@ def test_a_second_kind_of_witness_helps_and_has_a_word_of_its_own():
     assert calibration_error(both.wrong_probability, found.wrong) < 0.05
     share = both.share(np.ones(3000, bool))
     assert share.low <= found.wrong.mean() <= share.high
+
+
+def test_new_images_are_judged_by_both_kinds():
+    """Of the same network and features, a likelihood each: new images are others of the same classes."""
+    known, new = (evidence(uniform(0.15), draws=6, skill=3.0, seed=seed) for seed in (1, 2))
+    voices = [[one.witness.log_probs[np.argsort(one.witness.sample)], said(one, 2.0)] for one in (known, new)]
+    names = ("network", "features")
+    witnesses = [Witness(name, np.arange(3000), voice) for name, voice in zip(names, voices[0], strict=True)]
+    ensemble = ensemble_of(Evidence([], witnesses, NO_DIRECTION), known.labels, 5)
+    assert ensemble.counts.sum() == pytest.approx(1)
+    log_odds = ensemble.log_odds(voices[1], new.labels)
+    alone = [noise.log_odds(one[None], new.labels) for noise, one in zip(ensemble.noises, voices[1], strict=True)]
+    assert roc_auc_score(new.wrong, log_odds) > max(roc_auc_score(new.wrong, one) for one in alone)
+    assert calibration_error(1 / (1 + np.exp(-log_odds)), new.wrong) < 0.05
+    suggested, share = ensemble.suggested(voices[1], new.labels)
+    assert (suggested == new.true)[new.wrong].mean() > 0.7
+    assert (suggested != new.labels).all() and (share <= 1).all()
 
 
 def test_features_that_tell_nothing_take_next_to_nothing_away():
