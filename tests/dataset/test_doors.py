@@ -177,22 +177,28 @@ def test_the_same_images_through_every_door(door, source, plain, s3):
         assert as_bytes == [listed(source)[row][1].read_bytes()] * 2
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.parametrize("door", [as_two_parquet_shards, as_two_tars, as_zip, as_s3], ids=lambda door: door.__name__)
-def test_the_same_images_are_flagged_and_shown_through_every_door(door, source, tmp_path, s3):
-    shutil.copytree(source / "photos", tmp_path / "photos")
+SHORT = {"epochs": 4, "batch_size": 32, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def mixed_up(source, tmp_path_factory):
+    """The same images with 20 wrong labels: the folder that holds them as `photos`, and a scan of these."""
+    root = tmp_path_factory.mktemp("mixed-up")
+    shutil.copytree(source / "photos", root / "photos")
     for number in range(20):  # wrong labels, the same in every form
-        names = (
-            tmp_path / "photos" / "amber" / f"{number:03d}.png",
-            tmp_path / "photos" / "blue" / f"{number:03d}.png",
-        )
+        names = (root / "photos" / "amber" / f"{number:03d}.png", root / "photos" / "blue" / f"{number:03d}.png")
         contents = [name.read_bytes() for name in names]
         for name, content in zip(names, reversed(contents), strict=True):
             name.write_bytes(content)
-    config = {"epochs": 4, "batch_size": 32, "precision": "fp32"}
-    expected = scan(read_samples(tmp_path / "photos"), load({"out": tmp_path / "a", **config}, environment={}))
-    found = scan(read(door, tmp_path), load({"out": tmp_path / "b", **config}, environment={}))
+    return root, scan(read_samples(root / "photos"), load({"out": root / "run", **SHORT}, environment={}))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("door", [as_two_parquet_shards, as_two_tars, as_zip, as_s3], ids=lambda door: door.__name__)
+def test_the_same_images_are_flagged_and_shown_through_every_door(door, mixed_up, tmp_path, s3):
+    root, expected = mixed_up
+    found = scan(read(door, root), load({"out": tmp_path / "run", **SHORT}, environment={}))
     assert found.verdict.summary.flagged_digest == expected.verdict.summary.flagged_digest
     assert found.verdict.summary.flagged > 0
     shown = pictures_of(found.run)
