@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,15 @@ def modules():
         yield room, file
 
 
+@cache
+def nodes(file):
+    """Every part of a file's code, the module first."""
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
 def imported(file):
     """Every module a file imports, also inside functions."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -73,7 +80,7 @@ def test_every_room_has_its_place_in_the_plan():
 def test_an_assert_says_of_what_kind_a_value_is_and_guards_no_data():
     """As `python -O` leaves it out."""
     for _, file in modules():
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in nodes(file):
             if isinstance(node, ast.Assert):
                 said = ast.unparse(node.test)
                 assert re.fullmatch(r"isinstance\(.*\)|[\w.]+ is not None", said), f"{file}: assert {said}"
@@ -96,7 +103,7 @@ def test_only_the_command_line_and_the_bars_know_rich_and_only_training_knows_to
 
 @pytest.mark.parametrize("file", [file for _, file in modules()], ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_every_module_says_what_it_is(file):
-    assert ast.get_docstring(ast.parse(file.read_text()))
+    assert ast.get_docstring(nodes(file)[0])
 
 
 def test_functions_fit_on_a_page():
@@ -105,40 +112,33 @@ def test_functions_fit_on_a_page():
     long = {
         (str(file.relative_to(PACKAGE)), node.name)
         for _, file in modules()
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60
     }
     assert long <= allowed
 
 
-def loaded_by(code):
-    """Which of the heavy packages a fresh interpreter has loaded after some code."""
+def loaded_by(*steps):
+    """Which of the heavy packages a fresh interpreter has loaded after each of several steps, one after the other."""
     heavy = ("torch", "pandas", "pyarrow", "rich", "accelerate", "sklearn")
-    script = f"import sys\ntry:\n    {code}\nexcept SystemExit: pass\nprint([n for n in {heavy} if n in sys.modules])"
+    found = f"print([n for n in {heavy} if n in sys.modules], file=sys.stderr)"
+    script = "import sys\n" + "".join(f"try:\n    {step}\nexcept SystemExit: pass\n{found}\n" for step in steps)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    return [set(ast.literal_eval(line)) for line in done.stderr.splitlines()]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["scan", "--help"], ["report", "--help"]])
-def test_help_and_version_load_nothing_heavy(arguments):
-    assert loaded_by(f"from aumclean.cli import main; main({arguments})") == set()
+def test_help_and_version_load_nothing_heavy():
+    asked = (["--version"], ["--help"], ["scan", "--help"], ["report", "--help"])
+    assert loaded_by(*(f"from aumclean.cli import main; main({arguments})" for arguments in asked)) == [set()] * 4
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "verdict.judge",
-        "reports.write",
-        "decisions.cleaned",
-        "margins.log",
-        "run.directory",
-        "dataset.manifest",
-        "dataset.pictures",
-        "judging.judge",
-    ],
-)
-def test_what_works_on_a_finished_run_never_loads_torch(module):
-    assert not loaded_by(f"import aumclean.{module}") & {"torch", "accelerate"}
+def test_what_works_on_a_finished_run_never_loads_torch():
+    works = (
+        "margins.log", "run.directory", "verdict.judge", "dataset.manifest", "dataset.pictures", "decisions.cleaned",
+        "reports.write", "judging.judge",
+    )  # fmt: skip
+    for module, loaded in zip(works, loaded_by(*(f"import aumclean.{module}" for module in works)), strict=True):
+        assert not loaded & {"torch", "accelerate"}, module
 
 
 OF_USERS = {"dataset", "judging", "features"}  # tables that others wrote are read there, and carry no checksums
