@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import mmap
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import numpy as np
 import platformdirs
 import pyarrow as pa
 from filelock import FileLock, Timeout
+from psutil import virtual_memory
 
 from aumclean.dataset.decode import decode
 from aumclean.dataset.samples import Samples
@@ -232,7 +234,10 @@ def _read(entry: Path, size: int, files: pa.Table | None = None) -> Decoded:
         raise OSError(f"{entry}: is damaged")
     if len(readable) == 0:
         return Decoded(np.empty(shape, np.uint8), readable, files)
-    return Decoded(np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape), readable, files)
+    images = np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape)
+    if images.nbytes > virtual_memory().available and hasattr(mmap, "MADV_RANDOM"):
+        images.base.madvise(mmap.MADV_RANDOM)  # type: ignore[union-attr] # else each image brings 128 KiB of others
+    return Decoded(images, readable, files)
 
 
 def make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:
