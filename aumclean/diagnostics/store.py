@@ -30,7 +30,7 @@ class Answer(Record):
     argv: list[str] = Field(description="The command line.")
     started: Time = Field(description="When it was begun.")
     finished: Time | None = Field(default=None, description="When it was done; null before.")
-    state: State = Field(default="running", description="Whether it is done.")
+    state: State = Field(default="running", description="running, interrupted or done.")
     question: dict[str, Any] = Field(description="All that decides the result; asked again, it goes on where it was.")
     kind: str | None = Field(default=None, description="The command, such as frequency test; null before it is done.")
     said: list[str] = Field(default=[], description="What it shows and what it cannot show, as sentences.")

@@ -129,7 +129,7 @@ def children_of(process):
 def test_a_killed_rank_ends_all_in_words_and_the_run_goes_on(planted, tmp_path, parallel):
     run = Run(tmp_path / "run")
     process = start_torchrun(
-        "scan", planted.root, *OPTIONS, "--epochs", "40", "--parallel", parallel, "--out", run.path
+        "scan", planted.root, *OPTIONS, "--epochs", "12", "--parallel", parallel, "--out", run.path
     )
     deadline = time.monotonic() + 300
     while not list(run.margins.rglob("part-0.parquet")):
