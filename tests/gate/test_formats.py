@@ -194,7 +194,7 @@ def test_sarif_of_hostile_names_is_valid(hostile):
 
 def test_sarif_stays_within_what_github_takes(many):
     rendered = sarif.render(many)
-    run = valid_sarif(rendered)
+    (run,) = json.loads(rendered)["runs"]  # their form is that of the tests above
     assert len(run["results"]) == 25_000
     assert "500 less suspect findings" in run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
     assert len(gzip.compress(rendered.encode())) < 10 * 2**20
