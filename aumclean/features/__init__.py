@@ -6,5 +6,6 @@ own           a file of features that the user made
 root          the scale that features are compared on
 discriminant  features -> how likely each class is, by what was not taught the label
 neighbours    features -> the nearest other samples of each
+index         the same of very many, found approximately
 near          images and their neighbours -> groups of near-duplicates
 """

@@ -180,7 +180,7 @@ def together(kinds: Sequence[Posterior]) -> Posterior:
     average = counts.mean(1, where=~np.isnan(counts))
     return Posterior(
         log_odds=(counts * np.nan_to_num(told)).sum(0),
-        by={name: told for kind in kinds for name, told in kind.by.items()},
+        by={name: alone for kind in kinds for name, alone in kind.by.items()},
         noise={name: noise for kind in kinds for name, noise in kind.noise.items()},
         knows=max(kind.knows for kind in kinds),
         trained=any(kind.trained for kind in kinds),
