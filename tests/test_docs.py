@@ -55,6 +55,16 @@ def test_the_python_page_is_made_of_the_docstrings():
     assert all(f"aumclean.{name}" in text for name in aumclean_package.__all__)
 
 
+def test_prose_is_spelled_in_one_way():
+    """Labeled, and 95%: in pages, help, messages and comments."""
+    package = Path(aumclean_package.__file__).parent
+    ours = [file for file in package.rglob("*") if file.suffix in {".py", ".js", ".html", ".json"}]
+    for file in [*PAGES, ROOT / "CHANGELOG.md", *ours]:
+        text = file.read_text(encoding="utf-8")
+        other = re.findall(r"(?i).*(?:labell(?:ed|ing)(?!by)|[\d}] %(?!})).*", text)
+        assert other == [], f"{file}: {other}"
+
+
 @pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
 def test_every_command_is_in_the_readme(command):
     assert f"`aumclean {command}" in PAGES[0].read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ RECTANGLES = {"rectanglelabels"}
 
 
 def read_label_studio(file: Location, document: Any, exists: Callable[[str], bool]) -> Annotations:
-    """The labels of a Label Studio export (JSON): choices of whole images, or labelled rectangles.
+    """The labels of a Label Studio export (JSON): choices of whole images, or labeled rectangles.
 
     Args:
         file: for messages.

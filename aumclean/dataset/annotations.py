@@ -23,8 +23,8 @@ class Annotations:
     Attributes:
         paths: of the pictures, as the file names them.
         labels: the names of the classes.
-        ids: what tells the boxes of a picture apart; empty where whole images are labelled.
-        boxes: left, top, width and height of each; empty where whole images are labelled.
+        ids: what tells the boxes of a picture apart; empty where whole images are labeled.
+        boxes: left, top, width and height of each; empty where whole images are labeled.
         shares: whether boxes are shares of the picture, or pixels.
         notes: what there is to say.
     """

@@ -111,7 +111,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     chosen, splits, notes = _split_folder(root, _folders(root), split)
     base, passed = root / chosen, PassedOver()
     relative = sorted(_images_below(base, passed))
-    found = _labelled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits)
+    found = _labeled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits)
     prefix = f"{chosen}/" if chosen else ""
     paths = pa.array([prefix + path for path in relative], pa.string())
     return Samples(
@@ -155,12 +155,12 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     kept.sort()
     relative = [path for path, _ in kept]
     classes = {path.split("/")[0] for path in relative if "/" in path}
-    found = _labelled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
+    found = _labeled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
     rows = np.array([row for _, row in kept], np.int64)
     return replace(found, rows=rows, paths=[prefix + path for path in relative], notes=(*notes, *found.notes))
 
 
-def _labelled(
+def _labeled(
     base: Location,
     relative: list[str],
     passed: PassedOver,

@@ -208,8 +208,8 @@ def _refuse_unreadable(samples: Samples, unreadable: pa.Table, most: float) -> N
         raise DataError(f"{samples.source}: none of {n} images can be read, such as {example}")
     if 100 * bad > most * n:
         raise DataError(
-            f"{samples.source}: {bad} of {n} images cannot be read ({100 * bad / n:.1f} %), such as {example}; "
-            f"mend them, or raise --max-unreadable (now {most:g} %)"
+            f"{samples.source}: {bad} of {n} images cannot be read ({100 * bad / n:.1f}%), such as {example}; "
+            f"mend them, or raise --max-unreadable (now {most:g}%)"
         )
     logger.warning("%s: %d of %d images cannot be read and are left out, such as %s", samples.source, bad, n, example)
 

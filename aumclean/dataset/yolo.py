@@ -34,13 +34,13 @@ def read_yolo(file: Path, split: str | None) -> tuple[Annotations, Path]:
     root = (file.parent / str(about.get("path") or ".")).resolve()
     listed = about[chosen] if isinstance(about[chosen], list) else [about[chosen]]
     images = sorted(image for one in listed for image in _images(root, file.parent, str(one)))
-    rows, unlabelled = [], 0
+    rows, unlabeled = [], 0
     for image in images:
         text = label_file(image)
         found = list(_boxes(text, names)) if text.is_file() else []
-        unlabelled += not found
+        unlabeled += not found
         rows += [(_relative(image, root), *box) for box in found]
-    notes = [f"{file}: {unlabelled} images have no box, so nothing of them is judged"] if unlabelled else []
+    notes = [f"{file}: {unlabeled} images have no box, so nothing of them is judged"] if unlabeled else []
     if split is None and len(splits) > 1:
         notes.append(f"{file} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)")
     paths, labels, ids, boxes = zip(*rows, strict=True) if rows else ((), (), (), ())

@@ -13,7 +13,7 @@ _TEMPLATE = """\
 <div>
 <p><strong>{{ summary.flagged | count }}</strong> of {{ summary.samples | count }} images in
 {{ summary.classes }} classes are suspect; the noise rate is about {{ rate.estimate | percent }}
-(95 % interval {{ rate.low | percent }} to {{ rate.high | percent }}).
+(95% interval {{ rate.low | percent }} to {{ rate.high | percent }}).
 <a href="{{ link }}" target="_blank">The whole report</a></p>
 {% for warning in summary.warnings %}
 <p>Warning: {{ warning.message | name }}</p>

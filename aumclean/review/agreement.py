@@ -16,7 +16,7 @@ def agreements(voices: Iterable[Mapping[str, Decision]]) -> list[dict[str, Any]]
         voices: per sample, each reviewer's decision.
 
     Returns:
-        Per pair `reviewers`, `both` (samples that both decided), `agreed`, and `kappa`, `low`, `high` (95 %), which are
+        Per pair `reviewers`, `both` (samples that both decided), `agreed`, and `kappa`, `low`, `high` (95%), which are
         None where chance alone would make them agree on everything.
     """
     answers: dict[tuple[str, str], list[tuple[str, str]]] = {}

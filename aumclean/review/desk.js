@@ -52,7 +52,7 @@ async function openEnd() {
 function chips(group) {
   if (group.name) return [make("span", "", group.name)];
   const parts = [];
-  if (group.given !== undefined) parts.push(make("span", "word", "labelled"), make("span", "label given", group.given));
+  if (group.given !== undefined) parts.push(make("span", "word", "labeled"), make("span", "label given", group.given));
   if (group.like !== undefined) parts.push(make("span", "word", parts.length ? "looks like" : "all look like"), make("span", "label suggested", group.like));
   return parts;
 }
@@ -115,7 +115,7 @@ grid.onChange = () => {
   $("accept-high").hidden = sure.length === 0;
   $("accept-high").disabled = !whole;
   $("accept-high").title = whole ? "" : `Look at the whole group first: ${count(st.seen(group))} of ${count(group.members.length)} seen`;
-  $("accept-high").lastElementChild.textContent = `accept ${count(sure.length)} above 95 %`;
+  $("accept-high").lastElementChild.textContent = `accept ${count(sure.length)} above 95%`;
   $("group-about").textContent = expectation(group);
 };
 
@@ -334,7 +334,7 @@ function fillFilters() {
   options(field("like"), tally((row) => (row.like === null ? [] : [row.like])));
   options(field("reviewer"), tally((row) => row.said.map((voice) => voice.reviewer)));
   const witnesses = Object.entries(store.session.witnesses);
-  options(field("witness"), witnesses.flatMap(([column, name]) => [[`${column}+`, `${name}: 50 % or more`], [`${column}-`, `${name}: below 50 %`]]));
+  options(field("witness"), witnesses.flatMap(([column, name]) => [[`${column}+`, `${name}: 50% or more`], [`${column}-`, `${name}: below 50%`]]));
   $("witness-label").hidden = witnesses.length === 0;
   field("sort").querySelector("[value=outlier]").hidden = store.rows.every((row) => row.outlier === null);
   for (const one of document.querySelectorAll("[data-filter]")) one.value = store.view[one.dataset.filter];

@@ -46,14 +46,14 @@ export function showDetail(next, inGroup) {
   $("place").textContent = `${group.members.indexOf(row) + 1} of ${group.members.length}`;
   $("path").textContent = row.path;
   zoom = { scale: 1, x: 0, y: 0 };
-  $("large").replaceChildren(pane(imageOf(row), `Labelled ${row.label}`));
+  $("large").replaceChildren(pane(imageOf(row), `Labeled ${row.label}`));
   showExamples("given", row.label);
   showExamples("suggested", row.like);
   $("note").value = mine(row)?.note ?? "";
   $("note-line").hidden = !$("note").value;
   $("why").textContent = "";
   for (const id of ["curve", "copies", "nearest", "alike"]) $(`${id}-section`).hidden = true;
-  $("live").textContent = `Image ${group.members.indexOf(row) + 1} of ${group.members.length}, labelled ${row.label}` + (row.like === null ? "" : `, maybe ${row.like}`);
+  $("live").textContent = `Image ${group.members.indexOf(row) + 1} of ${group.members.length}, labeled ${row.label}` + (row.like === null ? "" : `, maybe ${row.like}`);
   refreshDetail();
   itemOf(row).then((item) => { if (item.at === row.at) showItem(item); }, () => {});
   fetchAhead();
@@ -63,14 +63,14 @@ function showItem({ why, curve: drawn, copies = [], nearest = [], alike = [] }) 
   $("why").textContent = why ?? "";
   $("curve-section").hidden = !drawn;
   if (drawn) $("curve").replaceChildren(curve(drawn));
-  fill("copies", copies.map((copy) => thumb(copy.sample_id, copy.label, () => compare(copy.sample_id, `The same file, labelled ${copy.label}`))));
+  fill("copies", copies.map((copy) => thumb(copy.sample_id, copy.label, () => compare(copy.sample_id, `The same file, labeled ${copy.label}`))));
   fill("nearest", nearest.map((one) => {
-    const holder = make("span", "labelled");
+    const holder = make("span", "labeled");
     const kind = one.label === row.label ? "given" : one.label === row.like ? "suggested" : "";
-    holder.append(thumb(one.sample_id, one.label, () => compare(one.sample_id, `Most like it, labelled ${one.label}`)), make("span", `of ${kind}`, one.label));
+    holder.append(thumb(one.sample_id, one.label, () => compare(one.sample_id, `Most like it, labeled ${one.label}`)), make("span", `of ${kind}`, one.label));
     return holder;
   }));
-  fill("alike", alike.map((at) => store.rows[at]).map((one) => thumb(one.id, one.label, () => compare(one.id, `Looks alike, labelled ${one.label}`))));
+  fill("alike", alike.map((at) => store.rows[at]).map((one) => thumb(one.id, one.label, () => compare(one.id, `Looks alike, labeled ${one.label}`))));
 }
 
 function fetchAhead() {
@@ -97,7 +97,7 @@ function small(one) {
   const shown = mark(one);
   if (shown) button.append(shown);
   button.tabIndex = -1; // arrow keys walk the group
-  button.setAttribute("aria-label", `Image ${group.members.indexOf(one) + 1}, labelled ${one.label}, ${one.pending?.decision ?? one.outcome ?? "undecided"}`);
+  button.setAttribute("aria-label", `Image ${group.members.indexOf(one) + 1}, labeled ${one.label}, ${one.pending?.decision ?? one.outcome ?? "undecided"}`);
   if (one === row) button.setAttribute("aria-current", "true");
   return button;
 }

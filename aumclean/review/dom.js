@@ -17,7 +17,7 @@ export function drawing(tag, attributes, text) {
 }
 
 export const percent = (share, digits = 0) =>
-  share > 0 && share < 0.005 ? "<1 %" : share > 0.994 && !digits ? ">99 %" : `${(100 * share).toFixed(digits)} %`;
+  share > 0 && share < 0.005 ? "<1%" : share > 0.994 && !digits ? ">99%" : `${(100 * share).toFixed(digits)}%`;
 const NUMBERS = new Intl.NumberFormat("en"); // made once: making it takes longer than all else that a key does
 export const count = (number) => NUMBERS.format(number);
 export const some = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;

@@ -3,8 +3,8 @@ import { $, count, make, percent, some } from "./dom.js";
 import { ask } from "./queue.js";
 import { store } from "./store.js";
 
-const SAID = { keep: "kept", relabel: "relabelled", remove: "to be removed", contradictory: "in dispute" };
-const interval = ({ low, high }) => `95 % interval ${percent(low, 1)} to ${percent(high, 1)}`;
+const SAID = { keep: "kept", relabel: "relabeled", remove: "to be removed", contradictory: "in dispute" };
+const interval = ({ low, high }) => `95% interval ${percent(low, 1)} to ${percent(high, 1)}`;
 
 export async function showEnd() {
   const told = await ask("api/end");
@@ -43,7 +43,7 @@ function review({ precision, unseen, agreement }) {
   }
   for (const { reviewers, both, agreed, kappa, low, high } of agreement) {
     told.push([reviewers.join(" and "), `agree on ${count(agreed)} of ${some(both, "image")} that both decided` +
-      (kappa === null ? "." : `: kappa ${kappa.toFixed(2)} (95 % interval ${low.toFixed(2)} to ${high.toFixed(2)}).`)]);
+      (kappa === null ? "." : `: kappa ${kappa.toFixed(2)} (95% interval ${low.toFixed(2)} to ${high.toFixed(2)}).`)]);
   }
   return told;
 }

@@ -10,7 +10,7 @@ RIGHT = frozenset({"keep"})
 
 
 def share_wrong(outcomes: Sequence[str | None]) -> dict[str, Any]:
-    """How many of some samples are wrong, of those that were decided, with the 95 % Wilson interval of the share.
+    """How many of some samples are wrong, of those that were decided, with the 95% Wilson interval of the share.
 
     Args:
         outcomes: the decision on each sample, None where there is none yet; `unsure` and contradictory ones count in
@@ -36,7 +36,7 @@ def share_wrong(outcomes: Sequence[str | None]) -> dict[str, Any]:
 def spot_check_result(
     outcomes: Sequence[str | None], flagged: Sequence[bool], all_flagged: int, all_unflagged: int
 ) -> dict[str, Any]:
-    """Precision of the flags and the share of errors among what is not flagged, with 95 % Wilson intervals.
+    """Precision of the flags and the share of errors among what is not flagged, with 95% Wilson intervals.
 
     Valid because both parts were drawn at random and decided without knowing which is which; `unsure` counts in
     neither, and is listed.

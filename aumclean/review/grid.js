@@ -124,8 +124,8 @@ function refresh(card, row) {
   card.classList.toggle("done", Boolean(decision) && !isOpen(row, group)); // what is to be settled stays clear
   card.setAttribute("aria-selected", String(chosen.has(row)));
   card.setAttribute("aria-label", [
-    `Labelled ${row.label}`, row.like === null ? "" : `looks like ${row.like}`, row.wrong === null ? "" : `wrong at ${percent(row.wrong)}`,
-    decision ? (decision === "relabel" ? `relabelled ${newLabel}` : decision) : "undecided",
+    `Labeled ${row.label}`, row.like === null ? "" : `looks like ${row.like}`, row.wrong === null ? "" : `wrong at ${percent(row.wrong)}`,
+    decision ? (decision === "relabel" ? `relabeled ${newLabel}` : decision) : "undecided",
   ].filter(Boolean).join(", "));
   card.title = row.path + (row.said.length ? ` (${row.said.map((voice) => `${voice.reviewer}: ${voice.new_label ?? voice.decision}`).join("; ")})` : "");
   card.querySelector(".mark")?.remove();

@@ -28,7 +28,7 @@ def why(row: dict[str, Any], copies: int, nearest: Sequence[str] = ()) -> str:
         clauses.append(f"pretrained features hold the label for wrong at {_percent(features)}")
     if nearest:
         most, count = Counter(nearest).most_common(1)[0]
-        clauses.append(f"{count} of the {len(nearest)} images most like it are labelled \u201c{most}\u201d")
+        clauses.append(f"{count} of the {len(nearest)} images most like it are labeled \u201c{most}\u201d")
     if copies:
         others = "another image is the same file" if copies == 1 else f"{copies} other images are the same file"
         clauses.append(f"{others} under another label")
@@ -45,7 +45,7 @@ def why(row: dict[str, Any], copies: int, nearest: Sequence[str] = ()) -> str:
 
 
 def _percent(share: float) -> str:
-    """Never 100 % of what is not certain."""
+    """Never 100% of what is not certain."""
     if 0 < share < 0.01 or 0.99 < share < 1:
-        return "under 1 %" if share < 0.5 else "over 99 %"
-    return f"{100 * share:.0f} %"
+        return "under 1%" if share < 0.5 else "over 99%"
+    return f"{100 * share:.0f}%"

@@ -66,7 +66,7 @@ class Horizon:
     epochs: float | None = Field(
         description="Epochs until half of planted wrong labels were learned; null when that was never seen."
     )
-    low: float | None = Field(default=None, description="Lower end of its 95 % interval over repeats, or null.")
+    low: float | None = Field(default=None, description="Lower end of its 95% interval over repeats, or null.")
     high: float | None = Field(default=None, description="Upper end, or null.")
     later_than: float | None = Field(default=None, description="Epochs that no repeat had reached it by, or null.")
     images: int | None = Field(default=None, description="Images it was measured on, or null.")

@@ -1,15 +1,15 @@
-"""Shares with their 95 % intervals, none of which has zero width: what sums of probabilities say, and how surely."""
+"""Shares with their 95% intervals, none of which has zero width: what sums of probabilities say, and how surely."""
 
 from typing import NamedTuple
 
 import numpy as np
 import scipy.special
 
-Z95 = 1.959964  # standard normal, two-sided 95 %
+Z95 = 1.959964  # standard normal, two-sided 95%
 
 
 class Estimate(NamedTuple):
-    """A share, 0..1, with its 95 % interval."""
+    """A share, 0..1, with its 95% interval."""
 
     estimate: float
     low: float
@@ -20,7 +20,7 @@ def estimate(share: float, variance: float, trials: float) -> Estimate:
     """A share that is known up to a variance, and up to the chance of so many trials all the same.
 
     The interval is the wider one, at either end, of the normal distribution's and of Clopper and Pearson's (1934) for a
-    count of trials; so that none of a thousand is 0 to 0.4 %.
+    count of trials; so that none of a thousand is 0 to 0.4%.
 
     Args:
         share: 0..1.

@@ -9,7 +9,7 @@ from aumclean.verdict.estimate import Z95
 
 
 def wilson(hits: ArrayLike, trials: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals of shares (Wilson 1927), 0 to 1 of none: lower and upper ends."""
+    """95% intervals of shares (Wilson 1927), 0 to 1 of none: lower and upper ends."""
     trials = np.asarray(trials)
     share, extra = np.asarray(hits) / np.maximum(trials, 1e-12), Z95**2
     centre, half = share * trials + extra / 2, Z95 * np.sqrt(share * (1 - share) * trials + extra / 4)

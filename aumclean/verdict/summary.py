@@ -14,18 +14,18 @@ SCHEMA_VERSION: Final = 1
 
 
 class Estimated(Record):
-    """An estimated share with its 95 % interval."""
+    """An estimated share with its 95% interval."""
 
     estimate: Share = Field(description="The estimate.")
-    low: Share = Field(description="Lower end of its 95 % interval.")
+    low: Share = Field(description="Lower end of its 95% interval.")
     high: Share = Field(description="Upper end.")
 
 
 class EstimatedOrUnknown(Record):
-    """An estimated share with its 95 % interval; nulls where the networks are not trained enough to say."""
+    """An estimated share with its 95% interval; nulls where the networks are not trained enough to say."""
 
     estimate: Share | None = Field(description="The estimate; null when the networks are not trained enough to say.")
-    low: Share | None = Field(description="Lower end of its 95 % interval, or null.")
+    low: Share | None = Field(description="Lower end of its 95% interval, or null.")
     high: Share | None = Field(description="Upper end, or null.")
 
 
@@ -42,7 +42,7 @@ class DrawThreshold(Record):
 
     draw: Count = Field(description="Which draw, counted from 0.")
     threshold: float | None = Field(description="An AUM at or below it is suspect; null without indicator samples.")
-    low: float | None = Field(description="Lower end of its 95 % bootstrap interval, or null.")
+    low: float | None = Field(description="Lower end of its 95% bootstrap interval, or null.")
     high: float | None = Field(description="Upper end, or null.")
     indicator_samples: Count = Field(description="How many indicator samples it rests on.")
     epochs: Count = Field(description="Epochs of the draw, the closing ones included.")
@@ -77,7 +77,7 @@ class ClassFlags(Record):
     judged: bool = Field(description="Whether it is large enough to be judged.")
     flagged: Count | None = Field(description="Flagged samples; null when not judged.")
     flagged_share: Share | None = Field(description="Their share.")
-    low: Share | None = Field(description="Lower end of its 95 % interval.")
+    low: Share | None = Field(description="Lower end of its 95% interval.")
     high: Share | None = Field(description="Upper end.")
 
 

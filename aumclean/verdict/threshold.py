@@ -11,7 +11,7 @@ def indicator_threshold(indicator_aum: np.ndarray, percentile: float, rule: Rule
     """The threshold of one draw.
 
     `percentile`: that percentile of the indicator samples' AUMs, with linear interpolation (Pleiss et al. 2020,
-    section 3.2). `asapp`: the published code instead asks that strictly more than 1 % of them lie strictly above
+    section 3.2). `asapp`: the published code instead asks that strictly more than 1% of them lie strictly above
     a flagged sample (runner.py:447); the same as being below the (floor(0.01 M) + 1)-th largest of M.
 
     Args:
@@ -41,6 +41,6 @@ def bootstrap_quantiles(values: np.ndarray, quantile: float, rng: np.random.Gene
 
 
 def interval(replicates: np.ndarray) -> tuple[float, float]:
-    """95 % interval of bootstrap replicates."""
+    """95% interval of bootstrap replicates."""
     low, high = np.percentile(replicates, (2.5, 97.5))
     return float(low), float(high)

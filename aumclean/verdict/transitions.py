@@ -1,8 +1,8 @@
-"""Which classes are labelled as which others: label errors that have a direction.
+"""Which classes are labeled as which others: label errors that have a direction.
 
 Where a network is surest, a label that contradicts it is an error, or the network confuses two classes. Errors that
-fall on any class alike, and confusion of two classes that look alike, go both ways between two classes; trucks labelled
-as cars, and no cars labelled as trucks, do not. So what goes one way more often than the other is taken for errors of
+fall on any class alike, and confusion of two classes that look alike, go both ways between two classes; trucks labeled
+as cars, and no cars labeled as trucks, do not. So what goes one way more often than the other is taken for errors of
 that kind, once the table of all such labels is less symmetric than chance would have it.
 """
 
@@ -22,7 +22,7 @@ SYMMETRIC = 0.01  # p-value from which on contradicting labels are taken to go b
 
 @dataclass(frozen=True)
 class Transitions:
-    """How much likelier than errors on any class alike it is that one class is labelled as a given other one.
+    """How much likelier than errors on any class alike it is that one class is labeled as a given other one.
 
     Attributes:
         n_classes: number of classes.
@@ -128,7 +128,7 @@ def taken_for(final: Final, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def transitions(pair: np.ndarray, count: np.ndarray, n_classes: int) -> Transitions:
     """Transitions from how often each predicted class has each label.
 
-    Between two classes the shares that are labelled as the other one are compared; the excess of the greater is
+    Between two classes the shares that are labeled as the other one are compared; the excess of the greater is
     shrunk by the size it has by chance. How likely an error on any class alike is, is the mean of what is left.
     Whether there is any direction at all is tested by the sum of squares of all differences (Bowker 1948, for classes
     of unequal size).

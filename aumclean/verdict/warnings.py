@@ -12,7 +12,7 @@ FEW_INDICATORS = 100  # below it the 99th percentile rests on the one or two lar
 FEW_SAMPLES = 20  # a class below it is judged with a mark, by the published threshold not at all
 OVER_FLAGGED = 0.5
 TAUGHT = 0.995  # agreement with labels that networks seldom have with labels they were not taught
-CONTRADICTED = 0.5  # of labels that another witness finds wrong: predictions out of sample call 0 to 2 % of them right
+CONTRADICTED = 0.5  # of labels that another witness finds wrong: predictions out of sample call 0 to 2% of them right
 
 
 @dataclass(frozen=True)

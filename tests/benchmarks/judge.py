@@ -25,13 +25,13 @@ from aumclean.verdict.evaluate import ranking
 
 NOISES = {
     "none": lambda labels, c, rng: labels,
-    "uniform 5 %": lambda labels, c, rng: uniform_noise(labels, c, 0.05, rng),
-    "uniform 10 %": lambda labels, c, rng: uniform_noise(labels, c, 0.1, rng),
-    "uniform 20 %": lambda labels, c, rng: uniform_noise(labels, c, 0.2, rng),
-    "uniform 30 %": lambda labels, c, rng: uniform_noise(labels, c, 0.3, rng),
-    "uniform 40 %": lambda labels, c, rng: uniform_noise(labels, c, 0.4, rng),
-    "flip 20 %": lambda labels, c, rng: flip_noise(labels, c, 0.2, rng),
-    "pairs 20 %": lambda labels, c, rng: pair_noise(labels, np.arange(c) ^ 1, 0.2, rng),
+    "uniform 5%": lambda labels, c, rng: uniform_noise(labels, c, 0.05, rng),
+    "uniform 10%": lambda labels, c, rng: uniform_noise(labels, c, 0.1, rng),
+    "uniform 20%": lambda labels, c, rng: uniform_noise(labels, c, 0.2, rng),
+    "uniform 30%": lambda labels, c, rng: uniform_noise(labels, c, 0.3, rng),
+    "uniform 40%": lambda labels, c, rng: uniform_noise(labels, c, 0.4, rng),
+    "flip 20%": lambda labels, c, rng: flip_noise(labels, c, 0.2, rng),
+    "pairs 20%": lambda labels, c, rng: pair_noise(labels, np.arange(c) ^ 1, 0.2, rng),
 }
 SCORES = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 FILTERS = ("prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given")

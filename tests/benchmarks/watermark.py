@@ -4,7 +4,7 @@
 
 SOURCE is a Parquet file with images and right labels, such as CIFAR-10's training set. In FOLDER a data set is made of
 N images per class, as PNGs: a share S of the images of the first class carries a checkerboard of +-A grey levels, faint
-to the eye; so do as many mislabeled images as a tenth of the class has, of the other classes, which are labelled as the
+to the eye; so do as many mislabeled images as a tenth of the class has, of the other classes, which are labeled as the
 first class. As many mislabeled images carry no mark. The data are scanned, then `frequency join` is run; printed is
 how many of each kind are flagged and which band carries them, and how well AUM, the margin on the image and the margin
 on the low-pass image rank both kinds of mislabeled images within the first class (AUROC).

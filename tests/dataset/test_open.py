@@ -89,7 +89,7 @@ def test_unreadable_files_are_named_and_leave_no_gap(broken, tmp_path, caplog):
 
 
 def test_more_unreadable_files_than_allowed_are_refused(broken, tmp_path):
-    with pytest.raises(DataError, match=r"2 of 12 .*\(16.7 %\).* raise --max-unreadable \(now 16 %\)"):
+    with pytest.raises(DataError, match=r"2 of 12 .*\(16.7%\).* raise --max-unreadable \(now 16%\)"):
         opened(broken, tmp_path, max_unreadable=16)
     assert len(opened(broken, tmp_path, max_unreadable=17)) == 10
 

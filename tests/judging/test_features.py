@@ -89,7 +89,7 @@ def test_predictions_beside_them_are_a_second_witness(judged, embedded, tmp_path
 def test_predictions_of_a_network_that_was_taught_the_labels_are_marked(taught, embedded, tmp_path):
     labels, rows, rng = np.load(embedded / "labels.npy"), np.arange(N), np.random.default_rng(3)
     said = np.where(rows % 10 == 0, (labels - 1) % CLASSES, labels)  # what is true
-    if taught:  # it has learned nine of ten wrong labels, and agrees with 98 % of all
+    if taught:  # it has learned nine of ten wrong labels, and agrees with 98% of all
         said = np.where(rows % 100 == 0, said, labels)
         said = np.where(rows % 100 == 5, (said + 1) % CLASSES, said)
     logits = rng.normal(size=(N, CLASSES))

@@ -130,8 +130,8 @@ def test_the_first_screen_says_how_much_and_how_sure(finished, text):
     assert "<title>photos</title>" in text
     assert f"aumclean review {finished.run.path}" in texts
     assert f"{summary.flagged:,}" in texts
-    assert f"{100 * rate.estimate:.1f} %" in texts
-    assert f"95 % interval {100 * rate.low:.1f} % to {100 * rate.high:.1f} %" in texts
+    assert f"{100 * rate.estimate:.1f}%" in texts
+    assert f"95% interval {100 * rate.low:.1f}% to {100 * rate.high:.1f}%" in texts
     for warning in summary.warnings:
         assert warning.message in texts
 

@@ -335,8 +335,7 @@ def test_a_blind_check_shows_no_trace_of_what_is_flagged(own_run, serve, page):
         page.keyboard.press("k")
         page.wait_for_selector("#end:not([hidden])")
         assert (
-            "0.0 % of the flagged images are wrong (95 % interval 0.0 % to 39.0 %"
-            in page.locator("#result").text_content()
+            "0.0% of the flagged images are wrong (95% interval 0.0% to 39.0%" in page.locator("#result").text_content()
         )
 
 

@@ -188,7 +188,7 @@ def test_images_inside_parquet_come_out_as_the_same_parquet(folder, tmp_path):
 def test_too_many_unreadable_files_stop_the_scan_before_anything_is_written(folder, tmp_path):
     (folder / "blue" / "001.png").write_bytes(b"broken")
     with pytest.raises(
-        DataError, match=r"1 of 12 images cannot be read \(8.3 %\), such as blue/001.png: not an image.*--max"
+        DataError, match=r"1 of 12 images cannot be read \(8.3%\), such as blue/001.png: not an image.*--max"
     ):
         scan_folder(folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -40,7 +40,7 @@ def test_bootstrap_interval_covers_the_true_quantile():
     for _ in range(200):
         low, high = interval(bootstrap_quantiles(rng.normal(size=400), 0.9, rng))
         covered += low <= 1.2816 <= high
-    assert 176 <= covered <= 200  # 95 % of 200, with room for chance
+    assert 176 <= covered <= 200  # 95% of 200, with room for chance
 
 
 def test_bootstrap_agrees_with_resampling():

@@ -43,7 +43,7 @@ def test_what_goes_both_ways_has_no_direction():
     rng = np.random.default_rng(0)
     chance = symmetric(rng, 6)
     directed = sum(len(transitions(*drawn(rng, chance, 900), 6).pair) > 0 for _ in range(200))
-    assert directed <= 6  # the test's level is 1 %
+    assert directed <= 6  # the test's level is 1%
 
 
 def test_what_goes_one_way_is_found_with_how_much_likelier_it_is():
@@ -127,7 +127,7 @@ def test_margins_are_lowered_by_the_likeliest_error(tmp_path):
 
 
 def test_errors_with_a_direction_are_told_from_their_victims(tmp_path):
-    """Every third image of a class is labelled as the next one: networks that know so doubt all labels of both."""
+    """Every third image of a class is labeled as the next one: networks that know so doubt all labels of both."""
     rng = np.random.default_rng(4)
     true = rng.integers(0, 5, 5000)
     is_wrong = rng.random(5000) < 0.35

@@ -251,7 +251,7 @@ _NOTE = (
 
 
 def interval(horizons: Sequence[float | None]) -> tuple[float | None, float | None, float | None]:
-    """Mean over draws and its 95 % interval (Student's t); None where a draw did not reach it, or there is one draw."""
+    """Mean over draws and its 95% interval (Student's t); None where a draw did not reach it, or there is one draw."""
     reached = [value for value in horizons if value is not None]
     if len(reached) < len(horizons):
         return None, None, None

@@ -23,7 +23,7 @@ from aumclean.training.models import build_model
 
 LABELS = (Case("true"), Case("random"))
 QUICK_EPOCHS = 25  # all of them are trained, fourteen times
-CONFIDENT = 1.96  # standard errors on either side: 95 %
+CONFIDENT = 1.96  # standard errors on either side: 95%
 NOTE = (
     "Errors in evaluation mode, on the images as they are, also where training saw them shifted and mirrored; of "
     "random labels the training error is against those, the test error against true ones. best_epoch is chosen on the "

@@ -29,10 +29,10 @@ class Trained(Facts):
 
 
 class Difference(Record):
-    """Of two shares, with its 95 % interval."""
+    """Of two shares, with its 95% interval."""
 
     estimate: float = Field(description="The difference.")
-    low: float = Field(description="Lower end of its 95 % interval over the test images, paired.")
+    low: float = Field(description="Lower end of its 95% interval over the test images, paired.")
     high: float = Field(description="Upper end.")
 
 

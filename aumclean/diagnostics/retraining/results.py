@@ -8,7 +8,7 @@ from aumclean.diagnostics.retraining.manifests import ORACLE
 from aumclean.diagnostics.retraining.record import Difference, Result, Trained
 from aumclean.diagnostics.retraining.training_sets import Subject
 
-CONFIDENT = 1.96  # standard errors on either side: 95 %
+CONFIDENT = 1.96  # standard errors on either side: 95%
 
 
 def results(subjects: Sequence[Subject], trainings: Sequence[Trained], wrong: dict[str, np.ndarray]) -> list[Result]:

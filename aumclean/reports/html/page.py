@@ -296,7 +296,7 @@ def trust(verdict: Verdict) -> list[str]:
     """What the figures rest on and where they end, as sentences."""
     summary, settings = verdict.summary, verdict.settings
     thresholds = ", ".join(
-        f"{about.threshold:.2f} in draw {about.draw + 1} (95 % interval {about.low:.2f} to {about.high:.2f})"
+        f"{about.threshold:.2f} in draw {about.draw + 1} (95% interval {about.low:.2f} to {about.high:.2f})"
         for about in summary.thresholds
         if about.threshold is not None and about.low is not None and about.high is not None
     ).replace("-", "\N{MINUS SIGN}")
@@ -321,7 +321,7 @@ def trust(verdict: Verdict) -> list[str]:
     else:
         said = [
             f"An image is suspect when its area under the margin is at or below the threshold: {thresholds}. In each "
-            f"draw it rests on {indicators}, images whose label was made wrong on purpose; {settings.percentile:g} % "
+            f"draw it rests on {indicators}, images whose label was made wrong on purpose; {settings.percentile:g}% "
             "of those lie at or below it."
         ]
     if flags := summary.flags:
@@ -331,7 +331,7 @@ def trust(verdict: Verdict) -> list[str]:
             "classes that look alike are the harder ones, so more of them are missed."
         )
     if summary.flagged and thresholds:
-        said.append(f"{100 * _agreed(verdict):.0f} % of the suspects are flagged by every draw that could judge them.")
+        said.append(f"{100 * _agreed(verdict):.0f}% of the suspects are flagged by every draw that could judge them.")
     said.append(
         "Noise rate, precision and recall are sums of these probabilities. Their intervals hold the error of sampling "
         "and of the fit; images that the networks have not learned can count as noise too, and labels that are wrong "
@@ -349,8 +349,8 @@ def trust(verdict: Verdict) -> list[str]:
 
 
 def _with_interval(one: Estimated) -> str:
-    share, low, high = (f"{100 * part:.0f} %" for part in (one.estimate, one.low, one.high))
-    return f"{share} (95 % interval {low} to {high})"
+    share, low, high = (f"{100 * part:.0f}%" for part in (one.estimate, one.low, one.high))
+    return f"{share} (95% interval {low} to {high})"
 
 
 def _agreed(verdict: Verdict) -> float:

@@ -35,7 +35,7 @@ def environment() -> Environment:
     environment.filters |= {
         "name": lambda text: printable(str(text)),
         "count": lambda number: f"{number:,}",
-        "percent": lambda share: f"{100 * share:.1f} %",
+        "percent": lambda share: f"{100 * share:.1f}%",
         "odds": _odds,
         "number": _number,
         "heat": lambda count, highest: 0 if not count else 1 + min(7, int(8 * count / (highest + 1))),
@@ -46,8 +46,8 @@ def environment() -> Environment:
 def _odds(probability: float) -> str:
     """A probability in per cent; nothing is said to be certain."""
     if not 0.005 <= probability <= 0.995:
-        return "under 1 %" if probability < 0.5 else "over 99 %"
-    return f"{100 * probability:.0f} %"
+        return "under 1%" if probability < 0.5 else "over 99%"
+    return f"{100 * probability:.0f}%"
 
 
 def _number(value: Any) -> str:
