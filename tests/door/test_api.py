@@ -29,7 +29,7 @@ from aumclean.reports import Format
 N = 600  # enough chunks for decoding in processes
 NAMES = ("amber", "<b>&blue", "green")
 COLOURS = np.array([(220, 160, 30), (30, 60, 220), (30, 180, 60)])
-OPTIONS = {"epochs": 4, "batch_size": 32, "percentile": 95.0, "flip": False, "device": "cpu", "workers": 1}
+OPTIONS = {"epochs": 4, "batch_size": 64, "percentile": 95.0, "flip": False, "device": "cpu", "workers": 1}
 
 
 class Pairs(torch.utils.data.Dataset):
