@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 
-from aumclean.config.scan import ClassFolder, Source
+from aumclean.config.scan import READING, ClassFolder, Source
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size, open_samples
 from aumclean.dataset.read import read_samples
@@ -76,8 +76,8 @@ class Options:
         Raises:
             DataError: when that cannot be done.
         """
-        names = ("source", "path_column", "label_column", "root", "class_folder", "value_range", "max_pixels")
-        return read_samples(data, split=split, **{name: getattr(self, name) for name in names})
+        reading = {name: getattr(self, name) for name in READING}
+        return read_samples(data, **{**reading, "split": split, "limit": None})
 
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
         """A preset's recipe with what was asked for in its place."""
