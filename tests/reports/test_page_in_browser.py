@@ -128,7 +128,7 @@ def test_a_link_to_a_sample_leads_there_and_a_click_enlarges_it(open_page, finis
     assert detail.locator(".rank").text_content() == "22"
     page.keyboard.press("Escape")
     assert not detail.is_visible()
-    assert page.evaluate("document.activeElement.hash") == f"#sample-{ids[21]}"
+    page.wait_for_function("hash => document.activeElement.hash === hash", arg=f"#sample-{ids[21]}")
 
 
 def test_everything_can_be_reached_and_done_with_the_keyboard(open_page, finished):
