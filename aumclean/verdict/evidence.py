@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -212,32 +213,58 @@ def _kinds(witnesses: Sequence[Witness]) -> list[list[Witness]]:
     return [kind for kind in (networks, of_features) if kind]
 
 
+class _Taught(NamedTuple):
+    """What networks that were taught the labels, or heads on features, say of them: arguments of `posterior`.
+
+    Attributes:
+        margins: float32 [3, draws, n], final, closing and mean margins, lowered where errors have a direction.
+        judges: bool [draws, n], which draw was taught which label.
+    """
+
+    margins: np.ndarray | None = None
+    judges: np.ndarray | None = None
+
+
 def weigh(
     evidence: Evidence, run: Run, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
 ) -> tuple[Areas, Posterior]:
     """The areas under the margins, and the posterior by them and all else; epochs and stops as of `areas`."""
-    kinds, expected = _kinds(evidence.witnesses), expected_errors(evidence.directed, n_classes)
-    if not epochs:
-        found = together([posterior(labels, n_classes, kind, expected=expected) for kind in kinds])
-        return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
-    whole = isinstance(record := run.read(), ScanRecord)
-    area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
-    if not evidence.witnesses:
+    record, witnesses, expected = run.read(), evidence.witnesses, expected_errors(evidence.directed, n_classes)
+    area, own = no_areas(len(labels)), _Taught()
+    if epochs:
+        area, own = _read_taught(run, evidence, labels, n_classes, epochs, stops)
+    if not witnesses:
         return area, nothing_known(len(labels))
-    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
-    margins = np.stack([final, lowered.closing, lowered.averaged])
-    del final, lowered  # of millions of samples there is room for one of each
-    taught = kinds[0] if isinstance(record, ScanRecord) and not is_frozen(record) else kinds[-1]  # else heads, if any
+    kinds = _kinds(witnesses)
+    taught = [_Taught()] * len(kinds)
+    taught[0 if isinstance(record, ScanRecord) and not is_frozen(record) else -1] = own
+    if run.has_heads():
+        taught[-1] = _of_heads(run.heads, evidence, labels, n_classes)
     found = together(
-        [
-            posterior(labels, n_classes, kind, margins if kind is taught else None, area.judges, expected)
-            for kind in kinds
-        ]
+        [posterior(labels, n_classes, kind, *told, expected) for kind, told in zip(kinds, taught, strict=True)]
     )
-    knows_most = max(evidence.witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
-    own = record.made_by != "judge" and knows_most.name != FEATURES  # a network names the runner-up of its own margins
-    named = [] if own else [knows_most]
-    return _suggesting(area, named, found, labels), found
+    if epochs:
+        knows_most = max(witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
+        of_network = record.made_by != "judge" and knows_most.name != FEATURES  # it names the runner-up of its margins
+        witnesses = [] if of_network else [knows_most]
+    return _suggesting(area, witnesses, found, labels), found
+
+
+def _read_taught(
+    run: Run, evidence: Evidence, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
+) -> tuple[Areas, _Taught]:
+    whole = isinstance(run.read(), ScanRecord)
+    area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
+    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
+    return area, _Taught(np.stack([final, lowered.closing, lowered.averaged]), area.judges)
+
+
+def _of_heads(heads: Run, evidence: Evidence, labels: np.ndarray, n_classes: int) -> _Taught:
+    """What heads on the features beside a network say."""
+    record = heads.read()
+    epochs = [range(record.judge.first_epoch, stop) for stop in record.averaged_epochs]
+    files = [heads.final_margins(draw) for draw in range(record.draws)]
+    return _read_taught(heads, replace(evidence, files=files), labels, n_classes, epochs, record.epochs_done)[1]
 
 
 def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, labels: np.ndarray) -> Areas:
