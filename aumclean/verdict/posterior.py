@@ -39,12 +39,15 @@ class Witness:
         sample: int64 [m], sample ids, each once.
         log_probs: float32 [m, classes], or [voices, m, classes] where it has several ways of saying it.
         peers: int [m] each: what others of its kind take the samples for, taught or not.
+        anchors: float64 [classes, classes], how many of all samples that its kind is surest of have each label, by the
+            class they are taken for (row); None where all that is known of them is in `log_probs`.
     """
 
     name: str
     sample: np.ndarray
     log_probs: np.ndarray
     peers: Sequence[np.ndarray] = ()
+    anchors: np.ndarray | None = None
 
     @property
     def voices(self) -> np.ndarray:
@@ -143,7 +146,7 @@ def posterior(
         expected: float [classes, classes], which errors to expect, see `label_noise.fit`.
     """
     n = len(labels)
-    noise = {one.name: fit(one.voices, labels[one.sample], one.peers, expected) for one in witnesses}
+    noise = {one.name: fit(one.voices, labels[one.sample], one.peers, expected, one.anchors) for one in witnesses}
     by = {one.name: np.full(n, np.nan) for one in witnesses}
     for one in witnesses:
         by[one.name][one.sample] = noise[one.name].log_odds(one.voices, labels[one.sample])
@@ -212,7 +215,7 @@ def _together(
         rows = [np.argsort(one.sample)[np.searchsorted(np.sort(one.sample), everyone)] for one in witnesses]
         log_probs = np.concatenate([one.voices[:, row] for one, row in zip(witnesses, rows, strict=True)])
         peers = [peer[row] for one, row in zip(witnesses, rows, strict=True) for peer in one.peers]
-        joint = fit(log_probs, labels[everyone], peers, expected)
+        joint = fit(log_probs, labels[everyone], peers, expected, witnesses[0].anchors)
         mean[everyone] = joint.log_odds(log_probs, labels[everyone])
     return mean
 
@@ -270,7 +273,7 @@ def _regression(terms: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _doubt(one: Witness, labels: np.ndarray, found: LabelNoise, expected: np.ndarray | None) -> float:
-    """By how much the rate depends on what the peers count: half the way from nothing to twice as much."""
+    """By how much the rate depends on what peers count, without anchors: half the way from nothing to twice as much."""
     if not one.peers:
         return 0.0
     rates = []

@@ -92,20 +92,26 @@ def last_predictions(
     return predicted, sureness
 
 
-def find_transitions(predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int) -> Transitions:
-    """Estimate transitions from what all draws say, of the mean of their counts.
+def surest(
+    predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """How the samples are labelled of which networks are surest, by the class that these take them for.
 
     Args:
-        predicted, sureness: see `read_predictions`.
+        predicted, sureness: of all draws, see `read_predictions`.
         labels: int [n].
         n_classes: number of classes.
+
+    Returns:
+        Pairs of classes that occur, int64, ascending, predicted class * n_classes + label; and how many samples there
+        are of each, float64, in the mean of the draws.
     """
     pairs = []
     for taken, surely in zip(predicted, sureness, strict=True):
         sure = rank_among_predicted(taken, surely) <= SURE
         pairs.append(taken[sure] * np.int64(n_classes) + labels[sure])
     pair, count = np.unique(np.concatenate(pairs), return_counts=True)
-    return transitions(pair, count / len(predicted), n_classes)
+    return pair, count / len(predicted)
 
 
 def rank_among_predicted(predicted: np.ndarray, sureness: np.ndarray) -> np.ndarray:
