@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterator
 
 import aumclean
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 
 FUNCTIONS = ("scan", "open_run", "score", "judge", "aum", "threshold")
 CLASSES = ("Recorder", "Run", "Scores")

@@ -115,7 +115,7 @@ def finished(planted: SimpleNamespace, shared: Path) -> SimpleNamespace:
 
     One process trains it for all.
     """
-    from aumclean import config
+    from aumclean.config.reading import load
     from aumclean.dataset.read import read_samples
     from aumclean.scanning.scan import scan
     from aumclean.verdict.judge import judge
@@ -123,7 +123,7 @@ def finished(planted: SimpleNamespace, shared: Path) -> SimpleNamespace:
     run = Run(shared / "runs" / "run")
     with FileLock(shared / "finished.lock"):
         if not run.path.exists():
-            scan(read_samples(planted.root), config.load({"out": run.path, **PLANTED_SCAN}, environment={}))
+            scan(read_samples(planted.root), load({"out": run.path, **PLANTED_SCAN}, environment={}))
     return SimpleNamespace(run=run, verdict=judge(run), wrong=planted.wrong, root=planted.root)
 
 

@@ -1,11 +1,11 @@
 import pytest
 
-from aumclean import config
+from aumclean.config import reading
 from aumclean.errors import ConfigError
 
 
 def load(given=None, environment=None, **options):
-    return config.load(given or {}, environment=environment or {}, **options)
+    return reading.load(given or {}, environment=environment or {}, **options)
 
 
 @pytest.fixture
@@ -70,12 +70,12 @@ def test_a_wrong_budget_names_its_file_and_key_unless_another_was_typed(tmp_path
     (tmp_path / "pyproject.toml").write_text("[tool.aumclean.gate]\nmin_score = 2\nclasses = {cat = 'few'}\n")
     where = f"{tmp_path / 'pyproject.toml'}: key"
     with pytest.raises(ConfigError, match=f"^{where} 'classes' of .gate.: cat: must be a count"):
-        config.load_gate({"min_score": 0.5}, environment={}, folder=tmp_path)
+        reading.load_gate({"min_score": 0.5}, environment={}, folder=tmp_path)
     (tmp_path / "pyproject.toml").write_text("[tool.aumclean.gate]\nmin_score = 2\n")
     with pytest.raises(ConfigError, match="^--min-score: .*got 3"):
-        config.load_gate({"min_score": 3}, environment={}, folder=tmp_path)
+        reading.load_gate({"min_score": 3}, environment={}, folder=tmp_path)
     with pytest.raises(ConfigError, match=f"^{where} 'min_score' of .gate.: input should be less than or equal to 1"):
-        config.load_gate({}, environment={}, folder=tmp_path)
+        reading.load_gate({}, environment={}, folder=tmp_path)
 
 
 @pytest.mark.parametrize(

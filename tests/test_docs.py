@@ -12,7 +12,9 @@ import pytest
 
 import aumclean as aumclean_package
 from aumclean.cli import app
-from aumclean.config import GATE_PREFIX, GateConfig, ScanConfig, load_gate
+from aumclean.config.gate import GateConfig
+from aumclean.config.reading import GATE_PREFIX, load_gate
+from aumclean.config.scan import ScanConfig
 from aumclean.run.record import ScanRecord
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from referencing import Registry, Resource
 
 import aumclean
-from aumclean.config import GateConfig
+from aumclean.config.gate import GateConfig
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.retraining.record import Comparison
 from aumclean.diagnostics.store import Answer, opened

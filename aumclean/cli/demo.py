@@ -22,7 +22,7 @@ def command(
 
     Example: `aumclean demo --out /tmp/demo`
     """
-    from aumclean import config
+    from aumclean.config.reading import load
     from aumclean.dataset.manifest import read_manifest
     from aumclean.dataset.read import read_samples
     from aumclean.scanning import demo, scan
@@ -31,7 +31,7 @@ def command(
 
     images, truth = demo.make_digits(out, seed=seed)
     say(f"wrote {images}, with the true labels in {truth}")
-    settled = config.load({"out": out / "run", "overwrite": True, "epochs": demo.EPOCHS, "flip": False, "seed": seed})
+    settled = load({"out": out / "run", "overwrite": True, "epochs": demo.EPOCHS, "flip": False, "seed": seed})
     with progress() as track:
         finished = scan.scan(read_samples(images), settled, track=track)
     show_summary(finished)

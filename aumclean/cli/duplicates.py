@@ -39,7 +39,8 @@ def command(
 
     Example: `aumclean duplicates photos/train photos/test -o duplicates.csv`
     """
-    from aumclean.config import ScanConfig, checked
+    from aumclean.config.reading import checked
+    from aumclean.config.scan import ScanConfig
     from aumclean.files import atomic, csv
     from aumclean.scanning.duplicates import find_duplicates
 

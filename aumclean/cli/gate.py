@@ -81,7 +81,7 @@ def command(
     """
     gc.set_threshold(1_000_000)  # many small strings and no cycles: looking for these took a fifth of the time
 
-    from aumclean.config import load_gate
+    from aumclean.config.reading import load_gate
     from aumclean.gate import gate
 
     allowed = load_gate(budgets.given(), file=config)

@@ -86,7 +86,7 @@ class Reading(Options, panel=READ):
         """Those that were given; the range as two numbers."""
         found = super().given()
         if self.value_range is not None:
-            from aumclean.config import value_range
+            from aumclean.config.scan import value_range
 
             try:
                 found["value_range"] = value_range(self.value_range)

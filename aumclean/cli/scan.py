@@ -159,10 +159,10 @@ def command(
     if data is None:
         raise ConfigError("DATA: name an image folder or a manifest (or --resume RUN); see aumclean scan --help")
 
-    from aumclean import config as configuration
+    from aumclean.config.reading import load
     from aumclean.dataset.read import read_samples  # before torch: a wrong path fails at once
 
-    settled = configuration.load(given, file=config)
+    settled = load(given, file=config)
     samples = read_samples(data, **settled.reading())
     say_notes(samples)
     say(f"{len(samples):,} images in {len(samples.class_names)} classes")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from aumclean.config import ClassFolder
+from aumclean.config.scan import ClassFolder
 from aumclean.dataset.folder import is_image, listed, read_names
 from aumclean.dataset.images import Archived, Zipped
 from aumclean.dataset.manifest import LABEL_COLUMNS

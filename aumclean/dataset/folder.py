@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from aumclean.config import ClassFolder
+from aumclean.config.scan import ClassFolder
 from aumclean.dataset.images import Files
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of

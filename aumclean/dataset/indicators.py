@@ -3,7 +3,7 @@
 import numpy as np
 
 from aumclean import chance
-from aumclean.config import Rule
+from aumclean.config.presets import Rule
 from aumclean.dataset.dataset import Dataset
 
 INDICATOR_CLASS = "<indicator>"

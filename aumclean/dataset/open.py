@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
 from aumclean.dataset.crops import Crops
 from aumclean.dataset.dataset import Dataset

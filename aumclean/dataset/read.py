@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from aumclean.config import ClassFolder, Source
+from aumclean.config.scan import ClassFolder, Source
 from aumclean.dataset.annotation_tools import read_cvat, read_label_studio
 from aumclean.dataset.annotations import annotated
 from aumclean.dataset.archives import read_tar, read_zip

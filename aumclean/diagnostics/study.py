@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 
-from aumclean.config import ClassFolder, Source
+from aumclean.config.scan import ClassFolder, Source
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size, open_samples
 from aumclean.dataset.read import read_samples

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
-from aumclean import config
 from aumclean.bar import progress_bar
-from aumclean.config import PATH_KEYS, ScanConfig
+from aumclean.config.reading import PATH_KEYS, load
+from aumclean.config.scan import READING, ScanConfig
 from aumclean.decisions.clean import Policy
 from aumclean.door.data import samples_of
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
+from aumclean.files.location import expanded
 from aumclean.reports import FOLDERS, Format
 from aumclean.run.directory import Run as RunDirectory
 from aumclean.verdict.threshold import indicator_threshold
@@ -58,7 +59,7 @@ def scan(data: Any, **options: Any) -> "Run":
         run = aumclean.scan((images, labels), out="runs/photos", epochs=15)
         ```
     """
-    settled = config.load(_known("scan", options, ScanConfig.model_fields))
+    settled = load(_known("scan", options, ScanConfig.model_fields))
     if settled.only_draw is not None and not isinstance(data, str | os.PathLike):
         raise ConfigError("only_draw: several machines cannot share an object in memory; store it and pass its path")
     with _without_chatter():
@@ -98,11 +99,11 @@ def score(
     Raises:
         AumcleanError: as `scan` does.
     """
-    reading = _known("score", reading, config.READING)
+    reading = _known("score", reading, READING)
     if device not in {"auto", "cpu", "cuda", "mps"}:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, mps")
-    target = None if out is None else config.expanded(Path(out))
-    scanned = RunDirectory(run.path if isinstance(run, Run) else config.expanded(Path(run)))
+    target = None if out is None else expanded(Path(out))
+    scanned = RunDirectory(run.path if isinstance(run, Run) else expanded(Path(run)))
     scanned.require_finished()
     with _without_chatter():
         from aumclean.scanning import score as scoring
@@ -180,7 +181,7 @@ def open_run(path: str | os.PathLike[str]) -> "Run":
     Raises:
         RunError: when it is no run, or not finished.
     """
-    directory = RunDirectory(config.expanded(Path(path)))
+    directory = RunDirectory(expanded(Path(path)))
     directory.require_finished()
     return Run(directory.path)
 
@@ -346,7 +347,7 @@ class Run:
                 f"{len(found.problems)} decisions cannot be used, so nothing was written; the first: "
                 f"{found.problems[0]}"
             )
-        target, folder = (None if path is None else config.expanded(Path(path)) for path in (out, copy_to))
+        target, folder = (None if path is None else expanded(Path(path)) for path in (out, copy_to))
         return clean_run(directory, self._verdict.report, found.decided, policy, target, folder).manifests[0]
 
     def __repr__(self) -> str:
@@ -457,6 +458,6 @@ def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> d
         if name not in known:
             raise ConfigError(f"{function}() has no option '{name}'{did_you_mean(name, known)}")
     return {
-        name: config.expanded(Path(value)) if name in PATH_KEYS and value is not None else value
+        name: expanded(Path(value)) if name in PATH_KEYS and value is not None else value
         for name, value in options.items()
     }

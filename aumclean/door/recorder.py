@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from aumclean.config import PRESETS
+from aumclean.config.presets import PRESETS
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.door.api import Run, _known
 from aumclean.errors import ConfigError, DataError, RunError, TrainingError

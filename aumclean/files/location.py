@@ -18,15 +18,24 @@ def location(data: Path | str) -> Location:
     """What somebody named, as a path or as a URL.
 
     Raises:
-        ConfigError: for a home folder (`~`) that is not known.
+        ConfigError: as `expanded`.
     """
     text = str(data)
     if (found := _URL.match(text)) and not Path(text).exists():
         return text if "://" in text else f"{found[1]}://{text[found.end() :]}"
+    return expanded(Path(text))
+
+
+def expanded(path: Path) -> Path:
+    """A path with a home folder at its beginning (`~`) written out.
+
+    Raises:
+        ConfigError: when there is no such user, or no home folder is known.
+    """
     try:
-        return Path(text).expanduser()
+        return path.expanduser()
     except RuntimeError:
-        raise ConfigError(f"{text}: no such home folder; write the path out") from None
+        raise ConfigError(f"{path}: no such home folder; write the path out") from None
 
 
 def absolute(where: Location) -> str:

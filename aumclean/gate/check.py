@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from aumclean import __version__
-from aumclean.config import GateConfig, Limit
+from aumclean.config.gate import GateConfig, Limit
 from aumclean.errors import ConfigError, did_you_mean, printable
 from aumclean.files.records import Count, Record, Share
 from aumclean.gate.baseline import Baseline, Suspect

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from aumclean.config import GateConfig
+from aumclean.config.gate import GateConfig
 from aumclean.errors import ConfigError
 from aumclean.files import atomic
 from aumclean.gate import Format, github, gitlab, json, junit, markdown, sarif, sheet, text

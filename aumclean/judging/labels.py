@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from aumclean.config import ClassFolder
+from aumclean.config.scan import ClassFolder
 from aumclean.dataset.decode import CHUNK, read_encoded
 from aumclean.dataset.images import Files
 from aumclean.dataset.manifest import LABEL_COLUMNS, PATH_COLUMNS, read_manifest

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from aumclean.config import MOST_DRAWS, MOST_PIXELS, Combine, Rule, ScanConfig, Threshold
+from aumclean.config.presets import Combine, Rule, Threshold
+from aumclean.config.scan import MOST_DRAWS, MOST_PIXELS, ScanConfig
 from aumclean.files.records import Count, Record, Seconds, Share, Time
 from aumclean.recipe import LINEAR, Recipe, closing_epochs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened, image_size, open_configured
 from aumclean.dataset.read import read_samples

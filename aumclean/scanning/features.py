@@ -16,7 +16,7 @@ import safetensors
 import safetensors.numpy
 from accelerate import Accelerator
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened, open_configured

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.open import SMALLEST, Opened
 from aumclean.dataset.rows import Rows
 from aumclean.progress import Track

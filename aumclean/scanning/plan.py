@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from psutil import virtual_memory
 
-from aumclean.config import AUTO, FROZEN, ScanConfig
+from aumclean.config.scan import AUTO, FROZEN, ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples

@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from aumclean import __version__
-from aumclean.config import PATH_KEYS, ScanConfig
+from aumclean.config.reading import PATH_KEYS
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.images import state_of
 from aumclean.dataset.indicators import draw_indicators

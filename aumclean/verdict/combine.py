@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aumclean.config import Combine, Rule
+from aumclean.config.presets import Combine, Rule
 from aumclean.verdict.threshold import below_threshold
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aumclean.config import Rule
+from aumclean.config.presets import Rule
 
 BOOTSTRAP = 1000
 

@@ -60,7 +60,7 @@ def simulate(folder: Path, n: int) -> None:
 
 def run(what: str, options: argparse.Namespace) -> None:
     """Open the data, and train some steps of an epoch."""
-    from aumclean.config import ScanConfig
+    from aumclean.config.scan import ScanConfig
     from aumclean.dataset.open import open_configured
     from aumclean.dataset.read import read_samples
     from aumclean.scanning.plan import settle

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from aumclean import chance
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.label_noise import flip_noise, instance_noise, pair_noise, uniform_noise
 from aumclean.verdict.summary import Summary

@@ -36,7 +36,7 @@ from peers import Found
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.corrupt import TRUE_LABEL, corrupt
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_samples

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from calibration import annotated
 from detection import CIFAR_PAIRS, IMBALANCE
 
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
@@ -102,7 +102,7 @@ def measured(suspicion: np.ndarray, flagged: np.ndarray | None, wrong: np.ndarra
 
 
 def by_scan(noisy: Path, options: dict, wrong: np.ndarray, out: Path) -> dict[str, float | None]:
-    settled = config.load({"out": out, **options}, environment={})
+    settled = load({"out": out, **options}, environment={})
     started = time.process_time()
     verdict = scan(read_samples(noisy), settled).verdict
     report = verdict.report.sort_by("sample_id")
@@ -170,7 +170,7 @@ def main() -> None:
                 continue
             noisy = folder / f"{noise}-{seed}.parquet"
             wrong = plant(given.data, set(given.leave_out.split(",")), given.images, noise, seed, noisy)
-            settled = config.load({"image_size": 32}, environment={})
+            settled = load({"image_size": 32}, environment={})
             looked = look(open_samples(read_samples(noisy), 32), "auto", settled, accelerator, untracked)
             for row in todo:
                 run = folder / f"{noise}-{seed}-{row}"

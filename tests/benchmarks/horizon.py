@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aumclean.config import PRESETS
+from aumclean.config.presets import PRESETS
 from aumclean.recipe import closing_epochs
 
 RATE = 0.2  # of wrong labels

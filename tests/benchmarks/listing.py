@@ -61,7 +61,7 @@ def opened(folder: Path) -> None:
 
     samples = read_samples(folder / "manifest.parquet")
     say_peak("listed", started)
-    from aumclean.config import ScanConfig
+    from aumclean.config.scan import ScanConfig
     from aumclean.dataset.open import open_configured
     from aumclean.run.directory import Run
     from aumclean.scanning.plan import settle

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.metrics import roc_auc_score
 
-from aumclean.config import GateConfig
+from aumclean.config.gate import GateConfig
 from aumclean.dataset.read import read_samples
 from aumclean.gate.baseline import baseline_of
 from aumclean.gate.check import check, suspects

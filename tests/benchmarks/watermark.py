@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.diagnostics.frequency.join import join
@@ -78,7 +78,7 @@ def main() -> None:
     file = make(asked.source, asked.folder, asked.per_class, asked.share, asked.amplitude, asked.seed)
     given = {"out": asked.folder / "run", "overwrite": True, "seed": asked.seed, "epochs": asked.epochs,
              "arch": asked.arch, "label_column": "label", "path_column": "image"}  # fmt: skip
-    done = scan(read_samples(file, path_column="image", label_column="label"), config.load(given, environment={}))
+    done = scan(read_samples(file, path_column="image", label_column="label"), load(given, environment={}))
     report, _ = join(done.run, radius=asked.radius)
     table = pq.read_table(done.run.report("parquet")).sort_by("sample_id").to_pandas()
     table["kind"] = pq.read_table(file, columns=["kind"])["kind"].to_pandas()

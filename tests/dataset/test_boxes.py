@@ -7,7 +7,7 @@ import yaml
 from PIL import Image, ImageDraw
 from pycocotools.coco import COCO
 
-from aumclean.config import load
+from aumclean.config.reading import load
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.pictures import pictures_of
 from aumclean.dataset.read import read_samples

@@ -15,7 +15,7 @@ import pytest
 import webdataset
 from moto.server import ThreadedMotoServer
 
-from aumclean.config import load
+from aumclean.config.reading import load
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.pictures import pictures_of
 from aumclean.dataset.read import read_samples

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from aumclean.config import GateConfig
+from aumclean.config.gate import GateConfig
 from aumclean.errors import ConfigError
 from aumclean.gate.baseline import baseline_of
 from aumclean.gate.check import HYSTERESIS, check, suspects

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from junitparser import JUnitXml
 
-from aumclean.config import GateConfig
+from aumclean.config.gate import GateConfig
 from aumclean.gate import github, gitlab, junit, markdown, sarif, text
 from aumclean.gate import json as as_json
 from aumclean.gate.baseline import baseline_of

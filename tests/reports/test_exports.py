@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
 from aumclean.reports import cleanlab, fiftyone, huggingface, label_studio
@@ -96,7 +96,7 @@ def test_formats_that_need_files_refuse_images_in_a_table(embedded):
 
 def test_hugging_face_parquet_is_data_for_a_scan_again(finished, embedded, tmp_path):
     file = write_parquet(huggingface.render(embedded)["data.parquet"], tmp_path / "data.parquet")
-    samples = read_samples(file, **config.load({}, environment={}).reading())
+    samples = read_samples(file, **load({}, environment={}).reading())
     assert samples.label_names().to_pylist() == [row["label"] for row in by_id(finished.verdict)]
     images = pq.read_table(file)["image"].to_pylist()
     assert [image["bytes"] for image in images] == [
@@ -108,7 +108,7 @@ def test_hugging_face_parquet_is_data_for_a_scan_again(finished, embedded, tmp_p
 def test_metadata_in_the_image_folder_is_data_for_a_scan_again(finished, tmp_path):
     root = Path(shutil.copytree(finished.root, tmp_path / "photos"))
     (root / "metadata.csv").write_text(huggingface.render(finished.verdict)["metadata.csv"])
-    samples = read_samples(root, **config.load({}, environment={}).reading())
+    samples = read_samples(root, **load({}, environment={}).reading())
     assert samples.paths.to_pylist() == [row["path"] for row in by_id(finished.verdict)]
     assert samples.label_names().to_pylist() == [row["label"] for row in by_id(finished.verdict)]
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, RunError
 from aumclean.run.directory import Run
@@ -152,12 +152,12 @@ CONNECTED_BY_OTHERS = """
 import sys
 from pathlib import Path
 import torch.distributed
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.scanning.scan import scan
 torch.distributed.init_process_group("gloo")
 options = {"out": Path(sys.argv[2]), "epochs": 2, "flip": False, "parallel": "data", "device": "cpu"}
-done = scan(read_samples(Path(sys.argv[1])), config.load(options, environment={}))
+done = scan(read_samples(Path(sys.argv[1])), load(options, environment={}))
 assert torch.distributed.get_world_size() == 2
 assert (done.verdict is None) == (torch.distributed.get_rank() == 1)
 torch.distributed.destroy_process_group()
@@ -179,7 +179,7 @@ def test_the_library_works_in_processes_that_somebody_else_connected(planted, tm
 
 
 def settled(out, **options):
-    return config.load({"epochs": 3, "flip": False, "jobs": 1, "out": out, **options}, environment={})
+    return load({"epochs": 3, "flip": False, "jobs": 1, "out": out, **options}, environment={})
 
 
 def test_draws_trained_apart_make_the_run_of_one_scan(folder, tmp_path):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.errors import AumcleanError, ConfigError, DataError, RunError
 from aumclean.run.directory import Run
@@ -32,7 +32,7 @@ def told(planted, tmp_path_factory):
 
 
 def scanned(planted, out, **options):
-    settled = config.load({"out": out, "flip": False, "precision": "fp32", **options}, environment={})
+    settled = load({"out": out, "flip": False, "precision": "fp32", **options}, environment={})
     return scan(read_samples(planted.root), settled)
 
 
@@ -113,7 +113,7 @@ def test_a_frozen_scan_that_was_stopped_goes_on_to_the_same_result(frozen, plant
 
     options = {"out": tmp_path / "run", "preset": "frozen", "features": str(told / "told.npy"), "flip": False}
     with pytest.raises(KeyboardInterrupt):
-        scan(read_samples(planted.root), config.load({**options, "precision": "fp32"}, environment={}), track=stop)
+        scan(read_samples(planted.root), load({**options, "precision": "fp32"}, environment={}), track=stop)
     goes_on = resume(Run(tmp_path / "run"))
     assert goes_on.verdict.summary == frozen.verdict.summary
     assert goes_on.verdict.report.equals(frozen.verdict.report)
@@ -247,7 +247,7 @@ def test_the_first_verdict_is_there_while_the_network_is_trained_and_decisions_o
 
     options = {"out": run.path, "features": str(told / "told.npy"), "epochs": 3, "flip": False, "jobs": 1}
     with pytest.raises(KeyboardInterrupt):
-        scan(read_samples(planted.root), config.load(options, environment={}), track=stop)
+        scan(read_samples(planted.root), load(options, environment={}), track=stop)
     first = pq.read_table(run.report("parquet"))
     flagged = set(first.filter(first["flagged"])["path"].to_pylist())
     assert 2 * len(flagged & planted.wrong) / (len(flagged) + len(planted.wrong)) > 0.9
@@ -304,7 +304,7 @@ def test_a_backbone_that_nobody_knows_is_refused_before_an_image_is_read(planted
         seen.append(description)
         return stream
 
-    settled = config.load({"out": tmp_path / "run", "features": "timm:resnet5O"}, environment={})
+    settled = load({"out": tmp_path / "run", "features": "timm:resnet5O"}, environment={})
     with pytest.raises(ConfigError, match="did you mean 'resnet50'"):
         scan(read_samples(planted.root), settled, track=track)
     assert not seen

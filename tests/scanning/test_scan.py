@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 import torch
 
-from aumclean import config
+from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, DataError, OutputError, RunError, TrainingError
 from aumclean.margins.log import epoch_file, read_block
@@ -29,7 +29,7 @@ QUICK = {"epochs": 3, "flip": False}
 
 
 def scan_folder(folder, out, **options):
-    return scan(read_samples(folder), config.load({**QUICK, "out": out, **options}, environment={}))
+    return scan(read_samples(folder), load({**QUICK, "out": out, **options}, environment={}))
 
 
 def results(run):
@@ -164,7 +164,7 @@ def test_manifest_columns_and_unreadable_files_come_through(folder, tmp_path):
     (folder / "list.csv").write_text("\n".join(["file,class,note", *lines]))
     samples = read_samples(folder / "list.csv", path_column="file")
     options = {**QUICK, "out": tmp_path / "run", "max_unreadable": 10, "path_column": "file"}
-    done = scan(samples, config.load(options, environment={}))
+    done = scan(samples, load(options, environment={}))
     assert done.run.unreadable.read_text() == '"path","reason"\n"blue/001.png","not an image"\n'
     cleaned = pq.read_table(done.run.cleaned("parquet"))
     assert cleaned.column_names == ["file", "class", "note"]
@@ -180,7 +180,7 @@ def test_images_inside_parquet_come_out_as_the_same_parquet(folder, tmp_path):
     source = tmp_path / "set.parquet"
     images = [{"bytes": (samples.root / path).read_bytes(), "path": None} for path in samples.paths.to_pylist()]
     pq.write_table(pa.table({"image": images, "label": samples.label_names(), "extra": range(12)}), source)
-    run = scan(read_samples(source), config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
+    run = scan(read_samples(source), load({**QUICK, "out": tmp_path / "run"}, environment={})).run
     assert pq.read_table(run.cleaned("parquet")).equals(pq.read_table(source))
     assert not run.cleaned("csv").exists()
 
@@ -216,7 +216,7 @@ def test_what_does_not_go_together_is_refused_before_training(folder, tmp_path, 
     if options.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(error, match=says):
-        settled = config.load({**QUICK, "out": tmp_path / "run", **options}, environment={})
+        settled = load({**QUICK, "out": tmp_path / "run", **options}, environment={})
         scan(read_samples(folder, limit=options.get("limit")), settled)
     assert not (tmp_path / "run").exists()
 
@@ -273,7 +273,7 @@ def test_auto_closes_the_training_when_indicator_samples_are_memorised(planted, 
 
 def test_auto_goes_on_to_the_same_epochs_after_it_was_killed(planted, tmp_path, monkeypatch):
     options = {**planted.options, "epochs": "auto", "jobs": 1}
-    monkeypatch.setattr("aumclean.config.AUTO_EPOCHS", 8)
+    monkeypatch.setattr("aumclean.config.scan.AUTO_EPOCHS", 8)
     monkeypatch.setattr("aumclean.scanning.indicator_draws.FEWEST", 1)
     shares = iter([0.05, 0.02, 0.04, 0.08] * 2)
     monkeypatch.setattr("aumclean.scanning.indicator_draws._memorised", lambda *_: next(shares))
@@ -339,7 +339,7 @@ def test_an_old_run_survives_a_scan_that_cannot_begin(folder, tmp_path):
     run = scan_folder(folder, tmp_path / "run").run
     before = results(run)
     with pytest.raises(DataError, match="too few"):
-        settled = config.load({**QUICK, "out": run.path, "overwrite": True}, environment={})
+        settled = load({**QUICK, "out": run.path, "overwrite": True}, environment={})
         scan(read_samples(folder, limit=3), settled)
     assert results(run) == before
 
@@ -405,7 +405,7 @@ def test_a_run_begun_with_relative_paths_resumes_from_elsewhere(folder, tmp_path
     lines = [f"{name}/{number:03d}.png,{name}" for name in ("amber", "blue", "green") for number in range(4)]
     (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
     monkeypatch.chdir(tmp_path)
-    settled = config.load({**QUICK, "out": Path("run"), "root": Path("photos")}, environment={})
+    settled = load({**QUICK, "out": Path("run"), "root": Path("photos")}, environment={})
     done = scan(read_samples(Path("list.csv"), root=Path("photos")), settled)
     monkeypatch.chdir("/")
     assert results(resume(Run(tmp_path / "run")).run) == results(Run(tmp_path / "run")) != {}
@@ -418,7 +418,7 @@ def test_a_source_that_changed_is_not_read_by_row(folder, tmp_path):
     table = pa.table({"image": images, "label": samples.label_names()})
     source = tmp_path / "set.parquet"
     pq.write_table(table, source)
-    run = scan(read_samples(source), config.load({**QUICK, "out": tmp_path / "run"}, environment={})).run
+    run = scan(read_samples(source), load({**QUICK, "out": tmp_path / "run"}, environment={})).run
     before = run.report("csv").read_bytes()
     pq.write_table(table.take(list(reversed(range(12)))), source)
     with pytest.raises(DataError, match="is gone or has changed"):
@@ -431,7 +431,7 @@ def test_columns_that_a_csv_cannot_hold_become_json(folder, tmp_path):
     vectors = [[1.0, 2.0]] * 12
     table = pa.table({"path": samples.paths, "label": samples.label_names(), "vector": vectors, "raw": [b"\xff"] * 12})
     pq.write_table(table, folder / "list.parquet")
-    settled = config.load({**QUICK, "out": tmp_path / "run"}, environment={})
+    settled = load({**QUICK, "out": tmp_path / "run"}, environment={})
     run = scan(read_samples(folder / "list.parquet"), settled).run
     rows = list(csv.DictReader(run.cleaned("csv").read_text().splitlines()))
     assert (json.loads(rows[0]["vector"]), rows[0]["raw"]) == ([1.0, 2.0], "/w==")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from aumclean.config import GateConfig
+from aumclean.config.gate import GateConfig
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError, RunError
 from aumclean.gate.check import check

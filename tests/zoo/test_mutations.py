@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean import config
+from aumclean.config.reading import load, load_gate
 from aumclean.dataset.read import read_samples
 from aumclean.decisions import ledger
 from aumclean.decisions.clean import read_changes
@@ -66,8 +66,8 @@ OF_PEOPLE = {
     "manifest.csv": (MANIFEST, read_samples),
     "manifest.tsv": (MANIFEST.replace(",", "\t"), read_samples),
     "manifest.jsonl": (ROWS, read_samples),
-    "options.toml": ('[scan]\nepochs = 3\npreset = "fast"\n', partial(options, config.load)),
-    "budgets.toml": ('[gate]\nmax_flagged = "3%"\nmax_new = 2\n', partial(options, config.load_gate)),
+    "options.toml": ('[scan]\nepochs = 3\npreset = "fast"\n', partial(options, load)),
+    "budgets.toml": ('[gate]\nmax_flagged = "3%"\nmax_new = 2\n', partial(options, load_gate)),
 }  # fmt: skip
 TOKENS = [
     b"9" * 5000, b"-1", b"1e999", b"null", b"true", b'"\\ud800"', b"[", b"{}", b"NaN", b"\0", b",", b'"', b"\r", b"\n",

@@ -15,7 +15,8 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from aumclean.bar import by_default
-from aumclean.config import ScanConfig, checked
+from aumclean.config.reading import checked
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.label_noise import uniform_noise
