@@ -16,10 +16,9 @@ from referencing import Registry, Resource
 
 import aumclean
 from aumclean.config.gate import GateConfig
-from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.frequency.record import Tables
 from aumclean.diagnostics.retraining.record import Comparison
-from aumclean.diagnostics.store import Answer, opened
-from aumclean.diagnostics.write import write
+from aumclean.diagnostics.store import Answer
 from aumclean.gate import json as gate_json
 from aumclean.gate.baseline import Baseline, Suspect, baseline, baseline_of, render
 from aumclean.gate.check import Outcome, check, suspects
@@ -38,6 +37,7 @@ REGISTRY = Registry().with_resources(
 RECORDS = {
     "baseline": ("Baseline of a gate", Baseline),
     "diagnostic": ("diagnostic.json", Answer),
+    "frequency-test": ("Tables of frequency test in diagnostic.json", Tables),
     "gate": ("aumclean gate --format json", Outcome),
     "judged-run": ("run.json of evidence of one's own", JudgedRecord),
     "run": ("run.json", ScanRecord),
@@ -100,6 +100,7 @@ def documents(finished, scored, trained, tmp_path_factory):
         baseline([gone, *others], everything.seen_keys - {first.key}),
         accepted={first.key},
     )
+    diagnostic = on_bands(finished, folder / "diagnostic")
     return {
         "judged-run": json.loads(judged(folder / "judged").read_text()),
         "run": json.loads(finished.run.run_json.read_text()),
@@ -109,7 +110,8 @@ def documents(finished, scored, trained, tmp_path_factory):
         "baseline": json.loads(render(baseline([gone, *others], everything.seen_keys))),
         "scores": json.loads(scored.run.scores_json.read_text()),
         "score-summary": json.loads(scored.run.summary.read_text()),
-        "diagnostic": diagnostic(folder / "diagnostic"),
+        "diagnostic": diagnostic,
+        "frequency-test": diagnostic["tables"],
         "trainings": json.loads((trained.path / "results.json").read_text()),
     }
 
@@ -120,14 +122,12 @@ def judged(out):
     return aumclean.judge(labels, pred_probs=np.eye(2)[labels] * 0.8 + 0.1, out=out).path / "run.json"
 
 
-def diagnostic(folder):
-    """The record of a diagnostic with every kind of content."""
-    report = Report(
-        kind="frequency test", title="T", lead="L", said=["S."], facts={"count": 1},
-        tables=[Table("accuracy", "A", [{"radius": 4, "low": 0.5, "high": None}])],
-    )  # fmt: skip
-    with opened(folder, "x", {"kind": "frequency test", "seeds": (0,)}) as store:
-        write(store, report)
+def on_bands(finished, out):
+    """The record of a diagnostic: the run's networks on the bands of some of its images."""
+    from aumclean.diagnostics.frequency.test import test
+    from aumclean.diagnostics.study import Options
+
+    _, store = test(Options(finished.run.path, out=out, test_limit=60, device="cpu"), radii=(1,))
     return json.loads(store.record.read_text())
 
 

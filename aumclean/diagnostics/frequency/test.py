@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from aumclean.diagnostics.frequency.accuracy import (
 )
 from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
+from aumclean.diagnostics.frequency.record import BandAccuracy, NeedsHigh, Tables
 from aumclean.diagnostics.frequency.split import Looks
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
@@ -38,6 +38,7 @@ from aumclean.training.device import describe, make_accelerator, takes_bf16
 from aumclean.training.network import Network, read_network
 
 SHOWN = 12  # rows of the contact sheet
+TITLES = {"accuracy": "Accuracy on each band", "needs_high": "Right with the high band, wrong with the low"}
 
 
 @dataclass(frozen=True)
@@ -172,20 +173,20 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
             original, low, high = (right[band] for band in band_names([disc.radius]))
             needs = _needs_high(logits, labels, disc)
             rows.append(
-                {
-                    "batch_norm": way if len(ways) > 1 else "none",
-                    "radius": disc.at,
-                    "original": original,
-                    "low": low,
-                    "high": high,
-                    "needs_high": int(needs.sum()),
-                    "needs_high_share": float(needs.mean()),
-                }
+                BandAccuracy(
+                    batch_norm=way if len(ways) > 1 else "none",
+                    radius=disc.at,
+                    original=original,
+                    low=low,
+                    high=high,
+                    needs_high=int(needs.sum()),
+                    needs_high_share=float(needs.mean()),
+                )
             )
     listed, pictures = _listed(judge, discs, by_way["running"])
-    first = rows[0]
+    tables = Tables(accuracy=rows, needs_high=listed)
     sentences = [
-        f"{first['original']:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
+        f"{rows[0].original:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
         "\u201cneeds high\u201d counts the images that are right as they are and on the high-pass image but wrong on "
         "the low-pass image (Wang et al. 2020, Figure 2).",
         "A wrong answer on one band does not say that the band is empty: the network never saw such images, and a "
@@ -206,10 +207,7 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
         title="Right on which frequencies",
         lead=f"{len(labels):,} images, judged by {judge.what}.",
         said=[*sentences, *said],
-        tables=[
-            Table("accuracy", "Accuracy on each band", rows),
-            *([Table("needs_high", "Right with the high band, wrong with the low", listed)] if listed else []),
-        ],
+        tables=[Table(name, TITLES[name], found) for name, found in tables.model_dump().items() if found],
         figures=[_figure(rows, 1 / len(judge.images.class_names))],
         pictures=pictures,
         settings={"images": len(labels), "device": describe(judge.accelerator.device), "edge": discs[0].edge},
@@ -225,7 +223,7 @@ def _needs_high(logits: dict[str, np.ndarray], labels: np.ndarray, disc: Disc) -
 
 def _listed(
     judge: _Judge, discs: Sequence[Disc], logits: dict[str, np.ndarray]
-) -> tuple[list[dict[str, Any]], list[Picture]]:
+) -> tuple[list[NeedsHigh], list[Picture]]:
     names, labels = np.array(judge.images.class_names), judge.images.labels
     rows, shown = [], []
     for disc in discs:
@@ -234,15 +232,15 @@ def _listed(
         order = here[np.argsort(-low[here].max(1), kind="stable")]
         for sample in order.tolist():
             rows.append(
-                {
-                    "radius": disc.at,
-                    "path": judge.paths[sample].as_py(),
-                    "label": str(names[labels[sample]]),
-                    "low_says": str(names[low[sample].argmax()]),
-                    "confidence_original": float(original[sample].max()),
-                    "confidence_low": float(low[sample].max()),
-                    "confidence_high": float(high[sample].max()),
-                }
+                NeedsHigh(
+                    radius=disc.at,
+                    path=judge.paths[sample].as_py(),
+                    label=str(names[labels[sample]]),
+                    low_says=str(names[low[sample].argmax()]),
+                    confidence_original=float(original[sample].max()),
+                    confidence_low=float(low[sample].max()),
+                    confidence_high=float(high[sample].max()),
+                )
             )
         if len(order):
             shown.append(_picture(judge, disc, order[:SHOWN]))
@@ -266,12 +264,12 @@ def _picture(judge: _Judge, disc: Disc, chosen: np.ndarray) -> Picture:
     )
 
 
-def _figure(rows: list[dict[str, Any]], chance: float) -> Figure:
+def _figure(rows: list[BandAccuracy], chance: float) -> Figure:
     panels = []
-    for way in dict.fromkeys(row["batch_norm"] for row in rows):
-        here = [row for row in rows if row["batch_norm"] == way]
-        radii = [row["radius"] for row in here]
-        lines = [Line(name, radii, [row[name] for row in here]) for name in (ORIGINAL, "low", "high")]
+    for way in dict.fromkeys(row.batch_norm for row in rows):
+        here = [row for row in rows if row.batch_norm == way]
+        radii = [row.radius for row in here]
+        lines = [Line(name, radii, [getattr(row, name) for row in here]) for name in (ORIGINAL, "low", "high")]
         title = "accuracy" if way == "none" else f"batch norm: {way} statistics"
         panels.append(Panel(title, "radius in bins", "accuracy", lines, level=chance))
     caption = "Accuracy on the original, the low-pass and the high-pass images against the radius; dotted: chance."

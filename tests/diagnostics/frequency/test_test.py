@@ -13,6 +13,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
 from aumclean.errors import ConfigError, DataError, RunError
 from tests.conftest import write_folder
+from tests.test_schemas import problems
 
 ASKED = {"device": "cpu", "epochs": 12, "batch_size": 16, "precision": "fp32"}
 
@@ -20,7 +21,7 @@ ASKED = {"device": "cpu", "epochs": 12, "batch_size": 16, "precision": "fp32"}
 @pytest.fixture(scope="module")
 def judged(bands, tmp_path_factory):
     out = tmp_path_factory.mktemp("judged") / "out"
-    return judge(Options(bands, out=out, **ASKED), radii=(3,), batch_norm=True)
+    return judge(Options(bands, out=out, **ASKED), radii=(3,))
 
 
 def test_each_band_alone_tells_half_of_what_both_tell(judged):
@@ -29,19 +30,22 @@ def test_each_band_alone_tells_half_of_what_both_tell(judged):
     for row in report.tables[0].rows:
         assert row["original"] > 0.95
         assert row["low"] <= 0.75 and row["high"] <= 0.75
-    assert [row["batch_norm"] for row in report.tables[0].rows] == ["running", "batch"]
 
 
 def test_samples_that_need_the_high_band_are_listed_as_they_are_counted(judged):
     report, store = judged
-    counted = report.tables[0].rows[0]["needs_high"]
+    (accuracy,) = report.tables[0].rows
+    assert accuracy["batch_norm"] == "none"
+    assert accuracy["needs_high_share"] == pytest.approx(0.25, abs=0.05)  # one guess of two on each band
     record = json.loads(store.record.read_text())
-    assert record["facts"]["paths_listed"] == counted
-    if counted:
-        with store.table("needs_high").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == counted
-        assert all(row["low_says"] != row["label"] for row in rows)
+    assert record["facts"]["paths_listed"] == accuracy["needs_high"]
+    assert problems("frequency-test", record["tables"]) == []
+    with store.table("needs_high").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == accuracy["needs_high"]
+    assert all(row["low_says"] != row["label"] for row in rows)
+    surest = [float(row["confidence_low"]) for row in rows]
+    assert surest == sorted(surest, reverse=True)
 
 
 def test_a_kept_network_is_tested_without_training_and_agrees_with_itself(judged, bands, tmp_path):
@@ -54,7 +58,8 @@ def test_a_kept_network_is_tested_without_training_and_agrees_with_itself(judged
 
 def test_a_run_is_tested_on_its_own_images(finished, tmp_path):
     report, store = judge(Options(finished.run.path, out=tmp_path / "o", device="cpu"), radii=(2,))
-    running, _ = report.tables[0].rows
+    running, batch = report.tables[0].rows
+    assert (running["batch_norm"], batch["batch_norm"]) == ("running", "batch")
     assert running["original"] > 0.85  # one label in twelve is wrong
     assert any("trained on" in sentence for sentence in report.said)
     assert store.read().state == "done"
