@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import typer
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _interrupt_once()
     try:
-        code = app(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
+        code = _commands()(args=words or ["--help"], prog_name="aumclean", standalone_mode=False)
         if code == INTERRUPTED:  # which Typer makes of a Ctrl-C while it reads the words
             raise KeyboardInterrupt
         sys.exit((code or 0) if words else COULD_NOT_RUN)
@@ -84,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exception(error)
         show_error(in_one_line(error))
         sys.exit(COULD_NOT_RUN)
+
+
+@cache
+def _commands() -> Any:
+    """All commands, which Typer would make anew for every call."""
+    return typer.main.get_command(app)
 
 
 def _interrupt_once() -> None:
