@@ -93,7 +93,7 @@ def test_heads_that_were_stopped_go_on_to_the_same_result(planted, told, tmp_pat
 
     options = {"features": str(told / "told.npy"), "epochs": 3, "flip": False, "precision": "fp32"}
     with pytest.raises(KeyboardInterrupt):
-        settled = config.load({"out": tmp_path / "stopped", **options}, environment={})
+        settled = load({"out": tmp_path / "stopped", **options}, environment={})
         scan(read_samples(planted.root), settled, track=stop)
     stopped = Run(tmp_path / "stopped")
     assert not stopped.has_heads()
