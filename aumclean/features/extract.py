@@ -21,7 +21,7 @@ from aumclean.dataset.decode import bombs_are_errors, decode_views, read_encoded
 from aumclean.dataset.images import Chunk
 from aumclean.dataset.open import Opened
 from aumclean.dataset.parallel import in_processes
-from aumclean.dataset.samples import Decoding
+from aumclean.dataset.samples import Decoding, Samples
 from aumclean.errors import DataError
 from aumclean.features.inference import VIEWS, features_of
 from aumclean.features.root import signed_root
@@ -65,23 +65,69 @@ def extract(
         DataError: when an image has changed meanwhile, or the cache cannot be made or read.
         OutputError: when it cannot be written.
     """
-    deep = opened.samples.decoding.values
-    scaled = "" if deep is None else f"-{deep[0]:g}-{deep[1]:g}"  # by which deep images became 8 bits
-    store = _Store(cache_dir / FEATURES / f"{FORMAT}-{backbone.folder}{scaled}")
-    content = opened.content_hash()
-    _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)  # each content once
-    share = np.sort(first)[accelerator.process_index :: accelerator.num_processes]
-    missing = store.missing(content, share)
-    if len(missing):
-        make_room(cache_dir, len(missing) * VIEWS * backbone.width * 2, limit_gib, keep=store.folder)
-    for hashes, values in _computed(opened, content, missing, backbone, workers, accelerator.device, track):
-        store.add(hashes, values)
+    store = store_of(cache_dir, backbone, opened.samples.decoding)
+    content, share = opened.content_hash(), (accelerator.process_index, accelerator.num_processes)
+    add_missing(
+        store,
+        opened.samples,
+        content,
+        backbone,
+        limit_gib=limit_gib,
+        workers=workers,
+        device=accelerator.device,
+        share=share,
+        track=track,
+    )
     accelerator.wait_for_everyone()
     return store.gather(content)
 
 
+def store_of(cache_dir: Path, backbone: Backbone, how: Decoding) -> "Store":
+    """Where features by a backbone are, of images that become pixels in this way.
+
+    Raises:
+        DataError: when the folder cannot be made.
+    """
+    scaled = "" if how.values is None else f"-{how.values[0]:g}-{how.values[1]:g}"  # by which deep images became 8 bits
+    return Store(cache_dir / FEATURES / f"{FORMAT}-{backbone.folder}{scaled}")
+
+
+def add_missing(
+    store: "Store",
+    samples: Samples,
+    content: pa.Array,
+    backbone: Backbone,
+    *,
+    limit_gib: float,
+    workers: int,
+    device: torch.device,
+    share: tuple[int, int] = (0, 1),
+    track: Track,
+) -> int:
+    """Look at those images of which the store has nothing yet.
+
+    Args:
+        store: where their features go.
+        samples: n images, all of which can be read.
+        content: strings [n], SHA-256 of each.
+        backbone, limit_gib, workers, track: as of `extract`.
+        device: where to compute.
+        share: which of how many parts to do, each of which is images that follow each other.
+
+    Returns:
+        How many were looked at: of the same content one.
+    """
+    _, first = np.unique(content.to_numpy(zero_copy_only=False), return_index=True)
+    missing = store.missing(content, np.array_split(np.sort(first), share[1])[share[0]])
+    if len(missing):
+        make_room(store.folder.parents[1], len(missing) * VIEWS * backbone.width * 2, limit_gib, keep=store.folder)
+    for hashes, values in _computed(samples, content, missing, backbone, workers, device, track):
+        store.add(hashes, values)
+    return len(missing)
+
+
 def _computed(
-    opened: Opened,
+    samples: Samples,
     content: pa.Array,
     positions: np.ndarray,
     backbone: Backbone,
@@ -92,7 +138,7 @@ def _computed(
     """Content hashes and features, float16 [k, 2, width], of the samples at `positions` (ascending), a shard a time."""
     if not len(positions):
         return
-    hashes, samples = content.take(pa.array(positions)), opened.samples
+    hashes = content.take(pa.array(positions))
     starts = iter(range(0, len(positions), CHUNK))
     tasks = (
         (chunk, hashes.slice(next(starts), CHUNK).to_pylist())
@@ -139,7 +185,7 @@ def _decoded(task: tuple[Chunk, list[str]], size: int, shade: tuple[int, int, in
     return found
 
 
-class _Store:
+class Store:
     """Features of one backbone by content hash: Parquet files that are only ever added.
 
     No lock is needed: every writer adds files of its own, and an image that two computed has equal features in both.

@@ -84,7 +84,7 @@ def test_an_extraction_that_was_stopped_goes_on_to_the_same_bytes(photos, small_
     uninterrupted = looked(photos, small_backbone, tmp_path / "whole")
     monkeypatch.setattr(extraction, "CHUNK", 2)
     monkeypatch.setattr(extraction, "SHARD", 1)
-    add = extraction._Store.add
+    add = extraction.Store.add
     calls = []
 
     def die_after_two(self, hashes, values):
@@ -94,7 +94,7 @@ def test_an_extraction_that_was_stopped_goes_on_to_the_same_bytes(photos, small_
         add(self, hashes, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction._Store, "add", die_after_two)
+        patch.setattr(extraction.Store, "add", die_after_two)
         with pytest.raises(KeyboardInterrupt):
             looked(photos, small_backbone, tmp_path / "cache")
     assert len(stored(tmp_path / "cache")) == 2
