@@ -34,7 +34,8 @@ def command(
 
     Example: `aumclean features photos/ --ray --cache-dir /shared/cache`
     """
-    from aumclean.config import ScanConfig, checked
+    from aumclean.config.reading import checked
+    from aumclean.config.scan import ScanConfig
     from aumclean.dataset.cache import default_cache_dir
     from aumclean.dataset.read import read_samples
     from aumclean.features.fill import fill

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import default_cache_dir, in_memory
 from aumclean.dataset.open import SMALLEST, digits, with_decoding
 from aumclean.dataset.parallel import available_cpus

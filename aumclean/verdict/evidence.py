@@ -21,11 +21,11 @@ from aumclean.verdict.posterior import Posterior, Witness, nothing_known, poster
 from aumclean.verdict.transitions import (
     NO_DIRECTION,
     Transitions,
+    labels_of_surest,
     last_predictions,
     main_directions,
     read_corrected,
     read_predictions,
-    surest,
     transitions,
 )
 
@@ -66,7 +66,7 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         predicted, sureness = read_predictions(files, labels)
     else:
         predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
-    sure = surest(predicted, sureness, labels, n_classes) if len(predicted) else None
+    sure = labels_of_surest(predicted, sureness, labels, n_classes) if len(predicted) else None
     anchors = None if sure is None else _dense(*sure, n_classes)
     witnesses = []
     if any(run.held_out.glob("part-*.parquet")):
@@ -93,7 +93,7 @@ def _directed(
 ) -> Transitions:
     """Which errors have a direction: by the witness that foretells labels best, if it speaks of every sample.
 
-    Where it speaks of a few, as a network does, what all draws are surest of (see `surest`) is more.
+    Where it speaks of a few, as a network does, what all draws are surest of (see `labels_of_surest`) is more.
     """
     if sure is None or any(len(one.sample) == len(labels) for one in witnesses):
         fitted = [fit(one.voices, labels[one.sample], one.peers, anchors=one.anchors) for one in witnesses]
@@ -229,11 +229,11 @@ class _Taught(NamedTuple):
     """What networks that were taught the labels, or heads on features, say of them: arguments of `posterior`.
 
     Attributes:
-        margins: float32 [3, draws, n], final, closing and mean margins, lowered where errors have a direction.
+        margins: float32 [draws, n] each, final, closing and mean margins, lowered where errors have a direction.
         judges: bool [draws, n], which draw was taught which label.
     """
 
-    margins: np.ndarray | None = None
+    margins: Sequence[np.ndarray] | None = None
     judges: np.ndarray | None = None
 
 
@@ -268,7 +268,7 @@ def _read_taught(
     whole = isinstance(run.read(), ScanRecord)
     area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
     final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
-    return area, _Taught(np.stack([final, lowered.closing, lowered.averaged]), area.judges)
+    return area, _Taught((final, lowered.closing, lowered.averaged), area.judges)
 
 
 def _of_heads(heads: Run, evidence: Evidence, labels: np.ndarray, n_classes: int) -> _Taught:
@@ -281,6 +281,8 @@ def _of_heads(heads: Run, evidence: Evidence, labels: np.ndarray, n_classes: int
 
 def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, labels: np.ndarray) -> Areas:
     """With the likeliest other class by each witness that was not taught the label, the first one that speaks."""
+    if not witnesses:
+        return area
     suggested, share = area.suggested.copy(), area.suggested_share.copy()
     for one in reversed(witnesses):
         noise = found.noise[one.name]

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aumclean.config import ScanConfig
+from aumclean.config.scan import ScanConfig
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, RunError
 from aumclean.features import fill as filling

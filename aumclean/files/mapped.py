@@ -1,0 +1,88 @@
+"""Columns that may be larger than the memory: large ones are mapped from unnamed temporary files.
+
+The system writes their pages out when it needs the room. The folder is that of `TMPDIR`; nothing stays there.
+"""
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import DTypeLike
+
+from aumclean.errors import OutputError
+
+LARGE = 1 << 25  # bytes from which on it is worth a file
+BLOCK = 1 << 18  # rows that are worked on at a time, so that what is made on the way is small
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Rows 0..n-1 in slices of `BLOCK`."""
+    for start in range(0, n, BLOCK):
+        yield slice(start, min(start + BLOCK, n))
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """An array whose values are not set yet, as `numpy.empty` makes it."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as unnamed:  # the map outlives it
+        _reserve(unnamed, size)
+        return np.asarray(np.memmap(unnamed, dtype, "w+", shape=shape))
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Take the room on disk at once: what is missing later ends the process without a word."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        raise OutputError(
+            f"{tempfile.gettempdir()}: has no room for {size / 1e9:.1f} GB that are needed for a while; "
+            "name a folder that has with TMPDIR"
+        ) from None
+
+
+def table(parts: Iterable[pa.Table]) -> pa.Table:
+    """Tables of one schema, at least one, as one table."""
+    whole = iter(parts)
+    first = next(whole)
+    second = next(whole, None)
+    if second is None:
+        return first
+    with tempfile.TemporaryFile() as unnamed:
+        try:
+            with pa.ipc.new_file(unnamed, first.schema) as writer:
+                writer.write_table(first)
+                del first
+                writer.write_table(second)
+                del second
+                for part in whole:
+                    writer.write_table(part)
+            unnamed.flush()
+        except OSError as error:
+            raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; name a larger folder with TMPDIR") from None
+        mapped = mmap.mmap(unnamed.fileno(), 0, access=mmap.ACCESS_READ)
+    return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
+
+
+def texts(parts: Iterable[pa.Array], n: int) -> pa.LargeStringArray:
+    """Strings, n in all and none null, in one piece: so that any of them can be taken by its row."""
+    ends = empty((n + 1,), np.int64)
+    ends[:1], row = 0, 0
+    with tempfile.TemporaryFile() as unnamed:
+        for part in parts:
+            some = part.cast(pa.large_string())
+            offsets = np.frombuffer(some.buffers()[1], np.int64)[some.offset : some.offset + len(some) + 1]
+            if len(some):
+                unnamed.write(some.buffers()[2][offsets[0] : offsets[-1]])
+                ends[row + 1 : row + 1 + len(some)] = offsets[1:] - offsets[0] + ends[row]
+            row += len(some)
+        unnamed.flush()
+        data = mmap.mmap(unnamed.fileno(), 0, access=mmap.ACCESS_READ) if ends[-1] else b""
+    return pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(data))
