@@ -73,9 +73,9 @@ class Opened:
                 digest.update(f"{content.hex()} {names[label]}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
-    def content_hash(self) -> pa.Array:
-        """SHA-256 of every image as 64 digits, strings of length n."""
-        return digits(self.files["sha256"])
+    def content_hash(self) -> pa.LargeStringArray:
+        """SHA-256 of every image as 64 digits, large strings of length n."""
+        return as_texts(self.files["sha256"])
 
     def require_unchanged(self, run: Run) -> None:
         """Make sure that these are the data which a run was begun with.
@@ -123,7 +123,7 @@ class Opened:
             pa.array(np.arange(start, start + len(files), dtype=np.int32)),
             self.samples.paths.slice(start, ROWS).cast(pa.string()),
             pa.array(self.samples.class_names, pa.string()).take(labels),
-            digits(files["sha256"]),
+            as_texts(files["sha256"]).cast(pa.string()),
             files["width"],
             files["height"],
             pa.array(self.samples.rows[here]),
@@ -131,12 +131,18 @@ class Opened:
         return pa.table(columns, schema=SAMPLES)
 
 
-def digits(digests: pa.ChunkedArray) -> pa.Array:
-    """Digests of 32 bytes, none null, as strings of 64 digits."""
+def digits(digests: pa.ChunkedArray) -> np.ndarray:
+    """The 64 digits of digests of 32 bytes, none null, one after another: uint16 [n, 32], two digits each."""
     whole = digests.combine_chunks()
     stored = np.frombuffer(whole.buffers()[1], np.uint8)[32 * whole.offset :][: 32 * len(whole)]
-    ends = np.arange(0, 64 * len(whole) + 1, 64, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(whole), pa.py_buffer(ends), pa.py_buffer(DIGITS[stored]))
+    return DIGITS[stored].reshape(-1, 32)
+
+
+def as_texts(digests: pa.ChunkedArray) -> pa.LargeStringArray:
+    """The same as strings."""
+    made = digits(digests)
+    ends = np.arange(0, 64 * len(made) + 1, 64, dtype=np.int64)
+    return pa.LargeStringArray.from_buffers(len(made), pa.py_buffer(ends), pa.py_buffer(made))
 
 
 def open_samples(

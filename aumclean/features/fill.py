@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import default_cache_dir, in_memory
-from aumclean.dataset.open import SMALLEST, digits, with_decoding
+from aumclean.dataset.open import SMALLEST, with_decoding
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
-from aumclean.features.extract import add_missing, store_of
+from aumclean.features.extract import add_missing, keys_of, store_of
 from aumclean.features.on_ray import on_ray
 from aumclean.progress import Track, untracked
 from aumclean.training.backbone import Backbone, load_backbone
@@ -90,7 +90,7 @@ def _fill_some(
     added = add_missing(
         store_of(cache_dir, backbone, here.decoding),
         here.take(found.readable),
-        digits(found.files["sha256"].take(pa.array(found.readable))),
+        keys_of(found.files["sha256"].take(pa.array(found.readable))),
         backbone,
         limit_gib=limit_gib,
         workers=workers,
