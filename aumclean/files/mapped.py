@@ -36,6 +36,16 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         return np.asarray(np.memmap(unnamed, dtype, "w+", shape=shape))
 
 
+def taken(values: np.ndarray, chosen: np.ndarray, dtype: DTypeLike | None = None) -> np.ndarray:
+    """The chosen (bool [n]) of n values, in their own dtype or another."""
+    found, done = empty((int(np.count_nonzero(chosen)),), dtype or values.dtype), 0
+    for here in blocks(len(values)):
+        some = values[here][chosen[here]]
+        found[done : done + len(some)] = some
+        done += len(some)
+    return found
+
+
 def _reserve(file: IO[bytes], size: int) -> None:
     """Take the room on disk at once: what is missing later ends the process without a word."""
     try:

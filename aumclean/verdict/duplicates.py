@@ -31,7 +31,7 @@ def duplicates(content_hash: pa.Array, labels: np.ndarray) -> tuple[np.ndarray, 
 
 def _keys(texts: pa.Array) -> np.ndarray:
     """A number of 64 bits for each text, equal for equal ones: ten million texts would not fit memory as objects."""
-    keys = np.empty(len(texts), np.int64)
+    keys = mapped.empty((len(texts),), np.int64)
     for here in mapped.blocks(len(texts)):
         keys[here] = np.fromiter(map(hash, texts[here].to_pylist()), np.int64)
     return keys
@@ -39,7 +39,9 @@ def _keys(texts: pa.Array) -> np.ndarray:
 
 def _repeated(keys: np.ndarray) -> np.ndarray:
     """Where a key is that occurs elsewhere too: int64, ascending."""
-    ordered = np.sort(keys)
+    ordered = mapped.empty(keys.shape, np.int64)
+    ordered[:] = keys
+    ordered.sort()
     several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(several):
         return np.empty(0, np.int64)

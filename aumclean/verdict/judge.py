@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.errors import ConfigError, RunError
-from aumclean.files import parquet
+from aumclean.files import mapped, parquet
 from aumclean.run.directory import Run
 from aumclean.run.record import Settings
 from aumclean.run.tables import read_column, texts_of
@@ -153,8 +153,12 @@ def _decide(
     of_class = np.bincount(labels)
     if settings.threshold == "estimate":
         judged = (of_class > 1)[labels] & ~np.isnan(posterior.log_odds) & posterior.trained
-        cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
-        distance = cut.log_odds - posterior.log_odds if posterior.by else standing(area.aum, area.judges)
+        cut = find_cut(mapped.taken(posterior.log_odds, judged), settings.target_precision, settings.target_recall)
+        distance = mapped.empty(labels.shape, np.float64)
+        if posterior.by:
+            np.subtract(cut.log_odds, posterior.log_odds, out=distance)
+        else:
+            distance[:] = standing(area.aum, area.judges)
         return judged, cut, Combined(distance < 0, distance, posterior.repeat_deviation)
     judged = (of_class >= warnings.FEW_SAMPLES)[labels] & area.judges.any(0)
     combined = combine_draws(area.aum, ~area.judges, thresholds, settings.combine, settings.rule)

@@ -94,11 +94,14 @@ class Posterior:
 
     def share(self, chosen: np.ndarray) -> Estimate:
         """The share of the chosen samples (bool [n]) whose labels are wrong; of none, that it is unknown."""
-        p = scipy.special.expit(self.log_odds[chosen])
+        p = mapped.taken(self.log_odds, chosen)
         if not len(p):
             return Estimate(0.0, 0.0, 1.0)
-        spread = p * (1 - p)
-        slope = np.array([spread @ term[chosen] for term in self.slopes.T]) / len(p)
+        scipy.special.expit(p, out=p)
+        spread = mapped.empty(p.shape, np.float64)
+        for here in mapped.blocks(len(p)):
+            spread[here] = p[here] * (1 - p[here])
+        slope = np.array([spread @ mapped.taken(term, chosen, np.float64) for term in self.slopes.T]) / len(p)
         doubtful = spread.mean() / max(1e-12, self._spread())
         variance = spread.sum() / len(p) ** 2 + slope @ self.covariance @ slope + (self.doubt * min(1, doubtful)) ** 2
         return estimate(float(p.mean()), float(variance), len(p))
@@ -266,7 +269,7 @@ def _standardised(margins: Sequence[np.ndarray], taught: np.ndarray) -> np.ndarr
     found = mapped.empty((len(margins), *taught.shape), np.float32)
     for term, of_draws in enumerate(margins):
         for draw, (margin, own) in enumerate(zip(of_draws, taught, strict=True)):
-            known = margin[own].astype(np.float64)
+            known = mapped.taken(margin, own, np.float64)
             mean, deviation = known.mean(), known.std() or 1.0
             for here in mapped.blocks(len(margin)):
                 found[term, draw, here] = (mean - margin[here]) / deviation

@@ -21,6 +21,13 @@ def test_arrays_in_files_hold_what_arrays_in_memory_hold(to_files):
     assert mapped.empty((0,), np.int64).shape == (0,)
 
 
+def test_what_is_chosen_is_taken_in_order(to_files):
+    values, chosen = np.arange(20, dtype=np.float32), np.arange(20) % 3 == 0
+    found = mapped.taken(values, chosen, np.float64)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, values[chosen])
+
+
 def test_blocks_are_all_rows_in_order(to_files):
     assert [row for here in mapped.blocks(16) for row in range(here.start, here.stop)] == list(range(16))
     assert list(mapped.blocks(0)) == []
