@@ -3,11 +3,13 @@
 The system writes their pages out when it needs the room. The folder is that of `TMPDIR`; nothing stays there.
 """
 
+import itertools
 import math
 import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO
 
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import DTypeLike
 
 from aumclean.errors import OutputError
+from aumclean.files import atomic
 
 LARGE = 1 << 25  # bytes from which on it is worth a file
 BLOCK = 1 << 18  # rows that are worked on at a time, so that what is made on the way is small
@@ -31,9 +34,10 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < LARGE:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as unnamed:  # the map outlives it
-        _reserve(unnamed, size)
-        return np.asarray(np.memmap(unnamed, dtype, "w+", shape=shape))
+    with _unnamed() as file:
+        if hasattr(os, "posix_fallocate"):  # room that is missing later ends the process without a word
+            os.posix_fallocate(file.fileno(), 0, size)
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
 
 def taken(values: np.ndarray, chosen: np.ndarray, dtype: DTypeLike | None = None) -> np.ndarray:
@@ -46,18 +50,6 @@ def taken(values: np.ndarray, chosen: np.ndarray, dtype: DTypeLike | None = None
     return found
 
 
-def _reserve(file: IO[bytes], size: int) -> None:
-    """Take the room on disk at once: what is missing later ends the process without a word."""
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-    except OSError:
-        raise OutputError(
-            f"{tempfile.gettempdir()}: has no room for {size / 1e9:.1f} GB that are needed for a while; "
-            "name a folder that has with TMPDIR"
-        ) from None
-
-
 def table(parts: Iterable[pa.Table]) -> pa.Table:
     """Tables of one schema, at least one, as one table."""
     whole = iter(parts)
@@ -65,34 +57,44 @@ def table(parts: Iterable[pa.Table]) -> pa.Table:
     second = next(whole, None)
     if second is None:
         return first
-    with tempfile.TemporaryFile() as unnamed:
-        try:
-            with pa.ipc.new_file(unnamed, first.schema) as writer:
-                writer.write_table(first)
-                del first
-                writer.write_table(second)
-                del second
-                for part in whole:
-                    writer.write_table(part)
-            unnamed.flush()
-        except OSError as error:
-            raise OutputError(f"{tempfile.gettempdir()}: {error.strerror}; name a larger folder with TMPDIR") from None
-        mapped = mmap.mmap(unnamed.fileno(), 0, access=mmap.ACCESS_READ)
-    return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
+    with _unnamed() as file:
+        with pa.ipc.new_file(file, first.schema) as writer:
+            for part in itertools.chain([first, second], whole):
+                writer.write_table(part)
+        file.flush()
+        stored = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return pa.ipc.open_file(pa.py_buffer(stored)).read_all()
 
 
 def texts(parts: Iterable[pa.Array], n: int) -> pa.LargeStringArray:
     """Strings, n in all and none null, in one piece: so that any of them can be taken by its row."""
     ends = empty((n + 1,), np.int64)
     ends[:1], row = 0, 0
-    with tempfile.TemporaryFile() as unnamed:
+    with _unnamed() as file:
         for part in parts:
             some = part.cast(pa.large_string())
             offsets = np.frombuffer(some.buffers()[1], np.int64)[some.offset : some.offset + len(some) + 1]
             if len(some):
-                unnamed.write(some.buffers()[2][offsets[0] : offsets[-1]])
+                file.write(some.buffers()[2][offsets[0] : offsets[-1]])
                 ends[row + 1 : row + 1 + len(some)] = offsets[1:] - offsets[0] + ends[row]
             row += len(some)
-        unnamed.flush()
-        data = mmap.mmap(unnamed.fileno(), 0, access=mmap.ACCESS_READ) if ends[-1] else b""
-    return pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(data))
+        file.flush()
+        stored = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if ends[-1] else b""
+    return pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(stored))
+
+
+@contextmanager
+def _unnamed() -> Iterator[IO[bytes]]:
+    """A file that nobody else sees; what is mapped from it outlives it.
+
+    Raises:
+        OutputError: when it cannot be made, or grows too large.
+    """
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield file
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise OutputError(
+            f"{folder}: cannot hold temporary files ({atomic.reason(error)}); name a folder with room in TMPDIR"
+        ) from None
