@@ -20,8 +20,8 @@ from PIL import Image
 from aumclean.dataset.parallel import available_cpus
 from aumclean.run.directory import Run
 
-PLANTED_SCAN = {"epochs": 8, "batch_size": 16, "flip": False, "precision": "fp32"}  # the same on every processor
-PLANTED_WORDS = ("--epochs", "8", "--batch-size", "16", "--no-flip", "--precision", "fp32")
+PLANTED_SCAN = {"epochs": 6, "batch_size": 32, "flip": False, "precision": "fp32"}  # the same on every processor
+PLANTED_WORDS = ("--epochs", "6", "--batch-size", "32", "--no-flip", "--precision", "fp32")
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60)}

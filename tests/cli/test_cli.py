@@ -256,7 +256,7 @@ def test_env_names_versions_and_devices(aumclean, monkeypatch):
 
 def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "aumclean", "scan", planted.root, "--out", run, "--epochs", "8"]
+    command = [sys.executable, "-m", "aumclean", "scan", planted.root, "--out", run, *planted.words]
     hearing = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=hearing)
     while not list(run.glob("margins/*/*/part-0.parquet")):

@@ -43,7 +43,7 @@ def test_curves_are_the_recorded_margins_of_the_draws_that_judged(finished):
         judging = [draw for draw in range(2) if row[f"aum_draw_{draw}"] is not None]
         assert [one["draw"] for one in curve["draws"]] == judging
         for one in curve["draws"]:
-            margin, *_ = read_block(finished.run.margins, one["draw"], range(8), 0, 360)
+            margin, *_ = read_block(finished.run.margins, one["draw"], range(6), 0, 360)
             np.testing.assert_allclose(one["margin"], margin[:, row["sample_id"]], atol=1e-3)
             assert one["threshold"] == finished.verdict.summary.thresholds[one["draw"]].threshold
 

@@ -59,7 +59,7 @@ def test_two_processes_find_what_one_finds_and_speak_once(together, planted, fin
     assert out == f"{run.path}\n"
     assert err.count("what stays:") == 1
     record = run.read()
-    assert (record.state, record.epochs_done) == ("done", [8, 8])
+    assert (record.state, record.epochs_done) == ("done", [6, 6])
     assert not list((run.path / "checkpoints").iterdir())
 
 
@@ -67,7 +67,7 @@ def test_two_processes_find_what_one_finds_and_speak_once(together, planted, fin
 def test_every_sample_is_recorded_once_per_epoch_in_the_parts_of_all(together):
     run, _, _, parallel = together
     for draw in range(2):
-        for epoch in range(8):
+        for epoch in range(6):
             parts = sorted((run.margins / f"draw={draw}" / f"epoch={epoch:03d}").glob("part-*.parquet"))
             assert [part.name for part in parts] == ["part-0.parquet", "part-1.parquet"][: 1 + (parallel == "data")]
             ids = np.concatenate([pq.read_table(part)["sample_id"].to_numpy() for part in parts])
@@ -89,7 +89,7 @@ def test_one_process_goes_on_where_two_stopped(together, planted):
     run.model(1).unlink()  # as if killed during the second draw, before its first checkpoint
     resume(run)
     parts = [part.name for part in (run.margins / "draw=1").rglob("*.parquet")]
-    assert parts == ["part-0.parquet"] * 8
+    assert parts == ["part-0.parquet"] * 6
     after = pq.read_table(run.report("parquet")).to_pylist()
     assert {row["path"] for row in after[:30]} == planted.wrong
 

@@ -67,7 +67,7 @@ def test_features_are_joined_by_path(frozen, planted, told, tmp_path):
 
 
 def test_beside_a_network_they_are_a_second_witness(finished, planted, told, tmp_path):
-    found = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=8, batch_size=16)
+    found = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=6, batch_size=32)
     report = found.verdict.report
     assert f1(found.verdict, planted.wrong) >= f1(finished.verdict, planted.wrong)
     assert found.run.read().state == found.run.heads.read().state == "done"
