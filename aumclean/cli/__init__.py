@@ -19,6 +19,7 @@ from aumclean.cli import (
     duplicates,
     env,
     evaluate,
+    features,
     frequency,
     gate,
     judge,
@@ -54,7 +55,22 @@ def _root() -> None:
     pass
 
 
-for _module in (scan, judge, report, review, clean, score, gate, evaluate, corrupt, duplicates, train, demo, env):
+for _module in (
+    scan,
+    judge,
+    report,
+    review,
+    clean,
+    score,
+    gate,
+    evaluate,
+    corrupt,
+    duplicates,
+    features,
+    train,
+    demo,
+    env,
+):
     app.command(_module.__name__.rpartition(".")[2], cls=Command, context_settings=CONTEXT)(_module.command)
 app.add_typer(frequency.app, name="frequency")
 app.add_typer(random_labels.app, name="random-labels")

@@ -3,6 +3,7 @@
 import json
 import tarfile
 import zipfile
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.config.scan import ClassFolder
-from aumclean.dataset.folder import is_image, listed, read_names
+from aumclean.dataset.folder import is_image, listed, numbered, read_names
 from aumclean.dataset.images import Archived, Zipped
 from aumclean.dataset.manifest import LABEL_COLUMNS
 from aumclean.dataset.one_label import ONE_LABEL, refuse_joined
@@ -36,9 +37,9 @@ class _Members:
     """
 
     names: list[str] = field(default_factory=list)
-    shard: list[int] = field(default_factory=list)
-    offset: list[int] = field(default_factory=list)
-    length: list[int] = field(default_factory=list)
+    shard: "array[int]" = field(default_factory=lambda: array("i"))
+    offset: "array[int]" = field(default_factory=lambda: array("q"))
+    length: "array[int]" = field(default_factory=lambda: array("q"))
     texts: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -106,20 +107,20 @@ def read_tar(
     if found_labels is not None:
         rows, names = found_labels
         paths = [members.names[row] for row in rows]
-        class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
-        refuse_joined(source, "its labels", tuple(class_names.tolist()))
+        labels, class_names = numbered(names, len(names))
+        refuse_joined(source, "its labels", class_names)
     else:
         shown, _ = _without_top(members.names)
         found = read_names(source, shown, split=split, class_folder=class_folder)
-        rows, labels, class_names, notes = found.rows, found.labels, np.array(found.class_names, object), found.notes
+        rows, labels, class_names, notes = found.rows, found.labels, found.class_names, found.notes
         paths = found.paths
     return Samples(
         name=Path(name_of(source)).stem,
         source=source,
         root=source,
         paths=_told_apart(paths, [files[members.shard[row]] for row in rows]),
-        labels=labels.astype(np.int32),
-        class_names=tuple(class_names.tolist()),
+        labels=labels,
+        class_names=class_names,
         images=Archived(
             tuple(files),
             np.array(members.shard, np.int32)[rows],
@@ -150,6 +151,8 @@ def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
 
 def _webdataset(source: Location, members: _Members, label_column: str | None) -> tuple[np.ndarray, list[str]] | None:
     """Rows of the images in the order of their names, and the label of each; None when no image has one beside it."""
+    if not members.texts:
+        return None
     labels: dict[tuple[int, str], tuple[int, bytes, str]] = {}
     images: dict[tuple[int, str], int] = {}
     for row, name in enumerate(members.names):

@@ -320,8 +320,11 @@ class Probe:
 
 @lru_cache(maxsize=1)  # asked for the size first, then for the range: what is far away is fetched once for both
 def probe(samples: Samples) -> Probe:
-    """Open up to 256 evenly spaced images, and decode the deep ones until there are pixels enough."""
-    pixels = 0
+    """Open up to 256 evenly spaced images, and decode of the deep ones as many as there is time for, evenly spaced too.
+
+    Classes often lie one after another, and may be of different brightness.
+    """
+    pixels = looked_at = 0
     sides: list[int] = []
     lows: list[float] = []
     highs: list[float] = []
@@ -330,10 +333,11 @@ def probe(samples: Samples) -> Probe:
     with bombs_are_errors(samples.decoding.max_pixels):
         for chunk in some.images.chunks(some.rows, PROBED):
             for item in chunk:
+                looked_at += 1
                 try:
                     with Image.open(io.BytesIO(read_encoded(item))) as image:
                         sides.append(min(image.size))
-                        if is_deep(image) and pixels < DEEP:
+                        if is_deep(image) and pixels < DEEP * looked_at / len(some):
                             pixels += image.width * image.height
                             values = deep_values(image)
                             lows.append(float(values.min()))

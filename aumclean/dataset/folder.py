@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -138,26 +139,28 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     Raises:
         DataError: as `read_folder`.
     """
-    parts = [name.split("/") for name in names]
-    chosen, splits, notes = _split_folder(where, {part[0] for part in parts if len(part) > 1}, split)
+    tops = {name.partition("/")[0] for name in names if "/" in name}
+    chosen, splits, notes = _split_folder(where, tops, split)
     prefix, passed = f"{chosen}/" if chosen else "", PassedOver()
-    kept: list[tuple[str, int]] = []  # a name may be there twice, in two archives
-    for row, (name, folders) in enumerate(zip(names, parts, strict=True)):
+    kept: list[int] = []
+    for row, name in enumerate(names):
+        folders = name.split("/")
         unseen = next((folder for folder in folders[:-1] if _is_unseen(folder)), None)
         if not name.startswith(prefix):
             continue
         if unseen is not None:
             passed.folders[unseen] += 1
         elif is_image(name) and not folders[-1].startswith("."):
-            kept.append((name.removeprefix(prefix), row))
+            kept.append(row)
         else:
             passed.file(folders[-1])
-    kept.sort()
-    relative = [path for path, _ in kept]
+    kept.sort(key=names.__getitem__)  # a name may be there twice, in two archives
+    relative = [names[row].removeprefix(prefix) for row in kept]
     classes = {path.split("/")[0] for path in relative if "/" in path}
     found = _labeled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
-    rows = np.array([row for _, row in kept], np.int64)
-    return replace(found, rows=rows, paths=[prefix + path for path in relative], notes=(*notes, *found.notes))
+    return replace(
+        found, rows=np.array(kept, np.int64), paths=[prefix + path for path in relative], notes=(*notes, *found.notes)
+    )
 
 
 def _labeled(
@@ -175,20 +178,29 @@ def _labeled(
             raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
     if not relative:
         raise DataError(". ".join([f"{base}: holds no images", *notes]))
-    parts = [path.split("/") for path in relative]
-    loose = [path for path, inside in zip(relative, parts, strict=True) if len(inside) == 1]
+    loose = [path for path in relative if "/" not in path]
     if len(loose) == len(relative):
         raise DataError(f"{base}: images are directly in it; put each class in a folder, or pass a manifest")
     if loose:
         where = below(base, loose[0])
         raise DataError(f"{where}: is in no class folder ({len(loose)} such images); move or remove it")
     if class_folder is None:
-        _refuse_nested(base, parts, splits)
-    if empty := sorted(folders - {inside[0] for inside in parts}):
+        _refuse_nested(base, relative, splits)
+    if empty := sorted(folders - {path.partition("/")[0] for path in relative}):
         notes.append(f"{base}: class folders without an image: {listed(empty)}")
-    names = [inside[0 if class_folder != "last" else -2] for inside in parts]
-    class_names, labels = np.unique(np.array(names, dtype=object), return_inverse=True)
-    return Named(np.arange(len(relative)), relative, labels.astype(np.int32), tuple(class_names.tolist()), tuple(notes))
+    classes = (path.split("/")[0 if class_folder != "last" else -2] for path in relative)
+    labels, class_names = numbered(classes, len(relative))
+    return Named(np.arange(len(relative)), relative, labels, class_names, tuple(notes))
+
+
+def numbered(names: Iterable[str], count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The names of so many classes as numbers, int32 [count], and the different ones, sorted."""
+    seen: dict[str, int] = {}
+    labels = np.fromiter((seen.setdefault(name, len(seen)) for name in names), np.int32, count)
+    ordered = sorted(seen)
+    place = np.empty(len(seen), np.int32)
+    place[[seen[name] for name in ordered]] = np.arange(len(seen), dtype=np.int32)
+    return place[labels], tuple(ordered)
 
 
 def _split_folder(where: Location, folders: set[str], split: str | None) -> tuple[str, list[str], list[str]]:
@@ -243,8 +255,8 @@ def _refuse_closed(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from None
 
 
-def _refuse_nested(base: Location, parts: list[list[str]], splits: list[str]) -> None:
-    nested = Counter("/".join(folders[:-1]) for folders in parts if len(folders) > 2)
+def _refuse_nested(base: Location, relative: list[str], splits: list[str]) -> None:
+    nested = Counter(path.rpartition("/")[0] for path in relative if path.count("/") > 1)
     if nested:
         example = min(nested)
         first, last = example.split("/")[0], example.split("/")[-1]

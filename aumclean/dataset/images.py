@@ -4,7 +4,7 @@ Each kind gives the same three things (`Images`): the images of some rows, one o
 """
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from aumclean.dataset.table import parquet_file
 from aumclean.errors import DataError
-from aumclean.files.location import Location, below, fetched, opened, reaching, stamp, store_of
+from aumclean.files.location import Location, below, fetched, opened, ranges, reaching, stamp, store_of
 
 STAMPED = 1 << 12  # files at a time
 
@@ -227,13 +227,13 @@ class Archived:
         for start in range(0, len(rows), size):
             spans = [self._span(row) for row in rows[start : start + size].tolist()]
             far = [span for span in spans if not isinstance(span, Span)]
-            found = iter(_ranges(far) if far else ())
+            found = iter(ranges(far) if far else ())
             yield [span if isinstance(span, Span) else next(found) for span in spans]
 
     def one(self, row: int) -> Item:
         """Where one row is, or its bytes."""
         span = self._span(row)
-        return span if isinstance(span, Span) else next(_ranges([span]))
+        return span if isinstance(span, Span) else ranges([span])[0]
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when an archive or the choice of rows does; no member is looked at."""
@@ -243,15 +243,6 @@ class Archived:
     def _span(self, row: int) -> "Span | tuple[str, int, int]":
         file, offset, length = self.files[self.shard[row]], int(self.offset[row]), int(self.length[row])
         return (file, offset, offset + length) if isinstance(file, str) else Span(file, offset, length)
-
-
-def _ranges(spans: Sequence[tuple[str, int, int]]) -> Iterator[bytes]:
-    urls, starts, ends = zip(*spans, strict=True)
-    store, _ = store_of(urls[0])
-    with reaching(urls[0]):
-        paths = [store._strip_protocol(url) for url in urls]
-        found: list[bytes] = store.cat_ranges(paths, list(starts), list(ends))
-    yield from found
 
 
 @dataclass(frozen=True)

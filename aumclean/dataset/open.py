@@ -17,7 +17,7 @@ from aumclean.dataset.decode import CHUNK, decoding_of, median_short_side, probe
 from aumclean.dataset.images import Embedded, Files, Objects
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Decoding, Samples
+from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.files.location import absolute
@@ -73,9 +73,9 @@ class Opened:
                 digest.update(f"{content.hex()} {names[label]}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
-    def content_hash(self) -> pa.Array:
-        """SHA-256 of every image as 64 digits, strings of length n."""
-        return _digits(self.files["sha256"])
+    def content_hash(self) -> pa.LargeStringArray:
+        """SHA-256 of every image as 64 digits, large strings of length n."""
+        return as_texts(self.files["sha256"])
 
     def require_unchanged(self, run: Run) -> None:
         """Make sure that these are the data which a run was begun with.
@@ -123,7 +123,7 @@ class Opened:
             pa.array(np.arange(start, start + len(files), dtype=np.int32)),
             self.samples.paths.slice(start, ROWS).cast(pa.string()),
             pa.array(self.samples.class_names, pa.string()).take(labels),
-            _digits(files["sha256"]),
+            as_texts(files["sha256"]).cast(pa.string()),
             files["width"],
             files["height"],
             pa.array(self.samples.rows[here]),
@@ -131,12 +131,18 @@ class Opened:
         return pa.table(columns, schema=SAMPLES)
 
 
-def _digits(digests: pa.ChunkedArray) -> pa.Array:
-    """Digests of 32 bytes, none null, as strings of 64 digits."""
+def digits(digests: pa.ChunkedArray) -> np.ndarray:
+    """The 64 digits of digests of 32 bytes, none null, one after another: uint16 [n, 32], two digits each."""
     whole = digests.combine_chunks()
     stored = np.frombuffer(whole.buffers()[1], np.uint8)[32 * whole.offset :][: 32 * len(whole)]
-    ends = np.arange(0, 64 * len(whole) + 1, 64, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(whole), pa.py_buffer(ends), pa.py_buffer(DIGITS[stored]))
+    return DIGITS[stored].reshape(-1, 32)
+
+
+def as_texts(digests: pa.ChunkedArray) -> pa.LargeStringArray:
+    """The same as strings."""
+    made = digits(digests)
+    ends = np.arange(0, 64 * len(made) + 1, 64, dtype=np.int64)
+    return pa.LargeStringArray.from_buffers(len(made), pa.py_buffer(ends), pa.py_buffer(made))
 
 
 def open_samples(
@@ -168,7 +174,7 @@ def open_samples(
         DataError: when too few images can be read, the source cannot, or the cache cannot be written.
     """
     workers = workers or available_cpus()
-    samples = replace(samples, decoding=_said(samples))
+    samples = with_decoding(samples)
     if cached:
         folder = cache_dir or default_cache_dir()
         found = decoded(samples, size, workers=workers, cache_dir=folder, limit_gib=cache_limit, track=track)
@@ -186,8 +192,8 @@ def open_samples(
     return Opened(readable, found.images, files, unreadable)
 
 
-def _said(samples: Samples) -> Decoding:
-    """How the samples are decoded; a range of values that was found is said."""
+def with_decoding(samples: Samples) -> Samples:
+    """The samples with one range of values for all deep images among them; one that was found is said."""
     how = decoding_of(samples)
     if how != samples.decoding and how.values is not None:
         found, (black, white) = probe(samples), how.values
@@ -195,7 +201,7 @@ def _said(samples: Samples) -> Decoding:
             "%s: has images of more than 8 bits with values from %g to %g; %g is black and %g white in all of them "
             "(--value-range chooses)", samples.source, found.lowest, found.highest, black, white,
         )  # fmt: skip
-    return how
+    return replace(samples, decoding=how)
 
 
 def _refuse_unreadable(samples: Samples, unreadable: pa.Table, most: float) -> None:

@@ -23,6 +23,7 @@ from aumclean.files.location import location
 from aumclean.run.directory import Run
 from aumclean.run.record import Place, RunRecord, ScanRecord
 from aumclean.run.tables import read_samples as read_listed
+from aumclean.run.tables import texts_of
 
 
 class ChangedError(OSError):
@@ -113,17 +114,16 @@ def pictures_of(run: Run) -> Pictures:
     """
     place, record = run.place(), run.read()
     by_path = place.image_column is None and place.is_files
-    samples = read_listed(run, "path" if by_path else "row", "content_hash")
     most, workers = None, None
     if isinstance(record, ScanRecord):
         most, workers = record.config.max_pixels, record.config.workers
-    hashes, decoding = samples["content_hash"], Decoding(place.value_range, most)
+    hashes, decoding = texts_of(run, "content_hash"), Decoding(place.value_range, most)
     if by_path:
         root = location(place.root)
-        paths = samples["path"]
+        paths = texts_of(run, "path")
         files = Objects(root, paths) if isinstance(root, str) else Files(root, paths)
-        return Pictures(files, np.arange(len(samples)), hashes, decoding, workers)
-    return Pictures(_images_of(place, record), samples["row"].to_numpy(), hashes, decoding, workers)
+        return Pictures(files, np.arange(len(hashes)), hashes, decoding, workers)
+    return Pictures(_images_of(place, record), read_listed(run, "row")["row"].to_numpy(), hashes, decoding, workers)
 
 
 def _images_of(place: Place, record: RunRecord) -> Images:

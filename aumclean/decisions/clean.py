@@ -41,6 +41,10 @@ CHANGES = pa.schema(
     ]
 )
 
+OF_REPORT = (
+    "sample_id", "content_hash", "path", "label", "flagged", "suggested_label", "label_score", "reason"
+)  # fmt: skip
+
 Row = dict[str, Any]
 
 
@@ -64,6 +68,15 @@ class Cleaning:
         stays = np.ones(self.samples, bool)
         stays[self._ids("remove")] = False
         return np.flatnonzero(stays)
+
+    def at(self, first: int, stop: int) -> "Cleaning":
+        """What is to become of the samples first..stop-1, counted from 0."""
+        ids = self.changes["sample_id"].to_numpy()
+        low, high = ids.searchsorted((first, stop))
+        changes = self.changes.slice(low, high - low)
+        return Cleaning(
+            changes.set_column(0, CHANGES.field(0), pa.array(ids[low:high] - first)), self.weighs, stop - first
+        )
 
     @property
     def new_labels(self) -> dict[int, str]:
@@ -97,9 +110,12 @@ def clean(report: pa.Table, decided: pa.Table, policy: Policy, run: str) -> Clea
     """
     by_sample = {row["sample_id"]: row for row in decided.to_pylist()}
     ids = pa.array(by_sample, pa.int32())
-    concerned = report.filter(
-        pc.or_(pc.fill_null(report["flagged"], False), pc.is_in(report["sample_id"], value_set=ids))
-    ).sort_by("sample_id")
+    needed = [name for name in OF_REPORT if name in report.column_names]
+    concerned = (
+        report.select(needed)
+        .filter(pc.or_(pc.fill_null(report["flagged"], False), pc.is_in(report["sample_id"], value_set=ids)))
+        .sort_by("sample_id")
+    )
     about = {"run": run, "original": None}
     batches = [
         pa.RecordBatch.from_pylist(
@@ -204,7 +220,9 @@ def _with_weights(table: pa.Table, cleaning: Cleaning, changes: pa.Table) -> tup
     is_weighed = pc.equal(changes["action"], "weight").to_pylist()
     ids = changes["sample_id"].to_pylist()
     noted = [str(old[sample]) if weighed else None for sample, weighed in zip(ids, is_weighed, strict=True)]
-    return table, changes.set_column(changes.column_names.index("old_weight"), "old_weight", pa.array(noted))
+    return table, changes.set_column(
+        changes.column_names.index("old_weight"), "old_weight", pa.array(noted, pa.string())
+    )
 
 
 def cleaned_batches(

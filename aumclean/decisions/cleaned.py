@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,7 +20,7 @@ from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, c
 from aumclean.errors import ConfigError, DataError, OutputError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
-from aumclean.run.tables import read_samples
+from aumclean.run.tables import SAMPLES, read_samples
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,16 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
                     writer.write_batch(batch)
         changed = cleaning.changes
     else:
-        cleaned, changed = cleaned_table(input_table(run), cleaning, label_column)
         for target in targets:
+            parts: list[pa.Table] = []
+            blocks = _cleaned_blocks(run, cleaning, label_column, parts)
             if target.suffix.lower() == ".parquet":
+                first = next(blocks)
                 with atomic.replacing(target) as temporary:
-                    parquet.write(cleaned, temporary)
+                    parquet.write_blocks(first.schema, itertools.chain([first], blocks), temporary)
             else:
-                atomic.write_pieces(target, csv.pieces(cleaned))
+                atomic.write_pieces(target, csv.pieces_of_blocks(blocks))
+        changed = pa.concat_tables(parts)
     if data.boxes is not None:
         paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
         place = run.place()
@@ -108,14 +112,29 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
     atomic.write_pieces(changes, csv.pieces(changed, guard=True))
 
 
-def input_table(run: Run) -> pa.Table:
-    """The input's own columns, row i is sample i; for an image folder path and label."""
-    if run.manifest.is_file():
-        table = parquet.read(run.manifest, None)
-        if len(table) != run.read().data.samples:
-            raise RunError(f"{run.manifest}: is not of the samples of this run; scan again")
-        return table
-    return read_samples(run, "path", "label")
+def _cleaned_blocks(run: Run, cleaning: Cleaning, label_column: str, changes: list[pa.Table]) -> Iterator[pa.Table]:
+    """The cleaned rows of the input some at a time; what was changed of them goes to the end of `changes`."""
+    first = 0
+    for block in input_blocks(run):
+        here = cleaning.at(first, first + len(block))
+        first += len(block)
+        cleaned, changed = cleaned_table(block, here, label_column)
+        ids = changed["sample_id"].to_numpy() + np.int32(first - len(block))
+        changes.append(changed.set_column(0, changed.schema.field(0), pa.array(ids)))
+        yield cleaned
+
+
+def input_blocks(run: Run) -> Iterator[pa.Table]:
+    """The input's own columns, row i is sample i, some rows at a time; for an image folder path and label."""
+    listed = run.manifest.is_file()
+    file = run.manifest if listed else run.samples
+    schema = parquet.schema_of(file) if listed else pa.schema([SAMPLES.field(name) for name in ("path", "label")])
+    n = 0
+    for batch in parquet.read_blocks(file, schema):
+        n += len(batch)
+        yield pa.Table.from_batches([batch])
+    if n != run.read().data.samples:
+        raise RunError(f"{file}: is not of the samples of this run; scan again")
 
 
 @contextmanager

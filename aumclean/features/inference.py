@@ -67,7 +67,8 @@ def _through_openvino(chunks: Iterable[np.ndarray], model: nn.Module, size: int)
 
     blank = torch.zeros((1, VIEWS, size, size, 3), dtype=torch.uint8)
     graph = openvino.convert_model(torch.export.export(model, (blank,)))
-    hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    threads = torch.get_num_threads()  # which make_accelerator, Ray and torchrun keep to what this process may use
+    hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.Core().compile_model(graph, "CPU", hints)
     queue = openvino.AsyncInferQueue(compiled)
     width: int = compiled.output(0).shape[-1]

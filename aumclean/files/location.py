@@ -1,7 +1,8 @@
 """Where data lie: a path of this machine, or a URL of any store that fsspec opens (s3://, gs://, hf://, https://)."""
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -98,6 +99,7 @@ def store_of(url: str) -> tuple[Any, str]:
     """
     import fsspec  # only for what is far away
 
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises too
     with reaching(url):
         store, path = fsspec.core.url_to_fs(url)
         return store, str(path)
@@ -167,6 +169,23 @@ def stamp(where: Location | None) -> str:
     except OSError as error:
         return f"{where.absolute()} {error.errno}"
     return f"{where.absolute()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def ranges(spans: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    """Parts of files of one store, each from one byte up to another, several at a time where the store can.
+
+    Raises:
+        DataError: when they cannot be reached, or the store sends no parts of files.
+    """
+    urls, starts, ends = zip(*spans, strict=True)
+    store, _ = store_of(urls[0])
+    with reaching(urls[0]):
+        paths = [store._strip_protocol(url) for url in urls]
+        found: list[bytes] = store.cat_ranges(paths, list(starts), list(ends))
+    for url, start, end, part in zip(urls, starts, ends, found, strict=True):
+        if len(part) != end - start:
+            raise DataError(f"{url}: its server does not send parts of a file; copy it to this machine")
+    return found
 
 
 def fetched(urls: list[str]) -> list[bytes | None]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
+from aumclean.files.mapped import BLOCK
 from aumclean.files.passing import Passing
 
 CHECKED = {"compression": "zstd", "write_page_checksum": True}
@@ -57,13 +58,48 @@ def read(
         table = stored.read(columns=names)
         table = table if names is None else table.select(list(names))
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())[:200]}); {remedy}") from None
-    for field in columns if isinstance(columns, pa.Schema) else ():
-        column = table[field.name]
+        raise _unreadable(file, error, remedy) from None
+    if isinstance(columns, pa.Schema):
+        _require(table, columns, file, remedy)
+    return table
+
+
+def read_blocks(file: Path, columns: pa.Schema, *, remedy: str = "scan again") -> Iterator[pa.RecordBatch]:
+    """The same some rows at a time, for columns that may be larger than the memory.
+
+    Raises:
+        RunError: as `read` does, perhaps after some of the rows.
+    """
+    try:
+        for batch in opened(file).iter_batches(BLOCK, columns=columns.names):
+            _require(batch, columns, file, remedy)
+            yield batch
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(file, error, remedy) from None
+
+
+def schema_of(file: Path, *, remedy: str = "scan again") -> pa.Schema:
+    """The columns of a table of ours.
+
+    Raises:
+        RunError: when it cannot be read.
+    """
+    try:
+        return opened(file).schema_arrow
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file, error, remedy) from None
+
+
+def _unreadable(file: Path, error: Exception, remedy: str) -> RunError:
+    return RunError(f"{file}: cannot be read ({' '.join(str(error).split())[:200]}); {remedy}")
+
+
+def _require(rows: pa.Table | pa.RecordBatch, columns: pa.Schema, file: Path, remedy: str) -> None:
+    for field in columns:
+        column = rows[field.name]
         if column.type != field.type or (column.null_count and not field.nullable):
             nulls = f" and {column.null_count} nulls" if column.null_count else ""
             raise RunError(f"{file}: is damaged ({field.name} has {column.type}{nulls}, not {field.type}); {remedy}")
-    return table
 
 
 def opened(file: Path) -> pq.ParquetFile:

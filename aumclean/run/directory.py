@@ -145,6 +145,11 @@ class Run:
         return self.path / "features.json"
 
     @property
+    def heads(self) -> "Run":
+        """Heads on the features, trained beside a network: margins, settings and state as in a run without one."""
+        return Run(self.path / "heads")
+
+    @property
     def neighbours(self) -> Path:
         """Near-duplicates and nearest others by the features, see `aumclean.verdict.neighbours`."""
         return self.path / "neighbours.parquet"
@@ -229,6 +234,10 @@ class Run:
         """Whether a backbone has looked and the network is still to be trained: there may be a first verdict."""
         return self.held_out_features.is_file() and bool(self.untrained())
 
+    def has_heads(self) -> bool:
+        """Whether heads on the features have been trained beside the network."""
+        return self.heads.run_json.is_file() and not self.heads.untrained()
+
     def write(self, record: RunRecord) -> None:
         """Replace `run.json`."""
         atomic.write_json(self.run_json, record.model_dump(mode="json"))
@@ -282,7 +291,8 @@ class Run:
             self.scores_json,
         ]
         models, checkpoints = self.model_json.parent, self.checkpoint(0).parent
-        for folder in (self.margins, self.held_out, models, checkpoints, self.frequency.with_suffix("")):
+        heads = self.heads.path
+        for folder in (self.margins, self.held_out, models, checkpoints, heads, self.frequency.with_suffix("")):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (*files, self.run_json):
             file.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.progress import T, Track, part_of
+from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
 from aumclean.run.record import Progress, RunRecord
 from aumclean.scanning.kept_networks import keep_network
@@ -61,7 +62,8 @@ class _Draw:
 
     @property
     def name(self) -> str:
-        return f"draw {self.number + 1}/{self.plan.draws}"
+        """As progress shows it."""
+        return f"{'head' if self.plan.recipe.arch == LINEAR else 'draw'} {self.number + 1}/{self.plan.draws}"
 
     def train(self, track: Track, of_all: Track, stop: threading.Event) -> None:
         """Train on these indicator samples; margins, state and weights are on disk when this returns."""

@@ -38,7 +38,8 @@ class Plan:
     With `until_memorised`, each draw is closed when its indicator samples begin to be memorised, after the recipe's
     epochs at the latest. `own_draws` are those that this process trains, `jobs` at a time; `together` says whether all
     processes share the samples of every draw, else each has draws of its own. `least_held_out` is the share of the
-    samples that are indicator samples of a draw at least.
+    samples that are indicator samples of a draw at least. `heads` says how heads on the features are trained beside a
+    network.
     """
 
     draws: int
@@ -52,6 +53,7 @@ class Plan:
     together: bool
     own_draws: tuple[int, ...]
     jobs: int
+    heads: "Plan | None"
 
     @property
     def writes(self) -> bool:
@@ -108,7 +110,15 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         together=together,
         own_draws=own_draws,
         jobs=1 if together or draws_chance else _jobs(config, accelerator.device, len(own_draws)),
+        heads=None if features is None or config.preset == FROZEN else settle(samples, of_heads(config, features)),
     )
+
+
+def of_heads(config: ScanConfig, features: str | None) -> ScanConfig:
+    """The options by which heads on features are trained beside a network: those of a scan without one."""
+    of_network = dict.fromkeys(("epochs", "learning_rate", "weight_decay", "percentile", "combine", "first_epoch"))
+    own = {"preset": FROZEN, "arch": AUTO, "pretrained": False, "draws": config.by_preset("draws")}
+    return config.model_copy(update={**of_network, **own, "features": features})
 
 
 def _recipe(config: ScanConfig, arch: str, epochs: int, device: torch.device, features: str | None) -> Recipe:

@@ -36,7 +36,7 @@ from aumclean.run.directory import Run, new_run
 from aumclean.run.record import Data, Options, ScanRecord
 from aumclean.scanning.features import Looked, look, write_evidence
 from aumclean.scanning.indicator_draws import train_draws
-from aumclean.scanning.plan import Plan, settle
+from aumclean.scanning.plan import Plan, of_heads, settle
 from aumclean.training.backbone import require_known
 from aumclean.training.device import describe, make_accelerator
 from aumclean.verdict.horizon import read_horizon, recorded_warnings
@@ -118,6 +118,9 @@ def _require_same(run: Run, record: ScanRecord, opened: Opened, plan: Plan) -> N
     opened.require_unchanged(run)
     if plan.recipe != record.recipe or plan.image_size != record.image_size:
         raise RunError(f"{run.path}: was begun with another recipe or on another kind of device; scan again")
+    heads = run.heads.read_scan().recipe if run.heads.run_json.is_file() else None
+    if plan.heads is not None and heads not in (None, plan.heads.recipe):
+        raise RunError(f"{run.heads.path}: were begun with another recipe; scan again")
     if plan.features != record.features:
         raise RunError(
             f"{run.path}: was begun with --features {record.features or 'none'}, which would now be "
@@ -162,6 +165,7 @@ def _scan_only_draw(draw: int, out: Path, ground: _Ground, config: ScanConfig, p
     accelerator.wait_for_everyone()
     logger.info("draw %d goes to %s", draw, run.path)
     try:
+        _train_heads(run, ground, plan, track)
         train_draws(run, dataset, ground.indicators, plan, track)
         if not accelerator.is_main_process:
             return Scan(run, None)
@@ -190,7 +194,7 @@ def _enter(run: Run, ground: _Ground, config: ScanConfig, plan: Plan) -> None:
     for name in ("seed", "ledger"):
         if (begun := getattr(record.config, name)) != getattr(mine, name):
             raise RunError(f"{run.path}: was begun with --{name} {begun}; give the same to every draw")
-    _write_begin(run, ground)
+    _write_begin(run, ground, plan)
 
 
 def _new_shared_run(name: str, config: ScanConfig, accelerator: Accelerator) -> Run:
@@ -291,26 +295,36 @@ def indicators_of(opened: Opened, looked: Looked | None, seed: int, plan: Plan) 
         ) from None
 
 
-def _write_begin(run: Run, ground: _Ground) -> None:
+def _write_begin(run: Run, ground: _Ground, plan: Plan) -> None:
     ground.opened.write(run)
     config = run.read_scan().config
     if config.ledger is not None:
         ledger.write_silenced(run, config.ledger)
     if ground.looked is not None:
         write_evidence(run, ground.looked, config.seed)
+    if plan.heads is not None and not run.heads.run_json.is_file():
+        run.heads.path.mkdir(exist_ok=True)
+        run.heads.write(_record(ground.opened, of_heads(config, plan.features), plan.heads))
 
 
 def _train_and_judge(run: Run, ground: _Ground, plan: Plan, track: Track) -> Scan:
     if plan.accelerator.is_main_process:
-        _write_begin(run, ground)
+        _write_begin(run, ground, plan)
     plan.accelerator.wait_for_everyone()
     dataset = ground.dataset(plan)
     for message in _foreseen(run, dataset):
         logger.warning("%s", message)
-    if ground.looked is not None and plan.recipe.arch != LINEAR and plan.accelerator.is_main_process:
+    _train_heads(run, ground, plan, track)
+    if plan.heads is not None and plan.accelerator.is_main_process:
         _judge_first(run)
     train_draws(run, dataset, ground.indicators, plan, track)
     return Scan(run, _judge(run, dataset) if plan.accelerator.is_main_process else None)
+
+
+def _train_heads(run: Run, ground: _Ground, plan: Plan, track: Track) -> None:
+    """Train heads on the features, if there are any: what they were taught tells more than what they were not alone."""
+    if plan.heads is not None and ground.looked is not None:
+        train_draws(run.heads, ground.looked.dataset, ground.indicators, plan.heads, track)
 
 
 def _judge_first(run: Run) -> None:
@@ -332,6 +346,8 @@ def _foreseen(run: Run, dataset: Dataset) -> list[str]:
 
 
 def _judge(run: Run, dataset: Dataset) -> Verdict:
+    if run.heads.run_json.is_file():
+        run.heads.finish(run.heads.read().judge)
     verdict = judge(run)
     known = _foreseen(run, dataset)
     for message in (warning.message for warning in verdict.summary.warnings):

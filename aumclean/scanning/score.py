@@ -181,7 +181,7 @@ def _report(
         vote = judge.ensemble.log_odds(voices(of_draw), label) > judge.cut.log_odds
         columns[f"margin_draw_{draw}"] = pa.array(margin.astype(np.float64), mask=labels < 0)
         columns[f"flagged_draw_{draw}"] = pa.array(vote, mask=unjudged)
-    columns["content_hash"] = new.content_hash()
+    columns["content_hash"] = new.content_hash().cast(pa.string())
     order = np.lexsort((np.arange(n), distance, unjudged))
     ranked = pa.table(columns).take(pa.array(order))
     return ranked.add_column(0, "rank", pa.array(np.arange(1, n + 1, dtype=np.int32))), found

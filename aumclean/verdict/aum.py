@@ -1,12 +1,13 @@
 """The area under the margin of every sample in every draw, and which class each was taken for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from aumclean.files import mapped
 from aumclean.margins.log import ROW_GROUP, read_block
 from aumclean.verdict.transitions import NO_DIRECTION, Transitions
 
@@ -32,6 +33,17 @@ class Areas:
     suggested_share: np.ndarray
     epochs: int
     memorised: list[float]
+
+    def at(self, samples: np.ndarray) -> "Areas":
+        """What it says of some samples, int [k]."""
+        return replace(
+            self,
+            aum=self.aum[:, samples],
+            is_indicator=self.is_indicator[:, samples],
+            seen=self.seen[:, samples],
+            suggested=self.suggested[samples],
+            suggested_share=self.suggested_share[samples],
+        )
 
     @property
     def judges(self) -> np.ndarray:
@@ -77,10 +89,9 @@ def areas(
     """
     n = len(labels)
     draws, memorised = len(epochs), np.zeros(len(epochs))
-    aum, (lowered, closing) = np.empty((draws, n)), np.empty((2, draws, n), np.float32)
-    is_indicator, seen = np.empty((draws, n), bool), np.empty((draws, n), np.int32)
-    suggested = np.empty(n, np.int32)
-    share = np.empty(n)
+    aum, (lowered, closing) = mapped.empty((draws, n), np.float64), mapped.empty((2, draws, n), np.float32)
+    is_indicator, seen = mapped.empty((draws, n), bool), mapped.empty((draws, n), np.int32)
+    suggested, share = mapped.empty((n,), np.int32), mapped.empty((n,), np.float64)
     for block in _blocks(n):
         votes = []
         for draw in range(draws):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aumclean.config.presets import Combine, Rule
+from aumclean.files import mapped
 from aumclean.verdict.threshold import below_threshold
 
 
@@ -53,13 +54,17 @@ def repeat_deviation(distances: np.ndarray, judges: np.ndarray) -> float:
     Draws are trained apart, so the spread of a sample's distances over the draws that judge it, [draws, n], is that
     of trainings; a mean over k of them has 1/k of the variance, the difference of two such means twice that.
     """
-    count = judges.sum(0)
+    count = judges.sum(0, dtype=np.int32)
     several = count > 1
     if not several.any():
         return 0.0
-    kept = np.where(judges, distances, 0)[:, several]
-    mean = kept.sum(0) / count[several]
-    squares = (np.where(judges[:, several], kept - mean, 0) ** 2).sum(0) / (count[several] - 1)
+    squares, done = mapped.empty((int(several.sum()),), np.float64), 0
+    for here in mapped.blocks(len(several)):
+        judge, times = judges[:, here][:, several[here]], count[here][several[here]]
+        kept = np.where(judge, distances[:, here][:, several[here]], 0)
+        off = np.where(judge, kept - kept.sum(0) / times, 0)
+        squares[done : done + len(times)] = (off**2).sum(0) / (times - 1)
+        done += len(times)
     return float(np.sqrt(2 * squares.mean() / len(distances)))
 
 
@@ -80,4 +85,7 @@ def standing(aum: np.ndarray, judges: np.ndarray) -> np.ndarray:
 
 def label_score(distance: np.ndarray) -> np.ndarray:
     """Distance to the threshold as a score in [0, 1]: 0.5 at the threshold, lower is more suspect."""
-    return np.asarray(1 / (1 + np.exp(-distance)))
+    score = mapped.empty(distance.shape, np.float64)
+    for here in mapped.blocks(len(score)):
+        score[here] = 1 / (1 + np.exp(-distance[here]))
+    return score

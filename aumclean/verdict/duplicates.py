@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-CHUNK = 1 << 18
+from aumclean.files import mapped
 
 
-def duplicates(content_hash: pa.ChunkedArray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def duplicates(content_hash: pa.Array, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find samples whose files are identical.
 
     Args:
@@ -14,14 +14,14 @@ def duplicates(content_hash: pa.ChunkedArray, labels: np.ndarray) -> tuple[np.nd
         labels: int [n].
 
     Returns:
-        first: int64 [n], the first sample with the same content, its own id when it is the first.
+        first: int32 [n], the first sample with the same content, its own id when it is the first.
         conflict: bool [n], whether samples with this content have different labels.
     """
-    first, conflict = np.arange(len(labels)), np.zeros(len(labels), bool)
-    _, key, count = np.unique(_keys(content_hash), return_inverse=True, return_counts=True)
-    repeated = np.flatnonzero(count[key] > 1)
+    n = len(labels)
+    first, conflict = np.arange(n, dtype=np.int32), np.zeros(n, bool)
+    repeated = _repeated(_keys(content_hash))
     # two texts may have the same key: those few are compared as texts
-    text = content_hash.take(pa.array(repeated)).combine_chunks().dictionary_encode().indices.to_numpy()
+    text = content_hash.take(pa.array(repeated)).dictionary_encode().indices.to_numpy()
     _, begins = np.unique(text, return_index=True)
     first[repeated] = repeated[begins][text]
     differs = labels[repeated] != labels[first[repeated]]
@@ -29,7 +29,25 @@ def duplicates(content_hash: pa.ChunkedArray, labels: np.ndarray) -> tuple[np.nd
     return first, conflict
 
 
-def _keys(texts: pa.ChunkedArray) -> np.ndarray:
+def _keys(texts: pa.Array) -> np.ndarray:
     """A number of 64 bits for each text, equal for equal ones: ten million texts would not fit memory as objects."""
-    chunks = (texts.slice(start, CHUNK).to_pylist() for start in range(0, len(texts), CHUNK))
-    return np.concatenate([np.empty(0, np.int64), *(np.fromiter(map(hash, chunk), np.int64) for chunk in chunks)])
+    keys = mapped.empty((len(texts),), np.int64)
+    for here in mapped.blocks(len(texts)):
+        keys[here] = np.fromiter(map(hash, texts[here].to_pylist()), np.int64)
+    return keys
+
+
+def _repeated(keys: np.ndarray) -> np.ndarray:
+    """Where a key is that occurs elsewhere too: int64, ascending."""
+    ordered = mapped.empty(keys.shape, np.int64)
+    ordered[:] = keys
+    ordered.sort()
+    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(several):
+        return np.empty(0, np.int64)
+    del ordered
+    found = []
+    for here in mapped.blocks(len(keys)):
+        nearest = several[several.searchsorted(keys[here]).clip(max=len(several) - 1)]
+        found.append(np.flatnonzero(nearest == keys[here]) + here.start)
+    return np.concatenate(found)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,11 +21,12 @@ from aumclean.verdict.posterior import Posterior, Witness, nothing_known, poster
 from aumclean.verdict.transitions import (
     NO_DIRECTION,
     Transitions,
-    find_transitions,
+    labels_of_surest,
     last_predictions,
     main_directions,
     read_corrected,
     read_predictions,
+    transitions,
 )
 
 NETWORK, FEATURES = "network", "features"
@@ -64,31 +66,41 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         predicted, sureness = read_predictions(files, labels)
     else:
         predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
+    sure = labels_of_surest(predicted, sureness, labels, n_classes) if len(predicted) else None
+    anchors = None if sure is None else _dense(*sure, n_classes)
     witnesses = []
     if any(run.held_out.glob("part-*.parquet")):
-        witnesses = _witnesses(_of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted)
+        witnesses = _witnesses(
+            _of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted, anchors
+        )
     elif scanned and not run.held_out.is_dir():
-        witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted)
+        witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted, anchors)
     if run.held_out_features.is_file():
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
         witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
-    return Evidence(files, witnesses, _directed(witnesses, predicted, sureness, labels, n_classes))
+    return Evidence(files, witnesses, _directed(witnesses, sure, labels, n_classes))
+
+
+def _dense(pair: np.ndarray, count: np.ndarray, n_classes: int) -> np.ndarray:
+    table = np.zeros(n_classes * n_classes)
+    table[pair] = count
+    return table.reshape(n_classes, n_classes)
 
 
 def _directed(
-    witnesses: Sequence[Witness], predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int
+    witnesses: Sequence[Witness], sure: tuple[np.ndarray, np.ndarray] | None, labels: np.ndarray, n_classes: int
 ) -> Transitions:
     """Which errors have a direction: by the witness that foretells labels best, if it speaks of every sample.
 
-    Where it speaks of a few, as a network does, what all draws say (see `read_predictions`) is more.
+    Where it speaks of a few, as a network does, what all draws are surest of (see `labels_of_surest`) is more.
     """
-    if not len(predicted) or any(len(one.sample) == len(labels) for one in witnesses):
-        fitted = [fit(one.voices, labels[one.sample], one.peers) for one in witnesses]
+    if sure is None or any(len(one.sample) == len(labels) for one in witnesses):
+        fitted = [fit(one.voices, labels[one.sample], one.peers, anchors=one.anchors) for one in witnesses]
         order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].gain / len(pair[0].sample))
-        if order and (len(order[-1][0].sample) == len(labels) or not len(predicted)):
+        if order and (len(order[-1][0].sample) == len(labels) or sure is None):
             return main_directions(order[-1][1].transition)
-    return find_transitions(predicted, sureness, labels, n_classes) if len(predicted) else NO_DIRECTION
+    return NO_DIRECTION if sure is None else transitions(*sure, n_classes)
 
 
 def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:
@@ -107,12 +119,13 @@ def is_frozen(record: RunRecord) -> bool:
     return isinstance(record, ScanRecord) and record.recipe.arch == LINEAR
 
 
-def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
+def _witnesses(held: HeldOut, predicted: np.ndarray, anchors: np.ndarray | None) -> list[Witness]:
     """What is held out by fold: folds that share no sample are one witness, others are witnesses of their own.
 
     Args:
         held: of all folds; those of draws have the draw's number.
         predicted: int [draws, n], what each draw takes each sample for: the peers of whatever is not that draw itself.
+        anchors: as of a `Witness`.
     """
     held = _each_once(held)
     together: list[list[int]] = []
@@ -135,7 +148,7 @@ def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
             said[held.sample[other_rows]] = takes[other_rows]
             peers.append(said[sample])
         name = NETWORK if number == 0 else f"{NETWORK} {number + 1}"
-        witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers))
+        witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers, anchors))
     return witnesses
 
 
@@ -200,7 +213,7 @@ def ensemble_of(evidence: Evidence, labels: np.ndarray, n_classes: int) -> Ensem
     """Of each kind of witness the first one and its first voice: new images have no neighbours yet."""
     expected = expected_errors(evidence.directed, n_classes)
     firsts = [witnesses[0] for witnesses in _kinds(evidence.witnesses)]
-    noises = [fit(one.voices[:1], labels[one.sample], one.peers, expected) for one in firsts]
+    noises = [fit(one.voices[:1], labels[one.sample], one.peers, expected, one.anchors) for one in firsts]
     knows = [noise.gain / len(one.sample) for noise, one in zip(noises, firsts, strict=True)]
     return Ensemble(noises, shares(knows))
 
@@ -212,36 +225,64 @@ def _kinds(witnesses: Sequence[Witness]) -> list[list[Witness]]:
     return [kind for kind in (networks, of_features) if kind]
 
 
+class _Taught(NamedTuple):
+    """What networks that were taught the labels, or heads on features, say of them: arguments of `posterior`.
+
+    Attributes:
+        margins: float32 [draws, n] each, final, closing and mean margins, lowered where errors have a direction.
+        judges: bool [draws, n], which draw was taught which label.
+    """
+
+    margins: Sequence[np.ndarray] | None = None
+    judges: np.ndarray | None = None
+
+
 def weigh(
     evidence: Evidence, run: Run, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
 ) -> tuple[Areas, Posterior]:
     """The areas under the margins, and the posterior by them and all else; epochs and stops as of `areas`."""
-    kinds, expected = _kinds(evidence.witnesses), expected_errors(evidence.directed, n_classes)
-    if not epochs:
-        found = together([posterior(labels, n_classes, kind, expected=expected) for kind in kinds])
-        return _suggesting(no_areas(len(labels)), evidence.witnesses, found, labels), found
-    whole = isinstance(record := run.read(), ScanRecord)
-    area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
-    if not evidence.witnesses:
+    record, witnesses, expected = run.read(), evidence.witnesses, expected_errors(evidence.directed, n_classes)
+    area, own = no_areas(len(labels)), _Taught()
+    if epochs:
+        area, own = _read_taught(run, evidence, labels, n_classes, epochs, stops)
+    if not witnesses:
         return area, nothing_known(len(labels))
-    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
-    margins = np.stack([final, lowered.closing, lowered.averaged])
-    del final, lowered  # of millions of samples there is room for one of each
-    taught = kinds[0] if isinstance(record, ScanRecord) and not is_frozen(record) else kinds[-1]  # else heads, if any
+    kinds = _kinds(witnesses)
+    taught = [_Taught()] * len(kinds)
+    taught[0 if isinstance(record, ScanRecord) and not is_frozen(record) else -1] = own
+    if run.has_heads():
+        taught[-1] = _of_heads(run.heads, evidence, labels, n_classes)
     found = together(
-        [
-            posterior(labels, n_classes, kind, margins if kind is taught else None, area.judges, expected)
-            for kind in kinds
-        ]
+        [posterior(labels, n_classes, kind, *told, expected) for kind, told in zip(kinds, taught, strict=True)]
     )
-    knows_most = max(evidence.witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
-    own = record.made_by != "judge" and knows_most.name != FEATURES  # a network names the runner-up of its own margins
-    named = [] if own else [knows_most]
-    return _suggesting(area, named, found, labels), found
+    if epochs:
+        knows_most = max(witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
+        of_network = record.made_by != "judge" and knows_most.name != FEATURES  # it names the runner-up of its margins
+        witnesses = [] if of_network else [knows_most]
+    return _suggesting(area, witnesses, found, labels), found
+
+
+def _read_taught(
+    run: Run, evidence: Evidence, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
+) -> tuple[Areas, _Taught]:
+    whole = isinstance(run.read(), ScanRecord)
+    area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
+    final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
+    return area, _Taught((final, lowered.closing, lowered.averaged), area.judges)
+
+
+def _of_heads(heads: Run, evidence: Evidence, labels: np.ndarray, n_classes: int) -> _Taught:
+    """What heads on the features beside a network say."""
+    record = heads.read()
+    epochs = [range(record.judge.first_epoch, stop) for stop in record.averaged_epochs]
+    files = [heads.final_margins(draw) for draw in range(record.draws)]
+    return _read_taught(heads, replace(evidence, files=files), labels, n_classes, epochs, record.epochs_done)[1]
 
 
 def _suggesting(area: Areas, witnesses: Sequence[Witness], found: Posterior, labels: np.ndarray) -> Areas:
     """With the likeliest other class by each witness that was not taught the label, the first one that speaks."""
+    if not witnesses:
+        return area
     suggested, share = area.suggested.copy(), area.suggested_share.copy()
     for one in reversed(witnesses):
         noise = found.noise[one.name]

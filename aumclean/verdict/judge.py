@@ -8,16 +8,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.errors import ConfigError, RunError
-from aumclean.files import parquet
+from aumclean.files import mapped, parquet
 from aumclean.run.directory import Run
 from aumclean.run.record import Settings
+from aumclean.run.tables import read_column, texts_of
 from aumclean.verdict import warnings
 from aumclean.verdict.aum import Areas
 from aumclean.verdict.combine import Combined, combine_draws, standing
 from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.evidence import read_evidence, weigh
-from aumclean.verdict.judged import Judged, column_of
+from aumclean.verdict.judged import Judged
 from aumclean.verdict.neighbours import read_near
 from aumclean.verdict.posterior import Posterior
 from aumclean.verdict.summarise import summary_of
@@ -106,7 +107,8 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
     record = run.read()
     settings = settings or settings_of(run)
     class_names = tuple(record.data.class_names)
-    labels = pc.index_in(column_of(run, "label"), pa.array(class_names)).to_numpy()
+    known = pa.array(class_names, pa.string())
+    labels = np.concatenate([pc.index_in(some, known).to_numpy() for some in read_column(run, "label")])
 
     draws = 0 if run.awaits_network() else record.draws
     epochs = [range(settings.first_epoch, stop) for stop in record.averaged_epochs[:draws]]
@@ -120,9 +122,12 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         ]
     )
     judged, cut, combined = _decide(labels, area, posterior, thresholds, settings)
-    first, conflict = duplicates(column_of(run, "content_hash"), labels)
+    content_hash = texts_of(run, "content_hash")
+    first, conflict = duplicates(content_hash, labels)
     found = Judged(
         run=run,
+        path=texts_of(run, "path"),
+        content_hash=content_hash,
         labels=labels,
         class_names=class_names,
         area=area,
@@ -145,13 +150,17 @@ def _decide(
     labels: np.ndarray, area: Areas, posterior: Posterior, thresholds: np.ndarray, settings: Settings
 ) -> tuple[np.ndarray, Cut, Combined]:
     """Which samples are judged at all (bool [n]), the cut, and how far each is from it, by the rule asked for."""
-    of_class = np.bincount(labels)[labels]
+    of_class = np.bincount(labels)
     if settings.threshold == "estimate":
-        judged = (of_class > 1) & ~np.isnan(posterior.log_odds) & posterior.trained
-        cut = find_cut(posterior.log_odds[judged], settings.target_precision, settings.target_recall)
-        distance = cut.log_odds - posterior.log_odds if posterior.by else standing(area.aum, area.judges)
+        judged = (of_class > 1)[labels] & ~np.isnan(posterior.log_odds) & posterior.trained
+        cut = find_cut(mapped.taken(posterior.log_odds, judged), settings.target_precision, settings.target_recall)
+        distance = mapped.empty(labels.shape, np.float64)
+        if posterior.by:
+            np.subtract(cut.log_odds, posterior.log_odds, out=distance)
+        else:
+            distance[:] = standing(area.aum, area.judges)
         return judged, cut, Combined(distance < 0, distance, posterior.repeat_deviation)
-    judged = (of_class >= warnings.FEW_SAMPLES) & area.judges.any(0)
+    judged = (of_class >= warnings.FEW_SAMPLES)[labels] & area.judges.any(0)
     combined = combine_draws(area.aum, ~area.judges, thresholds, settings.combine, settings.rule)
     return judged, find_cut(posterior.log_odds), combined
 

@@ -1,12 +1,11 @@
 """What judging found of every sample, before it becomes a table and a summary."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from aumclean.run.directory import Run
-from aumclean.run.tables import read_samples
 from aumclean.verdict.aum import Areas
 from aumclean.verdict.combine import Combined
 from aumclean.verdict.cut import Cut
@@ -19,6 +18,8 @@ class Judged:
     """Arrays of length n from which the table and the summary are made."""
 
     run: Run
+    path: pa.LargeStringArray
+    content_hash: pa.LargeStringArray
     labels: np.ndarray
     class_names: tuple[str, ...]
     area: Areas
@@ -33,6 +34,21 @@ class Judged:
     cut: Cut
     near: Near | None  # near-duplicates and nearest others, where a backbone looked
 
+    def at(self, samples: np.ndarray) -> "Judged":
+        """What was found of some samples (int [k]); texts and tables stay those of all."""
+        return replace(
+            self,
+            labels=self.labels[samples],
+            area=self.area.at(samples),
+            combined=replace(
+                self.combined, flagged=self.combined.flagged[samples], distance=self.combined.distance[samples]
+            ),
+            judged=self.judged[samples],
+            conflict=self.conflict[samples],
+            first_of_content=self.first_of_content[samples],
+            posterior=self.posterior.at(samples),
+        )
+
     @property
     def suspect(self) -> np.ndarray:
         """What the rule flags: bool [n]."""
@@ -44,8 +60,3 @@ class Judged:
         flagged = self.suspect
         flagged[self.confirmed["sample_id"].to_numpy()] = False
         return flagged
-
-
-def column_of(run: Run, column: str) -> pa.ChunkedArray:
-    """One column of the samples; all of them together, of millions of samples, are as large as the report."""
-    return read_samples(run, column)[column]

@@ -13,6 +13,9 @@ could be the network's as well as the labels': a network that was taught that ev
 right of the labels. That two networks agree on trucks tells one from the other (Jiang et al. 2022 measure error by
 disagreement).
 
+*Anchors* are the images that networks are surest of: there q is known, and their labels tell N (Patrini et al. 2017).
+They keep the network's doubt from passing for that of the labels, and labels with a direction from passing for doubt.
+
 The errors of a class fall on the others as is expected, or most of them on one (a truck is called a car): for each
 class that belief is held under which the errors found so far are likelier.
 """
@@ -104,6 +107,7 @@ def fit(
     labels: np.ndarray,
     peers: Sequence[np.ndarray] = (),
     expected: np.ndarray | None = None,
+    anchors: np.ndarray | None = None,
     *,
     starts: Sequence[float] = STARTS,
     weight: float = PEERS,
@@ -115,6 +119,7 @@ def fit(
         labels: int [m], given.
         peers: int [m] each, the classes that others take the samples for.
         expected: float [classes, classes], R where nothing else is known; by default errors fall on any class alike.
+        anchors: float [classes, classes], how many images that surely are of a class (row) have each label.
         starts: of a.
         weight: of the peers.
     """
@@ -124,7 +129,8 @@ def fit(
     said = np.zeros(log_probs.shape[1:])
     for peer in peers:
         said += weight / len(peers) * (peer[chosen, None] == classes)
-    data = _Data(log_probs, labels, (labels[:, None] == classes).astype(np.float64), said)
+    anchors = np.zeros((len(classes), len(classes))) if anchors is None else anchors
+    data = _Data(log_probs, labels, (labels[:, None] == classes).astype(np.float64), said, anchors)
     expected = alike(len(classes)) if expected is None else expected
     return max((_climb(data, expected, start) for start in starts), key=lambda found: found[0])[1]
 
@@ -140,6 +146,7 @@ class _Data:
     labels: np.ndarray  # int [m]
     is_label: np.ndarray  # float64 [m, classes]: 1 where the label is that class
     said: np.ndarray  # float64 [m, classes]: their weight times the share of peers that say so
+    anchors: np.ndarray  # float64 [classes, classes]: labels (column) of images that surely are of a class
 
 
 @dataclass
@@ -184,21 +191,21 @@ def _climb(data: _Data, expected: np.ndarray, scale: float) -> tuple[float, Labe
         joint = q * transition[:, data.labels].T
         of_label = joint.sum(1) + TINY
         likelihood = float(np.log(of_label).sum())
-        reached = likelihood + float((data.said * np.log(q + TINY)).sum()) + guess.prior()
+        beside = (data.said * np.log(q + TINY)).sum() + (data.anchors * np.log(transition + TINY)).sum()
+        reached = likelihood + float(beside) + guess.prior()
         if reached - last < 1e-6 * m:
             break
         last = reached
         true = joint / of_label[:, None]
-        _learn_noise(guess, true, data.is_label, expected)
+        _learn_noise(guess, true.T @ data.is_label + data.anchors, expected)
         _sharpen(guess, data, q, true)
     frequency = np.bincount(data.labels, minlength=c) / m
     gain = likelihood - float(np.log(frequency[data.labels]).sum())
     return reached, LabelNoise(np.exp(guess.log_a), guess.b, transition, gain)
 
 
-def _learn_noise(guess: _Guess, true: np.ndarray, is_label: np.ndarray, expected: np.ndarray) -> None:
-    """Rates and errors by the expected counts of true class and label, and the prior; float64 [m, classes] each."""
-    count = true.T @ is_label
+def _learn_noise(guess: _Guess, count: np.ndarray, expected: np.ndarray) -> None:
+    """Rates and errors by the expected counts of true class (row) and label, and the prior."""
     of_class = count.sum(1)
     np.fill_diagonal(count, 0)
     wrong = count.sum(1)

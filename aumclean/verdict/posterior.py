@@ -19,6 +19,7 @@ import scipy.linalg
 import scipy.optimize
 import scipy.special  # not scipy.stats, which takes long to load in every command
 
+from aumclean.files import mapped
 from aumclean.verdict import label_noise
 from aumclean.verdict.combine import repeat_deviation
 from aumclean.verdict.estimate import Estimate, estimate
@@ -39,12 +40,15 @@ class Witness:
         sample: int64 [m], sample ids, each once.
         log_probs: float32 [m, classes], or [voices, m, classes] where it has several ways of saying it.
         peers: int [m] each: what others of its kind take the samples for, taught or not.
+        anchors: float64 [classes, classes], how many of all samples that its kind is surest of have each label, by the
+            class they are taken for (row); None where all that is known of them is in `log_probs`.
     """
 
     name: str
     sample: np.ndarray
     log_probs: np.ndarray
     peers: Sequence[np.ndarray] = ()
+    anchors: np.ndarray | None = None
 
     @property
     def voices(self) -> np.ndarray:
@@ -78,6 +82,11 @@ class Posterior:
     covariance: np.ndarray
     doubt: float
 
+    def at(self, samples: np.ndarray) -> "Posterior":
+        """What is known of some labels, int [k]."""
+        by = {name: told[samples] for name, told in self.by.items()}
+        return replace(self, log_odds=self.log_odds[samples], by=by, slopes=self.slopes[samples])
+
     @property
     def wrong_probability(self) -> np.ndarray:
         """Float64 [n], NaN where nothing is known."""
@@ -85,12 +94,15 @@ class Posterior:
 
     def share(self, chosen: np.ndarray) -> Estimate:
         """The share of the chosen samples (bool [n]) whose labels are wrong; of none, that it is unknown."""
-        p = self.wrong_probability[chosen]
+        p = mapped.taken(self.log_odds, chosen)
         if not len(p):
             return Estimate(0.0, 0.0, 1.0)
-        spread = p * (1 - p)
-        slope = np.array([spread @ term[chosen] for term in self.slopes.T]) / len(p)
-        doubtful = spread.mean() / max(1e-12, np.nanmean(self._spread))
+        scipy.special.expit(p, out=p)
+        spread = mapped.empty(p.shape, np.float64)
+        for here in mapped.blocks(len(p)):
+            spread[here] = p[here] * (1 - p[here])
+        slope = np.array([spread @ mapped.taken(term, chosen, np.float64) for term in self.slopes.T]) / len(p)
+        doubtful = spread.mean() / max(1e-12, self._spread())
         variance = spread.sum() / len(p) ** 2 + slope @ self.covariance @ slope + (self.doubt * min(1, doubtful)) ** 2
         return estimate(float(p.mean()), float(variance), len(p))
 
@@ -107,10 +119,14 @@ class Posterior:
             of(inside.estimate, outside.estimate), of(inside.low, outside.high), of(inside.high, outside.low)
         )
 
-    @property
-    def _spread(self) -> np.ndarray:
-        p = self.wrong_probability
-        return np.asarray(p * (1 - p))
+    def _spread(self) -> float:
+        """The mean variance of a label's being wrong, over those of which something is known."""
+        spread, known = mapped.empty(self.log_odds.shape, np.float64), 0
+        for here in mapped.blocks(len(spread)):
+            p = scipy.special.expit(self.log_odds[here])
+            spread[here] = np.nan_to_num(p * (1 - p))
+            known += len(p) - int(np.isnan(p).sum())
+        return float(spread.sum() / known)
 
 
 def posterior_of(log_odds: np.ndarray) -> Posterior:
@@ -128,7 +144,7 @@ def posterior(
     labels: np.ndarray,
     n_classes: int,
     witnesses: Sequence[Witness],
-    margins: np.ndarray | None = None,
+    margins: Sequence[np.ndarray] | None = None,
     taught: np.ndarray | None = None,
     expected: np.ndarray | None = None,
 ) -> Posterior:
@@ -138,27 +154,36 @@ def posterior(
         labels: int [n], given.
         n_classes: number of classes.
         witnesses: what was not taught the labels, at least one.
-        margins: float [terms, draws, n], of networks that were taught them: final, closing and mean margins.
+        margins: float32 [draws, n] each, of networks that were taught them: final, closing and mean margins.
         taught: bool [draws, n], which draw was taught which label.
         expected: float [classes, classes], which errors to expect, see `label_noise.fit`.
     """
     n = len(labels)
-    noise = {one.name: fit(one.voices, labels[one.sample], one.peers, expected) for one in witnesses}
-    by = {one.name: np.full(n, np.nan) for one in witnesses}
+    noise = {one.name: fit(one.voices, labels[one.sample], one.peers, expected, one.anchors) for one in witnesses}
+    by = {one.name: mapped.empty((n,), np.float64) for one in witnesses}
     for one in witnesses:
+        by[one.name].fill(np.nan)
         by[one.name][one.sample] = noise[one.name].log_odds(one.voices, labels[one.sample])
-    held_out = _together(labels, witnesses, by, expected).clip(-LARGEST, LARGEST)
+    held_out = _together(labels, witnesses, by, expected)
+    held_out.clip(-LARGEST, LARGEST, out=held_out)
     trained = any(one.gain * 2 > scipy.special.chdtri(n_classes, BY_CHANCE) for one in noise.values())
     slopes, covariance, log_odds, deviation = np.zeros((n, 1)), np.zeros((1, 1)), held_out, 0.0
-    is_taught = np.zeros(n, bool) if taught is None else taught.any(0)
+    is_taught = np.zeros(n, bool) if taught is None else np.asarray(taught.any(0))
     both = is_taught & ~np.isnan(held_out)
     if margins is not None and taught is not None and both.any():  # else nothing says what the margins mean
-        terms = -_standardised(margins, taught)
-        slopes = _means(terms, taught)
-        weights, covariance = _regression(slopes[both], scipy.special.expit(held_out[both]))
-        by_margins = np.where(is_taught, slopes @ weights, np.nan)
-        log_odds = np.where(both, (by_margins + held_out) / 2, np.where(is_taught, by_margins, held_out))
-        draws = np.where(taught, np.einsum("t,tdn->dn", weights[1:], terms) + weights[0], np.nan)
+        terms, some = _standardised(margins, taught), np.flatnonzero(both)
+        weights, covariance = _regression(
+            _means(terms[:, :, some], taught[:, some]), scipy.special.expit(held_out[some])
+        )
+        slopes, log_odds = mapped.empty((n, len(weights)), np.float32), mapped.empty((n,), np.float64)
+        draws = mapped.empty(taught.shape, np.float64)
+        for here in mapped.blocks(n):
+            slope = _means(terms[:, :, here], taught[:, here])
+            slopes[here], by_margins = slope, slope @ weights
+            by_both = np.where(both[here], (by_margins + held_out[here]) / 2, by_margins)
+            log_odds[here] = np.where(is_taught[here], by_both, held_out[here])
+            of_draws = np.einsum("t,tdn->dn", weights[1:], terms[:, :, here]) + weights[0]
+            draws[:, here] = np.where(taught[:, here], of_draws, np.nan)
         deviation = _repeat_deviation(held_out, draws)
     one = max(witnesses, key=lambda witness: len(witness.sample))  # which the rate rests on most
     share_of = labels[one.sample]
@@ -203,16 +228,19 @@ def _together(
     labels: np.ndarray, witnesses: Sequence[Witness], by: dict[str, np.ndarray], expected: np.ndarray | None
 ) -> np.ndarray:
     """Held-out log odds by all witnesses: by one likelihood where all speak, elsewhere the mean of those that do."""
-    told = np.stack(list(by.values()))
-    spoken = ~np.isnan(told)
-    mean = np.asarray(np.where(spoken, told, 0).sum(0) / np.maximum(spoken.sum(0), 1))
-    mean[~spoken.any(0)] = np.nan
-    everyone = np.flatnonzero(spoken.all(0))
+    mean, spoken_by_all = mapped.empty((len(labels),), np.float64), []
+    for here in mapped.blocks(len(labels)):
+        told = np.stack([one[here] for one in by.values()])
+        spoken = ~np.isnan(told)
+        mean[here] = np.where(spoken, told, 0).sum(0) / np.maximum(spoken.sum(0), 1)
+        mean[here][~spoken.any(0)] = np.nan
+        spoken_by_all.append(np.flatnonzero(spoken.all(0)) + here.start)
+    everyone = np.concatenate([np.empty(0, np.int64), *spoken_by_all])
     if len(witnesses) > 1 and len(everyone):
         rows = [np.argsort(one.sample)[np.searchsorted(np.sort(one.sample), everyone)] for one in witnesses]
         log_probs = np.concatenate([one.voices[:, row] for one, row in zip(witnesses, rows, strict=True)])
         peers = [peer[row] for one, row in zip(witnesses, rows, strict=True) for peer in one.peers]
-        joint = fit(log_probs, labels[everyone], peers, expected)
+        joint = fit(log_probs, labels[everyone], peers, expected, witnesses[0].anchors)
         mean[everyone] = joint.log_odds(log_probs, labels[everyone])
     return mean
 
@@ -229,20 +257,22 @@ def _repeat_deviation(held_out: np.ndarray, draws: np.ndarray) -> float:
     """
     taught, held = ~np.isnan(draws), ~np.isnan(held_out)
     both = taught.any(0) & held
-    trained = repeat_deviation(np.nan_to_num(draws), taught)
+    trained = repeat_deviation(draws, taught)
     if held.all():
         return trained / 2
     half = (held_out[both] - np.nanmean(draws[:, both], axis=0)) / 2
     return float(np.sqrt(trained**2 + 2 * both.mean() * (half**2).mean()))
 
 
-def _standardised(margins: np.ndarray, taught: np.ndarray) -> np.ndarray:
-    """Less the mean of a draw's taught samples, in their deviations: float32 [terms, draws, n]."""
-    found = np.empty(margins.shape, np.float32)
+def _standardised(margins: Sequence[np.ndarray], taught: np.ndarray) -> np.ndarray:
+    """By how many deviations below the mean of a draw's taught samples: float32 [terms, draws, n]."""
+    found = mapped.empty((len(margins), *taught.shape), np.float32)
     for term, of_draws in enumerate(margins):
         for draw, (margin, own) in enumerate(zip(of_draws, taught, strict=True)):
-            known = margin[own].astype(np.float64)
-            found[term, draw] = (margin - known.mean()) / (known.std() or 1.0)
+            known = mapped.taken(margin, own, np.float64)
+            mean, deviation = known.mean(), known.std() or 1.0
+            for here in mapped.blocks(len(margin)):
+                found[term, draw, here] = (mean - margin[here]) / deviation
     return found
 
 
@@ -270,7 +300,7 @@ def _regression(terms: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _doubt(one: Witness, labels: np.ndarray, found: LabelNoise, expected: np.ndarray | None) -> float:
-    """By how much the rate depends on what the peers count: half the way from nothing to twice as much."""
+    """By how much the rate depends on what peers count, without anchors: half the way from nothing to twice as much."""
     if not one.peers:
         return 0.0
     rates = []

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean import chance
+from aumclean.files import mapped
 from aumclean.run.record import JudgedRecord, RunRecord, Settings
 from aumclean.verdict import noise, warnings
 from aumclean.verdict.estimate import Estimate
@@ -47,7 +48,7 @@ def summary_of(judged: Judged, settings: Settings, record: RunRecord, report: pa
         "thresholds": thresholds,
         "repeat_deviation": judged.combined.repeat_deviation,
         "histograms": [
-            histogram(aum[seen], indicator[seen], float(threshold))
+            histogram(mapped.taken(aum, seen), indicator[seen], float(threshold))
             for aum, indicator, seen, threshold in zip(
                 area.aum, area.is_indicator, area.seen > 0, judged.thresholds, strict=True
             )

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
+from aumclean.files.mapped import BLOCK, blocks
 from aumclean.files.records import Count, Record, Share
 from aumclean.run.record import Settings
 
@@ -157,10 +159,16 @@ def digest_of_flagged(report: pa.Table) -> str:
     Args:
         report: one row per sample, with path, label and flagged.
     """
-    flagged = report.filter(report["flagged"])  # nulls are left out, too
-    pairs = zip(flagged["path"].to_pylist(), flagged["label"].to_pylist(), strict=True)
-    lines = (f"{path}\t{label}" for path, label in pairs)  # not joined by Arrow, which loads pandas for its scalars
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+    lines = []  # not joined by Arrow, which loads pandas for its scalars
+    for block in report.select(["path", "label", "flagged"]).to_batches(max_chunksize=BLOCK):
+        flagged = block.filter(block["flagged"])  # nulls are left out, too
+        pairs = zip(flagged["path"].to_pylist(), flagged["label"].to_pylist(), strict=True)
+        lines.append(pa.array([f"{path}\t{label}" for path, label in pairs], pa.large_string()))
+    whole = pa.concat_arrays([pa.array([], pa.large_string()), *lines])
+    ordered, digest = pc.array_sort_indices(whole), hashlib.sha256()  # by code points, as bytes of UTF-8 have it
+    for here in blocks(len(whole)):
+        digest.update("\n".join(["", *whole.take(ordered[here]).to_pylist()][not here.start :]).encode())
+    return digest.hexdigest()[:16]
 
 
 class FalseAlarms(Record):

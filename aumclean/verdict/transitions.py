@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy.special
 
+from aumclean.files import mapped
 from aumclean.margins.final import Final, read_final
 from aumclean.margins.log import ROW_GROUP, read_block
 
@@ -57,7 +58,7 @@ def read_predictions(files: Sequence[Path], labels: np.ndarray) -> tuple[np.ndar
         RunError: as `read_final` does.
     """
     shape = len(files), len(labels)
-    predicted, sureness = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    predicted, sureness = mapped.empty(shape, np.int32), mapped.empty(shape, np.float32)
     for draw, file in enumerate(files):
         for block, final in read_final(file, len(labels)):
             predicted[draw, block], sureness[draw, block] = taken_for(final, labels[block])
@@ -79,7 +80,8 @@ def last_predictions(
         epochs_done: of every draw.
     """
     shape = len(epochs_done), len(labels)
-    predicted, sureness = np.broadcast_to(labels, shape).astype(np.int32), np.full(shape, -np.inf, np.float32)
+    predicted, sureness = mapped.empty(shape, np.int32), mapped.empty(shape, np.float32)
+    predicted[:], sureness[:] = labels, -np.inf
     for draw, done in enumerate(epochs_done):
         for start in range(0, len(labels), ROW_GROUP):
             here = slice(start, min(start + ROW_GROUP, len(labels)))
@@ -92,30 +94,36 @@ def last_predictions(
     return predicted, sureness
 
 
-def find_transitions(predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int) -> Transitions:
-    """Estimate transitions from what all draws say, of the mean of their counts.
+def labels_of_surest(
+    predicted: np.ndarray, sureness: np.ndarray, labels: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """How the samples are labeled of which networks are surest, by the class that these take them for.
 
     Args:
-        predicted, sureness: see `read_predictions`.
+        predicted, sureness: of all draws, see `read_predictions`.
         labels: int [n].
         n_classes: number of classes.
+
+    Returns:
+        Pairs of classes that occur, int64, ascending, predicted class * n_classes + label; and how many samples there
+        are of each, float64, in the mean of the draws.
     """
     pairs = []
     for taken, surely in zip(predicted, sureness, strict=True):
-        sure = rank_among_predicted(taken, surely) <= SURE
+        sure = surest(taken, surely)
         pairs.append(taken[sure] * np.int64(n_classes) + labels[sure])
     pair, count = np.unique(np.concatenate(pairs), return_counts=True)
-    return transitions(pair, count / len(predicted), n_classes)
+    return pair, count / len(predicted)
 
 
-def rank_among_predicted(predicted: np.ndarray, sureness: np.ndarray) -> np.ndarray:
-    """Where each sample stands among those taken for the same class, the surest first: float64 [n], within 0..1."""
+def surest(predicted: np.ndarray, sureness: np.ndarray) -> np.ndarray:
+    """Which samples are among the surest of those that are taken for the same class: bool [n]."""
     order = np.lexsort((-sureness, predicted))
-    of_class = np.bincount(predicted)
-    first = np.repeat(of_class.cumsum() - of_class, of_class)
-    rank = np.empty(len(predicted))
-    rank[order] = (np.arange(len(predicted)) - first + 0.5) / of_class[predicted[order]]
-    return rank
+    of_class, chosen = np.bincount(predicted), np.zeros(len(predicted), bool)
+    for first, count in zip(of_class.cumsum() - of_class, of_class, strict=True):
+        share = (np.arange(count) + 0.5) / max(count, 1)
+        chosen[order[first : first + np.count_nonzero(share <= SURE)]] = True
+    return chosen
 
 
 def taken_for(final: Final, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +192,7 @@ def read_corrected(files: Sequence[Path], labels: np.ndarray, directed: Transiti
     Returns:
         float32 [draws, n].
     """
-    corrected = np.empty((len(files), len(labels)), np.float32)
+    corrected = mapped.empty((len(files), len(labels)), np.float32)
     for draw, file in enumerate(files):
         for block, found in read_final(file, len(labels)):
             corrected[draw, block] = (found.margins - directed.of(found.rivals, labels[block, None])).min(1)

@@ -1,14 +1,17 @@
 """Planted label errors found with a backbone: by a frozen scan, by both witnesses, and by others on the same features.
 
     uv run --group benchmark python tests/benchmarks/features.py DATA --out results.jsonl
-        [--noise none,uniform10,uniform30,flip20,pairs20,instance20] [--seeds 0,1,2]
+        [--noise none,uniform10,uniform30,flip20,pairs20,instance20,annotator20] [--seeds 0,1,2]
         [--rows frozen,cleanlab,knn,fast,both] [--leave-out LABEL,...] [--images N]
     uv run python tests/benchmarks/features.py --table results.jsonl
 
-DATA is a Parquet file with images. Features are computed once, into the cache, before anything is timed. Finished rows
-are not repeated. `cleanlab` is its self-confidence and its own filter on cross-validated logistic regression of the
-scaled features, with the best of three regularisations (by the true labels, which favours it); `knn` is the rule of
-SimiFeat, the share of the 20 nearest with the label.
+DATA is a Parquet file with images. A noise is a kind and its rate in per cent; `flip` is the next class, `pairs`
+mistakes two classes for each other, `directed` one class of CIFAR-10 for another that is like it, `imbalanced` is
+uniform noise of classes whose sizes fall to a tenth, `annotator` is drawn from the softmax of a linear model of other
+images. Features are computed once, into the cache, before anything is timed. Finished rows are not repeated.
+`cleanlab` is its self-confidence and its own filter on cross-validated logistic regression of the scaled features,
+with the best of three regularisations (by the true labels, which favours it); `knn` is the rule of SimiFeat, the
+share of the 20 nearest with the label.
 """
 
 import argparse
@@ -21,9 +24,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from calibration import annotated
+from detection import CIFAR_PAIRS, IMBALANCE
 
 from aumclean.config.reading import load
-from aumclean.dataset.label_noise import flip_noise, instance_noise, pair_noise, uniform_noise
+from aumclean.dataset.dataset import Dataset
+from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.features.neighbours import rows_of
@@ -34,40 +40,55 @@ from aumclean.training.device import make_accelerator
 from aumclean.verdict.evaluate import ranking
 from aumclean.verdict.neighbours import vote
 
-NOISES = {
-    "none": ("uniform", 0.0),
-    "uniform10": ("uniform", 0.1),
-    "uniform30": ("uniform", 0.3),
-    "flip20": ("flip", 0.2),
-    "pairs20": ("pairs", 0.2),
-    "instance20": ("instance", 0.2),
-}
+NOISES = "none,uniform10,uniform30,flip20,pairs20,instance20,annotator20"
 SCANS = {"frozen": {"preset": "frozen"}, "fast": {"features": "none"}, "both": {"features": "auto"}}
 REGULARISATIONS = (1.0, 0.01, 0.001)
 
 
 def plant(data: Path, leave_out: set[str], images: int | None, noise: str, seed: int, out: Path) -> np.ndarray:
-    """Write the data with some labels wrong, and say which: bool [n]; `pairs` mistakes two classes for each other."""
-    table = pq.read_table(data)
+    """Write the data with some labels wrong, and say which: bool [n]."""
+    kind, rate = noise.rstrip("0123456789"), int(noise.lstrip("abcdefghijklmnopqrstuvwxyz") or 0) / 100
+    table, rng = pq.read_table(data), np.random.default_rng(seed)
     labels = np.array(table["label"].cast(pa.string()).to_pylist())
     keep = np.flatnonzero(~np.isin(labels, list(leave_out)))
+    names, of_kept = np.unique(labels[keep], return_inverse=True)
+    if kind == "imbalanced":
+        keep = keep[imbalanced(of_kept, IMBALANCE, np.random.default_rng(seed))]
     if images is not None and images < len(keep):
         keep = keep[np.arange(images) * len(keep) // images]
-    table, labels = table.take(pa.array(keep)), labels[keep]
-    names, true = np.unique(labels, return_inverse=True)
-    rng, (kind, rate) = np.random.default_rng(seed), NOISES[noise]
-    if kind == "uniform":
-        given = uniform_noise(true, len(names), rate, rng)
-    elif kind == "flip":
-        given = flip_noise(true, len(names), rate, rng)
-    elif kind == "pairs":
-        given = pair_noise(true, np.minimum(np.arange(len(names)) ^ 1, len(names) - 1), rate, rng)
-    else:
-        pq.write_table(table, out)
-        images_of = open_samples(read_samples(out), 32, cached=False).images
-        given = instance_noise(true, images_of, len(names), rate, rng)
+    elif kind == "annotator":  # of these the other half is what the annotator learned from
+        keep = keep[seed % 2 :: 2]
+    rest = np.setdiff1d(np.flatnonzero(np.isin(labels, names)), keep)
+    rest = rest[:: max(1, len(rest) // len(keep))]
+    true = np.searchsorted(names, labels[keep])
+
+    def pixels(chosen: np.ndarray) -> Dataset:
+        pq.write_table(table.take(pa.array(chosen)), out)
+        images_of = np.array(open_samples(read_samples(out), 32, cached=False).images)
+        return Dataset(images_of, np.searchsorted(names, labels[chosen]), tuple(names.tolist()))
+
+    match kind:
+        case "none" | "uniform" | "imbalanced":
+            given = uniform_noise(true, len(names), rate, rng)
+        case "flip":
+            given = flip_noise(true, len(names), rate, rng)
+        case "pairs":
+            given = pair_noise(true, np.minimum(np.arange(len(names)) ^ 1, len(names) - 1), rate, rng)
+        case "directed":
+            place = {name: at for at, name in enumerate(names)} | {at: at for at in range(len(names))}
+            target = np.arange(len(names))
+            for one, other in (pair.split("=") for pair in CIFAR_PAIRS):
+                target[place[one]] = place[other]
+            given = pair_noise(true, target, rate, rng)
+        case "instance":
+            given = instance_noise(true, pixels(keep).images, len(names), rate, rng)
+        case "annotator":
+            given = annotated(pixels(keep), rate, pixels(rest), rng)
+        case _:
+            raise SystemExit(f"--noise: {noise} is not known")
     column = table.column_names.index("label")
-    pq.write_table(table.set_column(column, "label", pa.array(names[given].tolist())), out)
+    noisy = table.take(pa.array(keep)).set_column(column, "label", pa.array(names[given].tolist()))
+    pq.write_table(noisy, out)
     return np.asarray(given != true)
 
 
@@ -128,7 +149,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--noise", default=",".join(NOISES))
+    parser.add_argument("--noise", default=NOISES)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", default="frozen,cleanlab,knn")
     parser.add_argument("--leave-out", default="")

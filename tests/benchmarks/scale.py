@@ -4,7 +4,8 @@
 
 One label in ten is wrong; margins of right labels rise over the epochs, those of wrong ones and of indicator samples
 do not. Nothing is trained, and no image exists: the page shows none. The log is written by what a scan writes it with;
-judging and reporting run in a process of their own, so that the peak is theirs.
+judging and reporting run in a process of their own, so that the peak is theirs. Of the peak, what is mapped from files
+is written out where memory is short; what is not is watched every 10 ms, on Linux.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -61,6 +63,7 @@ def main() -> None:
 
 
 def judged(run: Run) -> None:
+    threading.Thread(target=watch, daemon=True).start()
     started = time.perf_counter()
     verdict = judge(run)
     say_peak("judge", started)
@@ -72,7 +75,19 @@ def judged(run: Run) -> None:
 
 def say_peak(what: str, started: float) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
-    print(f"{what:<8} {time.perf_counter() - started:.1f} s, peak {peak:.2f} GB", flush=True)
+    taken = f"{time.perf_counter() - started:.1f} s, {time.process_time():.0f} processor seconds so far"
+    print(f"{what:<8} {taken}, peak {peak:.2f} GB, {own[0] / 1e6:.2f} GB of it not from files", flush=True)
+
+
+own = [0]
+"""The most memory that was no file's, in kB."""
+
+
+def watch() -> None:
+    while True:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        own[0] = max(own[0], *(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
+        time.sleep(0.01)
 
 
 def simulate(run: Run, n: int, epochs: int, draws: int) -> None:

@@ -2,11 +2,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
@@ -53,6 +57,44 @@ def test_a_changed_file_or_another_size_is_decoded_again(folder, tmp_path, save_
         file.chmod(0o600)
     load(folder, tmp_path / "cache", size=9 if change == "size" else 8)
     assert len(builds) == 2
+
+
+def write_shard(file, images):
+    if file.suffix == ".parquet":
+        rows = [
+            {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": path.parent.name} for path in images
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif file.suffix == ".zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            for path in images:
+                archive.write(path, f"{path.parent.name}/{path.name}")
+    else:
+        with tarfile.open(file, "w") as archive:
+            for path in images:
+                archive.add(path, f"{path.parent.name}/{path.name}")
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip", "parquet"])
+def test_of_shards_a_second_run_decodes_nothing_and_one_byte_that_was_overwritten_is_noticed(
+    folder, tmp_path, builds, suffix
+):
+    images, shards = sorted(folder.rglob("*.png")), tmp_path / "shards"
+    shards.mkdir()
+    for number, some in enumerate((images[:6], images[6:])):
+        write_shard(shards / f"{number}.{suffix}", some)
+    for _ in range(2):
+        assert len(load(shards, tmp_path / "cache").images) == len(images)
+    assert builds == [8]
+    shard = shards / f"1.{suffix}"
+    times, content = shard.stat(), shard.read_bytes()
+    at = content.index(images[-1].read_bytes()[-40:])
+    with shard.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(bytes([content[at] ^ 1]))
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    load(shards, tmp_path / "cache")
+    assert builds == [8, 8]
 
 
 def test_folders_of_the_same_name_are_not_mistaken_for_each_other(tmp_path, make_folder, monkeypatch):

@@ -236,6 +236,15 @@ def test_deep_images_are_as_bright_as_in_eight_bits_with_one_scale_for_all(
     assert f"{expected[1]:g} white in all of them (--value-range chooses)" in caplog.text
 
 
+def test_where_images_are_too_large_to_decode_all_those_that_tell_are_from_the_whole_data_set(tmp_path, monkeypatch):
+    monkeypatch.setattr("aumclean.dataset.decode.DEEP", 3 * 64 * 64)  # pixels of three of the images
+    for number in range(20):
+        path = tmp_path / ("dark" if number < 12 else "light") / f"{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((64, 64), 900 if number < 12 else 3000, np.uint16)).save(path)
+    assert decoding_of(read_samples(tmp_path)).values == (0, 4095)
+
+
 def test_signed_values_keep_their_order_and_the_range_can_be_said(tmp_path):
     folder = deep(tmp_path / "ct", 16, np.int16, ".tif", offset=-1024)
     samples = read_samples(folder)

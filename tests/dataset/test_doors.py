@@ -271,6 +271,13 @@ def test_what_is_wrong_in_a_tar_is_named(tmp_path, members, says):
         read_samples(tar_of(tmp_path / "set.tar", members))
 
 
+def test_in_a_tar_of_class_folders_names_may_differ_by_their_suffix_alone(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("x/1.png", "x/1.jpg", "y/1.png"):
+            archive.addfile(tarfile.TarInfo(name))
+    assert read_samples(tmp_path / "a.tar").paths.to_pylist() == ["x/1.jpg", "x/1.png", "y/1.png"]
+
+
 def test_broken_and_compressed_archives_are_named(tmp_path):
     for name in ("a.tar", "b.zip"):
         (tmp_path / name).write_bytes(b"x" * 2000)

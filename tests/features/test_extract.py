@@ -80,11 +80,24 @@ def test_what_was_seen_is_not_seen_again_and_added_images_extend_it(photos, smal
     assert len(stored(cache)) == 2
 
 
+def test_copies_are_looked_at_once_and_each_has_the_features(photos, small_backbone, tmp_path):
+    for number in range(3):
+        (photos / "class1" / f"copy{number}.jpg").write_bytes((photos / "class0" / "0.jpg").read_bytes())
+    found = looked(photos, small_backbone, tmp_path)
+    (shard,) = stored(tmp_path)
+    assert len(pq.read_table(shard)) == 6
+    paths = read_samples(photos).paths.to_pylist()
+    assert len({row.tobytes() for row in found}) == 6
+    for number in range(3):
+        copy = found[paths.index(f"class1/copy{number}.jpg")]
+        np.testing.assert_array_equal(copy, found[paths.index("class0/0.jpg")])
+
+
 def test_an_extraction_that_was_stopped_goes_on_to_the_same_bytes(photos, small_backbone, tmp_path, monkeypatch):
     uninterrupted = looked(photos, small_backbone, tmp_path / "whole")
     monkeypatch.setattr(extraction, "CHUNK", 2)
     monkeypatch.setattr(extraction, "SHARD", 1)
-    add = extraction._Store.add
+    add = extraction.Store.add
     calls = []
 
     def die_after_two(self, hashes, values):
@@ -94,7 +107,7 @@ def test_an_extraction_that_was_stopped_goes_on_to_the_same_bytes(photos, small_
         add(self, hashes, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction._Store, "add", die_after_two)
+        patch.setattr(extraction.Store, "add", die_after_two)
         with pytest.raises(KeyboardInterrupt):
             looked(photos, small_backbone, tmp_path / "cache")
     assert len(stored(tmp_path / "cache")) == 2

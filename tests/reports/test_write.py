@@ -5,7 +5,7 @@ import pytest
 
 from aumclean.decisions import recorded as decisions
 from aumclean.decisions.clean import read_changes, restore
-from aumclean.decisions.cleaned import input_table
+from aumclean.decisions.cleaned import input_blocks
 from aumclean.decisions.journal import Decision, Journal
 from aumclean.errors import DataError
 from aumclean.reports.write import write_reports
@@ -35,10 +35,12 @@ def test_reports_written_anew_follow_the_decisions_and_lose_none(own_run, finish
 
 
 def test_the_scan_s_own_changes_give_the_input_back(finished):
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     cleaned = pq.read_table(finished.run.cleaned("parquet"))
-    assert restore(cleaned, read_changes(finished.run.changes), "label").equals(input_table(finished.run))
+    given = pa.concat_tables(input_blocks(finished.run))
+    assert restore(cleaned, read_changes(finished.run.changes), "label").equals(given)
 
 
 @pytest.mark.parametrize("edit", ["decision", "new_label", "nonsense"])

@@ -70,8 +70,35 @@ def test_beside_a_network_they_are_a_second_witness(finished, planted, told, tmp
     found = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=6, batch_size=32)
     report = found.verdict.report
     assert f1(found.verdict, planted.wrong) >= f1(finished.verdict, planted.wrong)
+    assert found.run.read().state == found.run.heads.read().state == "done"
+    assert set(found.run.heads.read_scan().epochs_done) == {found.run.heads.read_scan().recipe.epochs}
     assert report["wrong_by_features"].null_count == 0
     assert 0 < report["wrong_by_network"].null_count < 360
+
+
+def test_heads_beside_a_network_say_what_those_of_a_frozen_scan_say(frozen, planted, told, tmp_path):
+    beside = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=3).run.heads
+    record, alone = beside.read_scan(), frozen.run.read_scan()
+    assert (record.recipe, record.judge, record.seed) == (alone.recipe, alone.judge, alone.seed)
+    for draw in range(2):
+        assert pq.read_table(beside.final_margins(draw)).equals(pq.read_table(frozen.run.final_margins(draw)))
+
+
+def test_heads_that_were_stopped_go_on_to_the_same_result(planted, told, tmp_path):
+    def stop(stream, description, done, total):
+        for batch in stream:
+            if "head 2" in description:
+                raise KeyboardInterrupt
+            yield batch
+
+    options = {"features": str(told / "told.npy"), "epochs": 3, "flip": False, "precision": "fp32"}
+    with pytest.raises(KeyboardInterrupt):
+        settled = load({"out": tmp_path / "stopped", **options}, environment={})
+        scan(read_samples(planted.root), settled, track=stop)
+    stopped = Run(tmp_path / "stopped")
+    assert not stopped.has_heads()
+    whole = scanned(planted, tmp_path / "whole", **options)
+    assert resume(stopped).verdict.report.equals(whole.verdict.report)
 
 
 def test_a_frozen_scan_that_was_stopped_goes_on_to_the_same_result(frozen, planted, told, tmp_path):
@@ -80,7 +107,7 @@ def test_a_frozen_scan_that_was_stopped_goes_on_to_the_same_result(frozen, plant
     def stop(stream, description, done, total):
         for batch in stream:
             seen.append(description)
-            if "draw 2" in description:
+            if "head 2" in description:
                 raise KeyboardInterrupt
             yield batch
 

@@ -32,6 +32,20 @@ def test_errors_that_the_networks_learned_show_where_these_agree():
     assert next_class == pytest.approx(0.2, abs=0.07)
 
 
+def test_how_sure_images_are_labeled_tells_what_the_doubts_of_a_network_are():
+    """One network alone cannot tell its doubt from that of the labels; 300 images whose class is known can."""
+    found = evidence(flipped(0.4), n=3000, n_classes=5, skill=30.0)
+    log_probs, labels, wrong = of_held_out(found)
+    anchors = np.zeros((5, 5))
+    np.add.at(anchors, (found.true[:300], found.labels[:300]), 1)
+    alone, anchored = (fit(log_probs, labels, anchors=known) for known in (None, anchors))
+    said = [expit(noise.log_odds(log_probs, labels)) for noise in (alone, anchored)]
+    assert said[0].mean() < 0.1
+    assert said[1].mean() == pytest.approx(wrong.mean(), abs=0.05)
+    assert (said[1] > 0.5)[wrong].mean() > 0.9
+    assert (said[1] > 0.5)[~wrong].mean() < 0.1
+
+
 def test_an_expected_error_is_believed_sooner():
     found = evidence(flipped(0.2), n=600, n_classes=5)
     log_probs, labels, _ = of_held_out(found)

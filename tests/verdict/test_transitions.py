@@ -8,7 +8,7 @@ from aumclean.margins.final import final_margins, write_final
 from aumclean.verdict.transitions import (
     NO_DIRECTION,
     Transitions,
-    find_transitions,
+    labels_of_surest,
     main_directions,
     read_corrected,
     read_predictions,
@@ -126,6 +126,16 @@ def test_margins_are_lowered_by_the_likeliest_error(tmp_path):
     np.testing.assert_array_equal(read_corrected(files, labels, NO_DIRECTION), final)
 
 
+def test_the_surest_of_every_predicted_class_count_by_their_labels():
+    predicted = np.repeat([[0, 1], [1, 0]], 10, axis=1)
+    labels = np.tile([0, 1], 10)
+    sureness = np.stack([-np.arange(20.0), np.arange(20.0)])
+    pair, count = labels_of_surest(predicted, sureness, labels, 2)
+    assert pair.tolist() == [0, 1, 2, 3]
+    # draw 1 is surest of samples 0, 1, 2 (taken for 0) and 10, 11, 12 (for 1), draw 2 of 7, 8, 9 and 17, 18, 19
+    assert count.tolist() == [1.5, 1.5, 1.5, 1.5]
+
+
 def test_errors_with_a_direction_are_told_from_their_victims(tmp_path):
     """Every third image of a class is labeled as the next one: networks that know so doubt all labels of both."""
     rng = np.random.default_rng(4)
@@ -137,7 +147,9 @@ def test_errors_with_a_direction_are_told_from_their_victims(tmp_path):
     for file in files:
         write_final(file, final_margins(np.log(posterior[true]) + rng.normal(0, 1, (5000, 5)), labels))
     final = read_corrected(files, labels, NO_DIRECTION)
-    corrected = read_corrected(files, labels, find_transitions(*read_predictions(files, labels), labels, 5))
+    corrected = read_corrected(
+        files, labels, transitions(*labels_of_surest(*read_predictions(files, labels), labels, 5), 5)
+    )
     without, found = (roc_auc_score(is_wrong, -margins.mean(0)) for margins in (final, corrected))
     assert found > without + 0.1
 
