@@ -67,7 +67,8 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
     else:
         predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
     sure = labels_of_surest(predicted, sureness, labels, n_classes) if len(predicted) else None
-    anchors = None if sure is None else _dense(*sure, n_classes)
+    looked = run.held_out_features.is_file()  # features speak of every sample, and need no anchors beside them
+    anchors = None if sure is None or looked else _dense(*sure, n_classes)
     witnesses = []
     if any(run.held_out.glob("part-*.parquet")):
         witnesses = _witnesses(
@@ -75,7 +76,7 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         )
     elif scanned and not run.held_out.is_dir():
         witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted, anchors)
-    if run.held_out_features.is_file():
+    if looked:
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
         witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
@@ -91,13 +92,13 @@ def _dense(pair: np.ndarray, count: np.ndarray, n_classes: int) -> np.ndarray:
 def _directed(
     witnesses: Sequence[Witness], sure: tuple[np.ndarray, np.ndarray] | None, labels: np.ndarray, n_classes: int
 ) -> Transitions:
-    """Which errors have a direction: by the witness that foretells labels best, if it speaks of every sample.
+    """Which errors have a direction: by the witness that knows most of the true classes, if it speaks of every sample.
 
     Where it speaks of a few, as a network does, what all draws are surest of (see `labels_of_surest`) is more.
     """
     if sure is None or any(len(one.sample) == len(labels) for one in witnesses):
         fitted = [fit(one.voices, labels[one.sample], one.peers, anchors=one.anchors) for one in witnesses]
-        order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].gain / len(pair[0].sample))
+        order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].knows(pair[0].voices))
         if order and (len(order[-1][0].sample) == len(labels) or sure is None):
             return main_directions(order[-1][1].transition)
     return NO_DIRECTION if sure is None else transitions(*sure, n_classes)

@@ -78,6 +78,14 @@ class LabelNoise:
         slope = (wrong - right) / (of_label + TINY)
         return float(min(1.0, (slope**2).mean() * rate * (1 - rate)))
 
+    def knows(self, log_probs: np.ndarray) -> float:
+        """What is said of true classes beyond their frequencies, natural logarithm; log_probs as above.
+
+        Labels may be foretold well by what has learned with which errors classes are labeled; that does not count.
+        """
+        q = self._classes(log_probs)
+        return float((q * np.log((q + TINY) / (q.mean(0) + TINY))).sum(1).mean())
+
     def suggested(self, log_probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest class other than the label, int [n], and how likely it is, float64 [n]; arguments as above."""
         joint = self._classes(log_probs) * self.transition[:, labels].T
