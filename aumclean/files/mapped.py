@@ -70,7 +70,8 @@ def texts(parts: Iterable[pa.Array], n: int) -> pa.LargeStringArray:
     """Strings, n in all and none null, in one piece: so that any of them can be taken by its row."""
     ends = empty((n + 1,), np.int64)
     ends[:1], row = 0, 0
-    with _unnamed() as file:
+    stored: bytes | mmap.mmap
+    with _unnamed(in_memory=LARGE) as file:
         for part in parts:
             some = part.cast(pa.large_string())
             offsets = np.frombuffer(some.buffers()[1], np.int64)[some.offset : some.offset + len(some) + 1]
@@ -78,20 +79,27 @@ def texts(parts: Iterable[pa.Array], n: int) -> pa.LargeStringArray:
                 file.write(some.buffers()[2][offsets[0] : offsets[-1]])
                 ends[row + 1 : row + 1 + len(some)] = offsets[1:] - offsets[0] + ends[row]
             row += len(some)
-        file.flush()
-        stored = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if ends[-1] else b""
+        if ends[-1] > LARGE:
+            file.flush()
+            stored = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        else:
+            file.seek(0)
+            stored = file.read()
     return pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(stored))
 
 
 @contextmanager
-def _unnamed() -> Iterator[IO[bytes]]:
+def _unnamed(in_memory: int = 0) -> Iterator[IO[bytes]]:
     """A file that nobody else sees; what is mapped from it outlives it.
+
+    Args:
+        in_memory: up to how many bytes there is none.
 
     Raises:
         OutputError: when it cannot be made, or grows too large.
     """
     try:
-        with tempfile.TemporaryFile() as file:
+        with tempfile.SpooledTemporaryFile(in_memory) if in_memory else tempfile.TemporaryFile() as file:
             yield file
     except OSError as error:
         folder = tempfile.gettempdir()

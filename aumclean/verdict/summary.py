@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -159,12 +160,15 @@ def digest_of_flagged(report: pa.Table) -> str:
     Args:
         report: one row per sample, with path, label and flagged.
     """
-    lines = []  # not joined by Arrow, which loads pandas for its scalars
+    text = pa.large_string()
+    lines = [pa.nulls(0, text)]
     for block in report.select(["path", "label", "flagged"]).to_batches(max_chunksize=BLOCK):
         flagged = block.filter(block["flagged"])  # nulls are left out, too
-        pairs = zip(flagged["path"].to_pylist(), flagged["label"].to_pylist(), strict=True)
-        lines.append(pa.array([f"{path}\t{label}" for path, label in pairs], pa.large_string()))
-    whole = pa.concat_arrays([pa.array([], pa.large_string()), *lines])
+        n = len(flagged)
+        # an array of tabs, for a scalar of Arrow would load pandas
+        tabs = pa.LargeStringArray.from_buffers(n, pa.py_buffer(np.arange(n + 1)), pa.py_buffer(b"\t" * n))
+        lines.append(pc.binary_join_element_wise(flagged["path"].cast(text), flagged["label"].cast(text), tabs))
+    whole = pa.concat_arrays(lines)
     ordered, digest = pc.array_sort_indices(whole), hashlib.sha256()  # by code points, as bytes of UTF-8 have it
     for here in blocks(len(whole)):
         digest.update("\n".join(["", *whole.take(ordered[here]).to_pylist()][not here.start :]).encode())

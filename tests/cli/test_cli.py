@@ -18,8 +18,8 @@ from aumclean.cli.scan import resumable_when_told_to_stop
 from aumclean.errors import TrainingError, printable
 
 COMMANDS = [
-    *("scan", "judge", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "duplicates", "train"),
-    *("demo", "env"),
+    *("scan", "judge", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "duplicates"),
+    *("features", "train", "demo", "env"),
 ]
 
 
