@@ -3,6 +3,7 @@
 import io
 import shutil
 import tarfile
+import uuid
 import zipfile
 from collections.abc import Iterator
 
@@ -98,10 +99,10 @@ def as_list_of_addresses(root):
 
 
 def as_s3(root):
-    store = fsspec.filesystem("s3")
-    store.mkdir("photos")
-    store.pipe({f"photos/set/{name}": path.read_bytes() for name, path in listed(root)})
-    return "s3://photos/set"
+    store, bucket = fsspec.filesystem("s3"), f"photos-{uuid.uuid4()}"
+    store.mkdir(bucket)
+    store.pipe({f"{bucket}/set/{name}": path.read_bytes() for name, path in listed(root)})
+    return f"s3://{bucket}/set"
 
 
 def as_tars_in_s3(root):

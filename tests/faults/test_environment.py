@@ -81,6 +81,8 @@ def test_commands_that_decode_nothing_need_no_home_and_no_temporary_folder(comma
 
 
 def test_a_scan_without_a_usable_home_names_the_cache_and_goes_where_it_is_told(folder, tmp_path):
+    import torch._dynamo  # noqa: F401 - makes a folder of its own in the temporary one, once in a process
+
     words = of_scan(folder, tmp_path / "run")
     at = words.index("--cache-dir")
     home = tmp_path / "home"
