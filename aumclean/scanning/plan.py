@@ -70,7 +70,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     accelerator = make_accelerator(config.device)
     largest = LARGEST_FINE_TUNED if config.pretrained else largest_image(accelerator.device)
     size = config.image_size or image_size(samples, largest)
-    features = _features(config, size)
+    sized, features = config.model_copy(update={"image_size": size}), _features(config, size)
     if config.preset == FROZEN:
         arch, draws_chance = LINEAR, True  # dropout draws numbers
     else:
@@ -110,7 +110,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
         together=together,
         own_draws=own_draws,
         jobs=1 if together or draws_chance else _jobs(config, accelerator.device, len(own_draws)),
-        heads=None if features is None or config.preset == FROZEN else settle(samples, of_heads(config, features)),
+        heads=None if features is None or config.preset == FROZEN else settle(samples, of_heads(sized, features)),
     )
 
 
