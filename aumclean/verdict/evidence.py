@@ -97,10 +97,12 @@ def _directed(
     Where it speaks of a few, as a network does, what all draws are surest of (see `labels_of_surest`) is more.
     """
     if sure is None or any(len(one.sample) == len(labels) for one in witnesses):
-        fitted = [fit(one.voices, labels[one.sample], one.peers, anchors=one.anchors) for one in witnesses]
-        order = sorted(zip(witnesses, fitted, strict=True), key=lambda pair: pair[1].knows(pair[0].voices))
-        if order and (len(order[-1][0].sample) == len(labels) or sure is None):
-            return main_directions(order[-1][1].transition)
+        noises = [fit(one.voices, labels[one.sample], one.peers, anchors=one.anchors) for one in witnesses]
+        told = [noise.tells_of_classes(one.voices) for one, noise in zip(witnesses, noises, strict=True)]
+        if told:
+            most = int(np.argmax(told))
+            if len(witnesses[most].sample) == len(labels) or sure is None:
+                return main_directions(noises[most].transition)
     return NO_DIRECTION if sure is None else transitions(*sure, n_classes)
 
 
@@ -245,7 +247,7 @@ def weigh(
     record, witnesses, expected = run.read(), evidence.witnesses, expected_errors(evidence.directed, n_classes)
     area, own = no_areas(len(labels)), _Taught()
     if epochs:
-        area, own = _read_taught(run, evidence, labels, n_classes, epochs, stops)
+        area, own = _read_taught(run, evidence, labels, n_classes, epochs, stops, isinstance(record, ScanRecord))
     if not witnesses:
         return area, nothing_known(len(labels))
     kinds = _kinds(witnesses)
@@ -264,9 +266,14 @@ def weigh(
 
 
 def _read_taught(
-    run: Run, evidence: Evidence, labels: np.ndarray, n_classes: int, epochs: list[range], stops: list[int]
+    run: Run,
+    evidence: Evidence,
+    labels: np.ndarray,
+    n_classes: int,
+    epochs: list[range],
+    stops: list[int],
+    whole: bool = True,
 ) -> tuple[Areas, _Taught]:
-    whole = isinstance(run.read(), ScanRecord)
     area, lowered = areas(run.margins, labels, n_classes, epochs, stops, evidence.directed, whole=whole)
     final = read_corrected(evidence.files, labels, evidence.directed) if evidence.files else lowered.closing
     return area, _Taught((final, lowered.closing, lowered.averaged), area.judges)

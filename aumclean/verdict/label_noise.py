@@ -78,7 +78,7 @@ class LabelNoise:
         slope = (wrong - right) / (of_label + TINY)
         return float(min(1.0, (slope**2).mean() * rate * (1 - rate)))
 
-    def knows(self, log_probs: np.ndarray) -> float:
+    def tells_of_classes(self, log_probs: np.ndarray) -> float:
         """What is said of true classes beyond their frequencies, natural logarithm; log_probs as above.
 
         Labels may be foretold well by what has learned with which errors classes are labeled; that does not count.
