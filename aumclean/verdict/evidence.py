@@ -15,7 +15,7 @@ from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
 from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.aum import Areas, areas, no_areas
-from aumclean.verdict.label_noise import LabelNoise, alike, fit
+from aumclean.verdict.label_noise import LabelNoise, alike, anchors_beyond, fit
 from aumclean.verdict.neighbours import read_near, vote
 from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior, shares, together
 from aumclean.verdict.transitions import (
@@ -26,6 +26,7 @@ from aumclean.verdict.transitions import (
     main_directions,
     read_corrected,
     read_predictions,
+    surest,
     transitions,
 )
 
@@ -67,43 +68,55 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
     else:
         predicted, sureness = last_predictions(run.margins, labels, n_classes, record.epochs_done)
     sure = labels_of_surest(predicted, sureness, labels, n_classes) if len(predicted) else None
-    looked = run.held_out_features.is_file()  # features speak of every sample, and need no anchors beside them
-    anchors = None if sure is None or looked else _dense(*sure, n_classes)
     witnesses = []
     if any(run.held_out.glob("part-*.parquet")):
-        witnesses = _witnesses(
-            _of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted, anchors
-        )
+        witnesses = _witnesses(_of_this_run(run, read_held_out(run.held_out, n_classes), len(labels)), predicted)
     elif scanned and not run.held_out.is_dir():
-        witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted, anchors)
-    if looked:
+        witnesses = _witnesses(_of_old_run(run, files, labels, n_classes), predicted)
+    if run.held_out_features.is_file():
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
         witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
-    return Evidence(files, witnesses, _directed(witnesses, sure, labels, n_classes))
+    anchors, directed = _noise_of_surest(witnesses, sure, labels, n_classes)
+    return Evidence(files, [replace(one, anchors=anchors) for one in witnesses], directed)
 
 
-def _dense(pair: np.ndarray, count: np.ndarray, n_classes: int) -> np.ndarray:
-    table = np.zeros(n_classes * n_classes)
-    table[pair] = count
-    return table.reshape(n_classes, n_classes)
-
-
-def _directed(
+def _noise_of_surest(
     witnesses: Sequence[Witness], sure: tuple[np.ndarray, np.ndarray] | None, labels: np.ndarray, n_classes: int
-) -> Transitions:
-    """Which errors have a direction: by the witness that knows most of the true classes, if it speaks of every sample.
+) -> tuple[np.ndarray | None, Transitions]:
+    """How the images are labeled that one can be surest of, see `Witness`, and which errors have a direction.
 
-    Where it speaks of a few, as a network does, what all draws are surest of (see `labels_of_surest`) is more.
+    Both by the witness that knows most of the true classes, if it speaks of every sample. Where it speaks of a few, as
+    a network does, what all draws are surest of (see `labels_of_surest`) is more.
     """
-    if sure is None or any(len(one.sample) == len(labels) for one in witnesses):
-        noises = [fit(one.voices, labels[one.sample], one.peers, anchors=one.anchors) for one in witnesses]
+    if witnesses and (sure is None or any(len(one.sample) == len(labels) for one in witnesses)):
+        noises = [fit(one.voices, labels[one.sample], one.peers) for one in witnesses]
         told = [noise.tells_of_classes(one.voices) for one, noise in zip(witnesses, noises, strict=True)]
-        if told:
-            most = int(np.argmax(told))
-            if len(witnesses[most].sample) == len(labels) or sure is None:
-                return main_directions(noises[most].transition)
-    return NO_DIRECTION if sure is None else transitions(*sure, n_classes)
+        most = int(np.argmax(told))
+        one, own = witnesses[most], labels[witnesses[most].sample]
+        if sure is None or len(own) == len(labels):
+            anchors = _anchors(noises[most].classes(one.voices), own)
+            return anchors, main_directions(fit(one.voices, own, one.peers, anchors=anchors).transition)
+    if sure is None:
+        return None, NO_DIRECTION
+    table = np.zeros(n_classes * n_classes)
+    table[sure[0]] = sure[1]
+    return table.reshape(n_classes, n_classes), transitions(*sure, n_classes)
+
+
+def _anchors(likely: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Anchors by how likely each class is the true one: float [m, classes], of images whose labels were not taught.
+
+    How often the witness errs on its surest images cannot be told class by class, for it takes errors with a direction
+    for its own; the typical class tells it.
+    """
+    n_classes, taken, surely = likely.shape[1], likely.argmax(1), likely.max(1)
+    sure = surest(taken, surely)
+    taken, surely, labels = taken[sure], surely[sure], labels[sure]
+    count = np.bincount(taken * n_classes + labels, minlength=n_classes**2).reshape(n_classes, n_classes)
+    size = count.sum(1)
+    own = np.bincount(taken, surely, n_classes)[size > 0] / size[size > 0]
+    return anchors_beyond(1 - float(np.median(own)), count)
 
 
 def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:
@@ -122,13 +135,12 @@ def is_frozen(record: RunRecord) -> bool:
     return isinstance(record, ScanRecord) and record.recipe.arch == LINEAR
 
 
-def _witnesses(held: HeldOut, predicted: np.ndarray, anchors: np.ndarray | None) -> list[Witness]:
+def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
     """What is held out by fold: folds that share no sample are one witness, others are witnesses of their own.
 
     Args:
         held: of all folds; those of draws have the draw's number.
         predicted: int [draws, n], what each draw takes each sample for: the peers of whatever is not that draw itself.
-        anchors: as of a `Witness`.
     """
     held = _each_once(held)
     together: list[list[int]] = []
@@ -151,7 +163,7 @@ def _witnesses(held: HeldOut, predicted: np.ndarray, anchors: np.ndarray | None)
             said[held.sample[other_rows]] = takes[other_rows]
             peers.append(said[sample])
         name = NETWORK if number == 0 else f"{NETWORK} {number + 1}"
-        witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers, anchors))
+        witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers))
     return witnesses
 
 

@@ -13,8 +13,8 @@ could be the network's as well as the labels': a network that was taught that ev
 right of the labels. That two networks agree on trucks tells one from the other (Jiang et al. 2022 measure error by
 disagreement).
 
-*Anchors* are the images that networks are surest of: there q is known, and their labels tell N (Patrini et al. 2017).
-They keep the network's doubt from passing for that of the labels, and labels with a direction from passing for doubt.
+*Anchors* are the images that a witness is surest of: there q is known, and their labels tell N (Patrini et al. 2017).
+They keep the witness's doubt from passing for that of the labels, and labels with a direction from passing for doubt.
 
 The errors of a class fall on the others as is expected, or most of them on one (a truck is called a car): for each
 class that belief is held under which the errors found so far are likelier.
@@ -63,7 +63,7 @@ class LabelNoise:
             log_probs: float [witnesses, n, classes].
             labels: int [n].
         """
-        joint = self._classes(log_probs) * self.transition[:, labels].T
+        joint = self.classes(log_probs) * self.transition[:, labels].T
         row = np.arange(len(labels))
         right = joint[row, labels]
         joint[row, labels] = 0
@@ -71,7 +71,7 @@ class LabelNoise:
 
     def information(self, log_probs: np.ndarray, labels: np.ndarray) -> float:
         """How much of what knowing the wrong ones would tell of the rate the labels tell: 0..1; arguments as above."""
-        q = self._classes(log_probs)
+        q = self.classes(log_probs)
         of_label, right = (q * self.transition[:, labels].T).sum(1), q[np.arange(len(labels)), labels]
         rate = float((1 - np.diag(self.transition)) @ q.mean(0))
         wrong = (of_label - (1 - rate) * right) / rate  # likelihood of the label if it is wrong
@@ -83,17 +83,18 @@ class LabelNoise:
 
         Labels may be foretold well by what has learned with which errors classes are labeled; that does not count.
         """
-        q = self._classes(log_probs)
+        q = self.classes(log_probs)
         return float((q * np.log((q + TINY) / (q.mean(0) + TINY))).sum(1).mean())
 
     def suggested(self, log_probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest class other than the label, int [n], and how likely it is, float64 [n]; arguments as above."""
-        joint = self._classes(log_probs) * self.transition[:, labels].T
+        joint = self.classes(log_probs) * self.transition[:, labels].T
         joint /= joint.sum(1, keepdims=True)
         joint[np.arange(len(labels)), labels] = -1
         return joint.argmax(1), joint.max(1)
 
-    def _classes(self, log_probs: np.ndarray) -> np.ndarray:
+    def classes(self, log_probs: np.ndarray) -> np.ndarray:
+        """How likely each class is the true one, float64 [n, classes]; log_probs as above."""
         return softmax(np.tensordot(self.scale, log_probs.astype(np.float64), 1) + self.shift)
 
 
@@ -101,6 +102,24 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     """Over the last axis."""
     raised = np.exp(scores - scores.max(-1, keepdims=True))
     return np.asarray(raised / raised.sum(-1, keepdims=True))
+
+
+def anchors_beyond(doubt: float, count: np.ndarray) -> np.ndarray:
+    """Anchors of a witness that is not always right of the images that it is surest of: float64 [classes, classes].
+
+    With probability `doubt` a label contradicts it because it errs. What is contradicted more often than that is wrong,
+    and as many anchors are left as tell as much of that rate, were none in doubt (Fisher's information).
+
+    Args:
+        doubt: 0..1, below 1.
+        count: [classes, classes], how many images have each label, by the class they are taken for (row).
+    """
+    size, off = count.sum(1), count * (1 - np.eye(len(count)))
+    contradicted = (off.sum(1) + 0.5) / (size + 1)
+    rate = ((contradicted - doubt) / (1 - doubt)).clip(0)
+    worth = size * rate * (1 - rate) * (1 - doubt) ** 2 / (contradicted * (1 - contradicted))
+    wrong = off * (worth * rate / np.maximum(off.sum(1), TINY))[:, None]
+    return np.asarray(wrong + np.diag(worth * (1 - rate)))
 
 
 def alike(n_classes: int) -> np.ndarray:

@@ -40,8 +40,8 @@ class Witness:
         sample: int64 [m], sample ids, each once.
         log_probs: float32 [m, classes], or [voices, m, classes] where it has several ways of saying it.
         peers: int [m] each: what others of its kind take the samples for, taught or not.
-        anchors: float64 [classes, classes], how many of all samples that its kind is surest of have each label, by the
-            class they are taken for (row); None where all that is known of them is in `log_probs`.
+        anchors: float64 [classes, classes], how many of the samples that one can be surest of have each label, by the
+            class they are taken for (row); None where nobody knows.
     """
 
     name: str
