@@ -16,7 +16,6 @@ from referencing import Registry, Resource
 
 import aumclean
 from aumclean.config.gate import GateConfig
-from aumclean.diagnostics.frequency.record import Tables
 from aumclean.diagnostics.retraining.record import Comparison
 from aumclean.diagnostics.store import Answer
 from aumclean.gate import json as gate_json
@@ -37,7 +36,6 @@ REGISTRY = Registry().with_resources(
 RECORDS = {
     "baseline": ("Baseline of a gate", Baseline),
     "diagnostic": ("diagnostic.json", Answer),
-    "frequency-test": ("Tables of frequency test in diagnostic.json", Tables),
     "gate": ("aumclean gate --format json", Outcome),
     "judged-run": ("run.json of evidence of one's own", JudgedRecord),
     "run": ("run.json", ScanRecord),
@@ -100,7 +98,6 @@ def documents(finished, scored, trained, tmp_path_factory):
         baseline([gone, *others], everything.seen_keys - {first.key}),
         accepted={first.key},
     )
-    diagnostic = on_bands(finished, folder / "diagnostic")
     return {
         "judged-run": json.loads(judged(folder / "judged").read_text()),
         "run": json.loads(finished.run.run_json.read_text()),
@@ -110,8 +107,7 @@ def documents(finished, scored, trained, tmp_path_factory):
         "baseline": json.loads(render(baseline([gone, *others], everything.seen_keys))),
         "scores": json.loads(scored.run.scores_json.read_text()),
         "score-summary": json.loads(scored.run.summary.read_text()),
-        "diagnostic": diagnostic,
-        "frequency-test": diagnostic["tables"],
+        "diagnostic": on_bands(finished, folder / "diagnostic"),
         "trainings": json.loads((trained.path / "results.json").read_text()),
     }
 
@@ -237,7 +233,8 @@ def schema_of(title, kind):
             node[key] = {name: plain(inner) for name, inner in node[key].items()}
         for key in node.keys() & {"items", "anyOf", "additionalProperties"}:
             node[key] = plain(node[key])
-        return node | ({"additionalProperties": False} if "properties" in node else {})
+        further = node.get("additionalProperties", True)
+        return node | ({"additionalProperties": further is not True and further} if "properties" in node else {})
 
     about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return about | plain(schema)

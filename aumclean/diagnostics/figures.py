@@ -1,12 +1,14 @@
 """Figures as data, drawn by Matplotlib: lines in panels; and pictures, which are pixels already."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from aumclean.files.records import Record
 
 COLOURS = ("#2f6f8f", "#b4451f", "#b97a00", "#4b7f52", "#7a5195", "#5a6670", "#c2588b", "#1b9e9e")
 PANEL_WIDTH, PANEL_HEIGHT = 4.4, 3.2  # inches
@@ -38,9 +40,7 @@ class Line:
     colour: int | None = None
 
     @staticmethod
-    def over_seeds(
-        label: str, seeds: Sequence[Sequence[Mapping[str, Any]]], y: str, *, x: str = "epoch", **style: Any
-    ) -> "Line":
+    def over_seeds(label: str, seeds: Sequence[Sequence[Record]], y: str, *, x: str = "epoch", **style: Any) -> "Line":
         """The mean over seeds, with a band from the least to the greatest when there are several.
 
         Args:
@@ -49,9 +49,9 @@ class Line:
             y, x: their columns.
             style: further fields.
         """
-        values = np.array([[row[y] for row in rows] for rows in seeds], float)
+        values = np.array([[getattr(row, y) for row in rows] for rows in seeds], float)
         band = {"low": values.min(0).tolist(), "high": values.max(0).tolist()} if len(values) > 1 else {}
-        return Line(label, [row[x] for row in seeds[0]], values.mean(0).tolist(), **band, **style)
+        return Line(label, [getattr(row, x) for row in seeds[0]], values.mean(0).tolist(), **band, **style)
 
 
 @dataclass(frozen=True)

@@ -3,49 +3,58 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from aumclean.diagnostics.figures import Figure, Picture
+from aumclean.files.records import Record
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of plain values with the same keys.
+    """Rows with the same columns.
 
     Attributes:
         name: of its file.
         title: for people.
-        rows: values are text, numbers, truth values or None; a number that is not finite counts as None.
+        rows: records of text, numbers, truth values and None.
         note: what to know when reading it.
         file_only: neither on the page nor on the terminal, since it is for programs to read.
     """
 
     name: str
     title: str
-    rows: Sequence[dict[str, Any]]
+    rows: Sequence[Record]
     note: str = ""
     file_only: bool = False
+
+    @cached_property
+    def values(self) -> list[dict[str, Any]]:
+        """The rows as plain values."""
+        return [row.model_dump() for row in self.rows]
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the columns mean."""
+        fields = type(self.rows[0]).model_fields if self.rows else {}
+        return {name: field.description for name, field in fields.items() if field.description}
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
-        return list(self.rows[0]) if self.rows else []
-
-    def plain(self) -> list[dict[str, Any]]:
-        """The rows for JSON."""
-        return [{name: _plain(value) for name, value in row.items()} for row in self.rows]
+        return list(self.values[0]) if self.rows else []
 
     def cells(self) -> Iterator[list[str]]:
         """The rows for people, the numbers of a column in one format."""
-        formats = {column: _format(row[column] for row in self.rows) for column in (self.rows[0] if self.rows else ())}
-        for row in self.rows:
+        formats = {column: _format(row[column] for row in self.values) for column in self.columns}
+        for row in self.values:
             yield [shown(value, formats[column]) for column, value in row.items()]
 
     def is_number(self, column: str) -> bool:
         """Whether a column holds numbers."""
-        values = [row[column] for row in self.rows if row[column] is not None]
+        values = [row[column] for row in self.values if row[column] is not None]
         return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
@@ -74,27 +83,6 @@ class Report:
     pictures: Sequence[Picture] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-def over_seeds(rows: Sequence[Sequence[dict[str, Any]]], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Mean over seeds, and of several seeds also the least and the greatest.
-
-    Args:
-        rows: per seed the same rows in the same order.
-        keys: columns that say what a row is of; taken from the first seed. All others are averaged, None counting as
-            absent.
-    """
-    if len(rows) == 1:
-        return [dict(row) for row in rows[0]]  # whole numbers stay whole
-    merged = []
-    for same in zip(*rows, strict=True):
-        row = {key: same[0][key] for key in keys}
-        for name in (name for name in same[0] if name not in keys):
-            values = [each[name] for each in same if each[name] is not None]
-            row[name] = float(np.mean(values)) if values else None
-            row[f"{name}_low"], row[f"{name}_high"] = (min(values), max(values)) if values else (None, None)
-        merged.append(row)
-    return merged
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aumclean import __version__
+from aumclean.diagnostics.tables import Tables
 from aumclean.errors import ConfigError, RunError
 from aumclean.files import atomic
 from aumclean.files.records import Record, Time, read_record
@@ -36,10 +37,7 @@ class Answer(Record):
     said: list[str] = Field(default=[], description="What it shows and what it cannot show, as sentences.")
     files: list[str] = Field(default=[], description="Names of the files that follow from it, beside trainings.")
     facts: dict[str, Any] = Field(default={}, description="Further values, by command.")
-    tables: dict[str, list[dict[str, Any]]] = Field(
-        default={},
-        description="The rows of every table, by the name of its CSV file; what is not a finite number is null.",
-    )
+    tables: Tables = Field(default=Tables(), description="The rows of every table, by the name of its CSV file.")
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Store:
 
     def write(self, answer: Answer) -> None:
         """Replace `diagnostic.json`."""
-        atomic.write_json(self.record, answer.model_dump())
+        atomic.write_json(self.record, {**answer.model_dump(), "tables": answer.tables.model_dump(exclude_unset=True)})
 
     def note_state(self, old: State, new: State) -> None:
         """Note that it goes on, or was interrupted; in any other state than `old` it stays."""

@@ -7,6 +7,7 @@ import pyarrow as pa
 from aumclean.diagnostics import figures, page
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.tables import Tables
 from aumclean.files import atomic, csv
 
 
@@ -14,7 +15,7 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
     """Write every file that follows from a report, the record last, with the state `done`; give both back."""
     files = []
     for table in report.tables:
-        arrow = pa.Table.from_pylist(table.plain())
+        arrow = pa.Table.from_pylist(table.values)
         atomic.write_text(store.table(table.name), csv.to_csv(csv.guarded(arrow)))
         files.append(store.table(table.name))
     drawn: dict[str, list[bytes]] = {}
@@ -38,7 +39,7 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
         "said": list(report.said),
         "files": sorted(file.name for file in (*files, store.page)),
         "facts": report.facts,
-        "tables": {table.name: table.plain() for table in report.tables},
+        "tables": Tables.model_validate({table.name: table.rows for table in report.tables}),
     }
     store.write(record.model_copy(update=answer))
     return report, store

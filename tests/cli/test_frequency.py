@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.diagnostics.conftest import write_bands
+from tests.diagnostics.conftest import require_described, write_bands
 
 COMMANDS = ("split", "test", "curves", "transfer", "heuristics", "robustness", "join")
 
@@ -28,6 +28,7 @@ def test_split_prints_its_directory_and_says_what_it_found(data, aumclean, tmp_p
     assert {file.name for file in (tmp_path / "out").iterdir()} >= {
         "diagnostic.json", "page.html", "energy.csv", "energy.svg", "energy.png", "sheet.png", "low", "high",
     }  # fmt: skip
+    require_described(json.loads((tmp_path / "out" / "diagnostic.json").read_text()))
 
 
 @pytest.mark.parametrize("command", ["test", "curves", "transfer", "heuristics", "robustness"])
@@ -43,6 +44,7 @@ def test_every_diagnostic_runs_from_the_command_line_and_again_from_what_is_stor
     assert (done.code, done.out) == (0, f"{tmp_path / 'out'}\n"), done.err
     record = json.loads((tmp_path / "out" / "diagnostic.json").read_text())
     assert record["state"] == "done" and record["kind"] == f"frequency {command}"
+    require_described(record)
     if command != "test":
         assert "quick preset" in " ".join(record["said"])
     stored = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "trainings").iterdir()}
@@ -57,6 +59,7 @@ def test_join_and_scan_frequency_add_the_columns(finished, own_run, aumclean):
     done = aumclean("frequency", "join", own_run.path, "--device", "cpu")
     assert (done.code, done.out) == (0, f"{own_run.path / 'frequency'}\n")
     assert "reliance" in own_run.report("csv").read_text().split("\n")[0]
+    require_described(json.loads((own_run.path / "frequency" / "diagnostic.json").read_text()))
 
 
 def test_scan_with_frequency_ends_with_the_bands(planted, aumclean, tmp_path):

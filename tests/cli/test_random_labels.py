@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.diagnostics.conftest import write_bands
+from tests.diagnostics.conftest import require_described, write_bands
 
 SMALL = ("--device", "cpu", "--batch-size", "32", "--epochs", "3")
 
@@ -27,6 +27,7 @@ def run(aumclean, data, out, command, *options):
     assert done.out.strip() == str(out)
     found = record(out)
     assert found["state"] == "done" and found["kind"] == f"random-labels {command}"
+    require_described(found)
     names = {name.partition(".")[2] for name in found["files"]}
     assert names >= {"csv", "html"}
     for name in found["files"]:

@@ -7,6 +7,12 @@ import pytest
 from PIL import Image
 
 from aumclean.diagnostics.study import Options, open_study
+from tests.test_schemas import problems
+
+
+def require_described(record):
+    """Hold the record of a diagnostic, and every one of its tables, against the schema."""
+    assert problems("diagnostic", record) == []
 
 
 def write_bands(root: Path, per_class: dict[str, int], size: int = 16, seed: int = 0) -> Path:

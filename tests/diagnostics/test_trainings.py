@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
+from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
@@ -15,11 +16,12 @@ RECIPE = Recipe("resnet8", epochs=4, learning_rate=1e-2, batch_size=32, weight_d
 
 
 def without_time(rows):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+    return [row.model_dump(exclude={"seconds"}) for row in rows]
 
 
 def run(path, study, recipe=RECIPE, **options):
-    return trained(Store(path), "plain", study.train, recipe, seed=1, accelerator=make_accelerator("cpu"), **options)
+    accelerator = make_accelerator("cpu")
+    return trained(Store(path), "plain", study.train, recipe, EpochRow, seed=1, accelerator=accelerator, **options)
 
 
 class Stopped(Exception):
@@ -53,7 +55,7 @@ def test_what_has_ended_is_read_and_not_trained_again(study, tmp_path):
 
 
 def test_a_training_ends_when_it_is_enough_and_says_so(study, tmp_path):
-    done = run(tmp_path, study, enough=lambda row: row["epoch"] == 2)
+    done = run(tmp_path, study, enough=lambda row: row.epoch == 2)
     assert (len(done.rows), done.enough) == (2, True)
     assert run(tmp_path, study).enough
 

@@ -7,24 +7,37 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import Field
 
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, draw, enlarged, sheet, strips
-from aumclean.diagnostics.report import Report, Table, over_seeds, setting, shown
+from aumclean.diagnostics.report import Report, Table, setting, shown
+from aumclean.diagnostics.rows import Averaged, over_seeds
 from aumclean.diagnostics.store import opened
 from aumclean.diagnostics.write import write
+from aumclean.files.records import Record
 
 NASTY = "<script>alert(1)</script>"
+
+
+class Row(Averaged):
+    """A row of a table."""
+
+    label: str = Field(description="Its class.")
+    radius: float = Field(description="Where the bands part.")
+    accuracy: float | None
+    gap: float | None
+    right: bool
 
 
 @pytest.fixture
 def report():
     rows = [
-        {"class": NASTY, "radius": 4, "accuracy": 0.5, "gap": float("nan"), "right": True},
-        {"class": "=1+1", "radius": 8, "accuracy": np.float32(0.25), "gap": None, "right": False},
+        Row(label=NASTY, radius=4, accuracy=0.5, gap=None, right=True),
+        Row(label="=1+1", radius=8, accuracy=0.25, gap=0.5, right=False),
     ]
     line = Line.over_seeds(
         "$low$",
-        [[{"epoch": 1 + n, "y": y} for n, y in enumerate(ys)] for ys in ([0.1, 0.2, None], [0.3, 0.4, 0.5])],
+        [[Record(epoch=1 + n, y=y) for n, y in enumerate(ys)] for ys in ([0.1, 0.2, None], [0.3, 0.4, 0.5])],
         "y",
     )
     panels = [Panel("one", "epoch", "accuracy", [line], level=0.1), Panel("two", "x", "y", [line], None, "xy")]
@@ -33,7 +46,7 @@ def report():
         title=f"Bands of {NASTY}",
         lead="What was asked.",
         said=["It shows this.", NASTY],
-        tables=[Table("accuracy", "Accuracy", rows, note="Read it so."), Table("empty", "Nothing", [])],
+        tables=[Table("shares", "Accuracy", rows, note="Read it so."), Table("empty", "Nothing", [])],
         figures=[Figure("curves", "Curves", "In words.", panels)],
         pictures=[Picture("sheet", "Sheet", "Pixels.", np.zeros((4, 6, 3), np.uint8))],
         settings={"seeds": (0, 1)},
@@ -51,16 +64,16 @@ def written(report, tmp_path):
 def test_every_form_holds_the_same_table(written):
     record = json.loads(written.record.read_text())
     assert record["state"] == "done" and record["facts"] == {"count": 3}
-    assert record["tables"]["accuracy"] == [
-        {"class": NASTY, "radius": 4, "accuracy": 0.5, "gap": None, "right": True},
-        {"class": "=1+1", "radius": 8, "accuracy": 0.25, "gap": None, "right": False},
+    assert record["tables"]["shares"] == [
+        {"label": NASTY, "radius": 4, "accuracy": 0.5, "gap": None, "right": True},
+        {"label": "=1+1", "radius": 8, "accuracy": 0.25, "gap": 0.5, "right": False},
     ]
-    with written.table("accuracy").open(newline="") as file:
+    with written.table("shares").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["class"] for row in rows] == [NASTY, "'=1+1"]
+    assert [row["label"] for row in rows] == [NASTY, "'=1+1"]
     assert [row["accuracy"] for row in rows] == ["0.5", "0.25"]
     assert set(record["files"]) == {
-        "accuracy.csv", "empty.csv", "curves.svg", "curves.png", "sheet.png", "page.html",
+        "shares.csv", "empty.csv", "curves.svg", "curves.png", "sheet.png", "page.html",
     }  # fmt: skip
     for name in record["files"]:
         assert (written.path / name).is_file()
@@ -74,6 +87,7 @@ def test_the_page_escapes_names_loads_nothing_and_shows_every_figure(written):
     assert not re.search(r"""(src|srcset|href)=["'](?!data:)""", text)
     assert text.count("<img ") == 3  # two panels and a picture
     assert "Read it so." in text and "No rows." in text
+    assert "<dt>radius</dt><dd>Where the bands part.</dd>" in text
 
 
 def test_figures_are_whole_files_and_the_same_each_time(report):
@@ -117,12 +131,14 @@ def test_a_lone_chart_is_drawn_for_wide_and_for_narrow_screens(report, tmp_path)
 
 
 def test_over_seeds_takes_the_mean_and_the_range():
-    rows = [[{"radius": 4, "accuracy": 0.2, "gap": None}], [{"radius": 4, "accuracy": 0.4, "gap": 1.0}]]
-    assert over_seeds(rows[:1], ["radius"]) == [{"radius": 4, "accuracy": 0.2, "gap": None}]
-    (merged,) = over_seeds(rows, ["radius"])
-    assert merged == pytest.approx(
-        {"radius": 4, "accuracy": 0.3, "accuracy_low": 0.2, "accuracy_high": 0.4, "gap": 1, "gap_low": 1, "gap_high": 1}
+    one, other = (
+        [Row(label="a", radius=4, accuracy=share, gap=gap, right=True)] for share, gap in ((0.2, None), (0.4, 1.0))
     )
+    assert over_seeds([one], ["label", "radius", "right"]) == one
+    (merged,) = over_seeds([one, other], ["label", "radius", "right"])
+    of, means = {"label": "a", "radius": 4, "right": True}, {"accuracy": 0.3, "gap": 1}
+    ranges = {"accuracy_low": 0.2, "accuracy_high": 0.4, "gap_low": 1, "gap_high": 1}
+    assert merged.model_dump() == pytest.approx({**of, **means, **ranges})
 
 
 def test_cells_are_short():
@@ -139,7 +155,7 @@ def test_settings_are_short_and_exact():
 
 def test_the_numbers_of_a_column_have_one_format():
     columns = {"n": (5, 12345), "share": (0.5, 1), "loss": (0.25, 1e-6), "energy": (12.5, 4000.0)}
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows = [Record(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
     assert list(Table("t", "T", rows).cells()) == [
         ["5", "0.500", "0.250", "12.5"],
         ["12,345", "1.000", "<0.001", "4,000.0"],

@@ -1,7 +1,6 @@
 """When each band is picked up, with the labels as they are and with shuffled ones."""
 
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +11,12 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_names, measuring
 from aumclean.diagnostics.frequency.bands import Edge
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.frequency.record import BandCurve
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking, open_study
-from aumclean.diagnostics.trainings import Row, trained
+from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.files import atomic, csv
 from aumclean.progress import Track
@@ -60,7 +61,7 @@ def curves(
         "frequency curves", options, study, radii=[disc.radius for disc in discs], edge=edge, recipe=asdict(natural)
     )
     watched = evenly(setting.watched, len(study.train))
-    runs: dict[str, list[list[Row]]] = {kind: [] for kind in recipes}
+    runs: dict[str, list[list[EpochRow]]] = {kind: [] for kind in recipes}
     with asked as store:
         for seed in options.seeds:
             for kind, recipe in recipes.items():
@@ -69,7 +70,7 @@ def curves(
                     _store_labels(store, data, study.train_paths, seed)
                 measure = measuring(data, recipe, data.take(watched), discs, study.accelerator.device)
                 done = trained(
-                    store, f"{kind}-seed={seed}", data, recipe, seed=seed, accelerator=study.accelerator,
+                    store, f"{kind}-seed={seed}", data, recipe, EpochRow, seed=seed, accelerator=study.accelerator,
                     measure=measure, track=track,
                 )  # fmt: skip
                 runs[kind].append(done.rows)
@@ -84,25 +85,26 @@ def _store_labels(store: Store, data: Dataset, paths: pa.Array, seed: int) -> No
     atomic.write_text(store.table(f"shuffled-labels-seed={seed}"), csv.to_csv(csv.guarded(table)))
 
 
-def _row(kind: str, band: str, accuracy: list[float], chance: float) -> dict[str, Any]:
-    return {
-        "labels": kind,
-        "band": band,
-        "first_epoch": accuracy[0],
-        "picked_up_at_epoch": picked_up(accuracy, chance),
-        "highest": max(accuracy),
-        "last_epoch": accuracy[-1],
-    }
+def _row(kind: str, band: str, history: list[EpochRow], chance: float) -> BandCurve:
+    accuracy = [getattr(row, band) for row in history]
+    return BandCurve(
+        labels=kind,
+        band=band,
+        first_epoch=accuracy[0],
+        picked_up_at_epoch=picked_up(accuracy, chance),
+        highest=max(accuracy),
+        last_epoch=accuracy[-1],
+    )
 
 
 def _report(
-    options: Options, name: str, runs: dict[str, list[list[Row]]], radii: list[float], n_classes: int
+    options: Options, name: str, runs: dict[str, list[list[EpochRow]]], radii: list[float], n_classes: int
 ) -> Report:
     bands, chance = band_names(radii), 1 / n_classes
-    rows: list[dict[str, Any]] = []
+    rows: list[BandCurve] = []
     panels = []
     for kind, seeds in runs.items():
-        per_seed = [[_row(kind, band, [row[band] for row in history], chance) for band in bands] for history in seeds]
+        per_seed = [[_row(kind, band, history, chance) for band in bands] for history in seeds]
         rows += over_seeds(per_seed, ["labels", "band"])
         for part in ("low", "high"):
             lines = [
@@ -112,18 +114,18 @@ def _report(
             panels.append(
                 Panel(f"{kind} labels, {part}-pass", "epoch", "accuracy on training images", lines, level=chance)
             )
-    at = {(row["labels"], row["band"]): row for row in rows}
+    at = {(row.labels, row.band): row for row in rows}
     low = f"low-{radii[0]:g}"
     said = [
-        f"With natural labels {low} gives {at['natural', low]['first_epoch']:.1%} after one epoch and "
-        f"{at['natural', low]['highest']:.1%} at its best; with shuffled labels "
-        f"{at['shuffled', low]['first_epoch']:.1%} and {at['shuffled', low]['highest']:.1%}. Chance is {chance:.1%}.",
-        f"The network fits {at['natural', ORIGINAL]['last_epoch']:.1%} of the natural and "
-        f"{at['shuffled', ORIGINAL]['last_epoch']:.1%} of the shuffled labels in the end.",
+        f"With natural labels {low} gives {at['natural', low].first_epoch:.1%} after one epoch and "
+        f"{at['natural', low].highest:.1%} at its best; with shuffled labels "
+        f"{at['shuffled', low].first_epoch:.1%} and {at['shuffled', low].highest:.1%}. Chance is {chance:.1%}.",
+        f"The network fits {at['natural', ORIGINAL].last_epoch:.1%} of the natural and "
+        f"{at['shuffled', ORIGINAL].last_epoch:.1%} of the shuffled labels in the end.",
         "A band counts as picked up in the first epoch that gets a quarter of the way from chance to 1.",
         "These are statements about all labels together: no single image is judged.",
     ]
-    unseen = [] if at["shuffled", ORIGINAL]["last_epoch"] >= FITTED else ["shuffled labels fitted to the end"]
+    unseen = [] if at["shuffled", ORIGINAL].last_epoch >= FITTED else ["shuffled labels fitted to the end"]
     said += limits(options, unseen)
     caption = "Accuracy on training images after every epoch: as they are, low-pass, high-pass; dotted: chance."
     return Report(

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 
 from aumclean.diagnostics.frequency.bands import Disc, distances
+from aumclean.diagnostics.frequency.record import Energy
 
 FLAT = 1e-12  # of the whole energy: so little around the mean is the rounding of an image of one colour
 
@@ -67,17 +67,17 @@ class EnergyBelow:
         self.kept += n * kept
         self.images += n
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Energy]:
         """Means over images, a row per radius."""
         n = max(self.images, 1)
         return [
-            {
-                "radius": disc.at,
-                "coefficients_kept": float(kept / n),
-                "energy_low": float(whole / n),
-                "energy_low_without_mean": float(around / n),
-                "energy_high_without_mean": float(1 - around / n),
-            }
+            Energy(
+                radius=disc.at,
+                coefficients_kept=float(kept / n),
+                energy_low=float(whole / n),
+                energy_low_without_mean=float(around / n),
+                energy_high_without_mean=float(1 - around / n),
+            )
             for disc, kept, whole, around in zip(self.discs, self.kept, self.whole, self.around_mean, strict=True)
         ]
 

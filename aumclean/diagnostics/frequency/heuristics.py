@@ -10,10 +10,12 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_names, measuring
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.frequency.record import Heuristic
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Preset, Study, asking, open_study
-from aumclean.diagnostics.trainings import Row, trained
+from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track
@@ -98,7 +100,7 @@ def heuristics(
         recipe=asdict(plain),
     )  # fmt: skip
     looked_at = study.test.take(evenly(setting.watched, len(study.test)))
-    judged: dict[_Judged, list[list[Row]]] = {}
+    judged: dict[_Judged, list[list[EpochRow]]] = {}
     with asked as store:
         for variant in chosen:
             recipe = recipe_of(variant, plain, options.preset)
@@ -106,8 +108,8 @@ def heuristics(
             measure = _measuring(study, recipe, looked_at, discs, ways)
             for seed in options.seeds:
                 done = trained(
-                    store, f"{variant}-seed={seed}", study.train, recipe, seed=seed, accelerator=study.accelerator,
-                    measure=measure, track=track,
+                    store, f"{variant}-seed={seed}", study.train, recipe, EpochRow, seed=seed,
+                    accelerator=study.accelerator, measure=measure, track=track,
                 )  # fmt: skip
                 for way in ways:
                     judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(done.rows)
@@ -139,19 +141,18 @@ class _Judged:
         return f"{self.variant} ({self.way})" if self.both else self.variant
 
 
-def _row(way: _Judged, last: Row, bands: list[str]) -> dict[str, Any]:
+def _row(way: _Judged, last: EpochRow, bands: list[str]) -> Heuristic:
     """After the last epoch."""
-    original, *others = (last[f"{way.way}-{band}"] for band in bands)
-    train = last["accuracy"]
-    beside = dict(zip(bands[1:], others, strict=True))
-    return {"variant": way.name, "train": train, "test": original, "gap": train - original, **beside}
+    accuracy = {band: getattr(last, f"{way.way}-{band}") for band in bands}
+    test = accuracy.pop(ORIGINAL)
+    return Heuristic(variant=way.name, train=last.accuracy, test=test, gap=last.accuracy - test, **accuracy)
 
 
 def _report(
-    options: Options, name: str, judged: dict[_Judged, list[list[Row]]], radii: list[float], n_classes: int
+    options: Options, name: str, judged: dict[_Judged, list[list[EpochRow]]], radii: list[float], n_classes: int
 ) -> Report:
     bands, chance = band_names(radii), 1 / n_classes
-    rows: list[dict[str, Any]] = []
+    rows: list[Heuristic] = []
     panels = []
     for way, seeds in judged.items():
         rows += over_seeds([[_row(way, history[-1], bands)] for history in seeds], ["variant"])
@@ -171,31 +172,24 @@ def _report(
         title=f"{name}: how training changes the use of high frequencies",
         lead="The same network trained in several ways; test images judged as they are, low-pass and high-pass.",
         said=_said(options, rows, radii, chance),
-        tables=[
-            Table(
-                "heuristics", "After the last epoch", rows,
-                note="Train is of the training pass: with mix-up of mixed, in adversarial training of attacked images.",
-            )
-        ],
+        tables=[Table("heuristics", "After the last epoch", rows)],
         figures=[
             Figure("heuristics", "Accuracy per epoch", "Solid: as they are and low-pass; dashed: high-pass.", panels)
         ],
     )  # fmt: skip
 
 
-def _said(options: Options, rows: list[dict[str, Any]], radii: list[float], chance: float) -> list[str]:
-    high = f"high-{radii[0]:g}"
-    most = max(rows, key=lambda row: row[high])
+def _said(options: Options, rows: list[Heuristic], radii: list[float], chance: float) -> list[str]:
+    high = {row.variant: getattr(row, f"high-{radii[0]:g}") for row in rows}
+    most = max(high, key=lambda variant: high[variant])
     said = [
-        f"On the high-pass images of radius {radii[0]:g} '{most['variant']}' is right most often, {most[high]:.1%}; "
+        f"On the high-pass images of radius {radii[0]:g} '{most}' is right most often, {high[most]:.1%}; "
         f"chance is {chance:.1%}.",
         "More accuracy on the high band is not better or worse: it says that a network answers to it, which makes it "
         "easier to fool and sometimes more accurate.",
     ]
-    if any("(batch)" in row["variant"] for row in rows):
-        running, batch = (
-            next(row[high] for row in rows if row["variant"] == f"batch-norm ({way})") for way in ("running", "batch")
-        )
+    if "batch-norm (batch)" in high:
+        running, batch = (high[f"batch-norm ({way})"] for way in ("running", "batch"))
         said.append(
             f"Batch normalisation, radius {radii[0]:g}, high band: {running:.1%} with running statistics, {batch:.1%} "
             "with those of the batch. The paper's figure rests on the batch's."

@@ -15,6 +15,7 @@ from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import BnEval, band_logits
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.frequency.presets import RADII_AT_32
+from aumclean.diagnostics.frequency.record import ClassBands, HighOnly
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
@@ -37,7 +38,6 @@ MOST = 0.5  # of a class's samples that are right as they are: right on the high
 STANDS_OUT = 2.0  # times the share of all other classes, ...
 AT_LEAST = 0.25  # ... and no less than this; textures alone carry up to a fifth of a class
 LISTED = 1000
-CLASSES_NOTE = "Right both to right neither: shares of the samples that are right as they are."
 MOST_CLASSES = 20  # of the figure
 
 
@@ -144,7 +144,7 @@ def _table(bands: Bands, asked: dict[str, Any]) -> pa.Table:
     ).replace_schema_metadata(about)
 
 
-def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[dict[str, Any]]:
+def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[ClassBands]:
     """One row per class: how its samples divide among the bands; the class that rests most on the high band first.
 
     Args:
@@ -162,19 +162,19 @@ def class_rows(dataset: Dataset, bands: Bands, flagged: np.ndarray) -> list[dict
             f"right_{kind}": float((reliance[known] == kind).mean()) if known.any() else None for kind in RELIANCE
         }
         rows.append(
-            {
-                "class": name,
-                "samples": int(here.sum()),
-                "right": float(right[here].mean()) if here.any() else None,
+            ClassBands(
+                label=name,
+                samples=int(here.sum()),
+                right=float(right[here].mean()) if here.any() else None,
                 **shares,
-                "median_margin_low": float(np.median(bands.low[here])) if here.any() else None,
-                "median_margin_high": float(np.median(bands.high[here])) if here.any() else None,
-                "flagged": int((here & flagged).sum()),
-                "flagged_high_only": int((here & flagged & (reliance == "high")).sum()),
-                "hint": bool(known.sum() >= RIGHT_ENOUGH and stands_out[label]),
-            }
+                median_margin_low=float(np.median(bands.low[here])) if here.any() else None,
+                median_margin_high=float(np.median(bands.high[here])) if here.any() else None,
+                flagged=int((here & flagged).sum()),
+                flagged_high_only=int((here & flagged & (reliance == "high")).sum()),
+                hint=bool(known.sum() >= RIGHT_ENOUGH and stands_out[label]),
+            )
         )
-    return sorted(rows, key=lambda row: -(row["right_high"] or 0))
+    return sorted(rows, key=lambda row: -(row.right_high or 0))
 
 
 def _stands_out(labels: np.ndarray, high: np.ndarray, n_classes: int) -> np.ndarray:
@@ -192,14 +192,14 @@ def _stands_out(labels: np.ndarray, high: np.ndarray, n_classes: int) -> np.ndar
     return found
 
 
-def high_only(verdict: Verdict, bands: Bands) -> list[dict[str, Any]]:
+def high_only(verdict: Verdict, bands: Bands) -> list[HighOnly]:
     """Samples whose label the high band carries and the low band contradicts, the most contradicted first."""
     rows = verdict.report.select(["sample_id", "path", "label", "flagged", "aum", "label_score"]).to_pylist()
     of = {row["sample_id"]: row for row in rows}
     chosen = np.flatnonzero(bands.reliance() == "high")
     chosen = chosen[np.argsort(bands.low[chosen], kind="stable")]
     return [
-        {**of[sample], "margin_low": float(bands.low[sample]), "margin_high": float(bands.high[sample])}
+        HighOnly(**of[sample], margin_low=float(bands.low[sample]), margin_high=float(bands.high[sample]))
         for sample in chosen[:LISTED].tolist()
     ]
 
@@ -214,7 +214,7 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
     flagged = np.zeros(n, bool)
     flagged[verdict.report["sample_id"].to_numpy()] = verdict.report["flagged"].fill_null(False).to_numpy()
     classes, listed = class_rows(dataset, bands, flagged), high_only(verdict, bands)
-    hints = [row["class"] for row in classes if row["hint"]]
+    hints = [row.label for row in classes if row.hint]
     counts = {kind: int((reliance == kind).sum()) for kind in RELIANCE}
     suspects = int((flagged & (reliance == "high")).sum())
     said = [
@@ -239,7 +239,7 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
         lead=f"{n:,} samples of {verdict.run.path}, judged on both bands at a radius of {disc.radius:g} bins.",
         said=said,
         tables=[
-            Table("classes", "Classes", classes, note=CLASSES_NOTE),
+            Table("classes", "Classes", classes),
             Table("high_only", "Labels that the high band alone carries", listed, note=note),
         ],
         figures=[_figure(classes)],
@@ -247,11 +247,11 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
     )
 
 
-def _figure(classes: list[dict[str, Any]]) -> Figure:
+def _figure(classes: list[ClassBands]) -> Figure:
     shown = classes[:MOST_CLASSES]
     places = list(range(len(shown)))
-    lines = [Line(kind, places, [row[f"right_{kind}"] for row in shown], points=True) for kind in RELIANCE]
-    ticks = [printable(row["class"]) for row in shown]
+    lines = [Line(kind, places, [getattr(row, f"right_{kind}") for row in shown], points=True) for kind in RELIANCE]
+    ticks = [printable(row.label) for row in shown]
     caption = "Of the samples that are right as they are, which band alone is right; the first classes of the table."
     panel = Panel("Samples right as they are", "", "share", lines, ticks=ticks)
     return Figure("classes", "Classes by the band that carries them", caption, [panel])

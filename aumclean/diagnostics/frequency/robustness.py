@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,9 @@ from aumclean.diagnostics.frequency.bands import batches
 from aumclean.diagnostics.frequency.heuristics import EPSILON, QUICK_ATTACK_STEPS
 from aumclean.diagnostics.frequency.kernels import drawn, first_layer, roughness, smoothed
 from aumclean.diagnostics.frequency.presets import SETTINGS, limits
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.frequency.record import Robustness
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Preset, Study, asking, open_study
 from aumclean.diagnostics.trainings import trained
@@ -69,24 +70,24 @@ def robustness(
         "frequency robustness", options, study, epsilons=epsilons, rhos=rhos, keep_gain=keep_gain,
         recipe=asdict(adversarial),
     )  # fmt: skip
-    per_seed: list[list[dict[str, Any]]] = []
+    per_seed: list[list[Robustness]] = []
     pictures: list[Picture] = []
     with asked as store:
         for seed in options.seeds:
-            rows: list[dict[str, Any]] = []
+            rows: list[Robustness] = []
             for name, recipe in (("natural", natural), ("adversarial", adversarial)):
                 training = f"{name}-seed={seed}"
                 trained(
-                    store, training, study.train, recipe, seed=seed, accelerator=study.accelerator, keep_weights=True,
-                    track=track,
+                    store, training, study.train, recipe, EpochRow, seed=seed, accelerator=study.accelerator,
+                    keep_weights=True, track=track,
                 )  # fmt: skip
                 network = read_network(store.weights(training))
                 network.on(study.accelerator.device)
                 for number, rho in enumerate(rhos):
                     done, whole = number * len(study.test), len(rhos) * len(study.test)
                     attacking = part_of(track, f"attacking {training}", done, whole)
-                    row = {"model": name, "rho": rho}
-                    rows.append(row | _attacked(network, study, rho, keep_gain, epsilons, natural.bf16, attacking))
+                    found = _attacked(network, study, rho, keep_gain, epsilons, natural.bf16, attacking)
+                    rows.append(Robustness(model=name, rho=rho, **found))
                 if seed == options.seeds[0]:
                     pictures += _pictures(network, name, rhos, keep_gain)
             per_seed.append(rows)
@@ -97,11 +98,11 @@ def robustness(
 
 def _attacked(
     network: Network, study: Study, rho: float, keep_gain: bool, epsilons: Sequence[float], bf16: bool, track: Track
-) -> dict[str, Any]:
+) -> dict[str, float]:
     model = smoothed(network.model, rho, keep_gain=keep_gain)
     about, device = network.about, study.accelerator.device
     found = under_attack(model, study.test, about.mean, about.std, epsilons, device=device, bf16=bf16, track=track)
-    return {"clean": found.pop("clean"), "roughness": roughness(first_layer(model).weight), **found}
+    return {**found, "roughness": roughness(first_layer(model).weight)}
 
 
 def under_attack(
@@ -174,22 +175,22 @@ def _pictures(network: Network, name: str, rhos: Sequence[float], keep_gain: boo
 def _report(
     options: Options,
     name: str,
-    rows: list[dict[str, Any]],
+    rows: list[Robustness],
     epsilons: Sequence[float],
     pictures: list[Picture],
     keep_gain: bool,
 ) -> Report:
-    def of(model: str, rho: float) -> dict[str, Any]:
-        return next(row for row in rows if row["model"] == model and row["rho"] == rho)
+    def of(model: str, rho: float) -> Robustness:
+        return next(row for row in rows if row.model == model and row.rho == rho)
 
-    rhos = sorted({row["rho"] for row in rows})
+    rhos = sorted({row.rho for row in rows})
     least, most, first = rhos[0], rhos[-1], f"{epsilons[0]:g}"
     before, after = of("natural", least), of("natural", most)
     said = [
         f"Smoothing the first layer of the natural network with rho {most:g} takes clean accuracy from "
-        f"{before['clean']:.1%} to {after['clean']:.1%} and accuracy under PGD with epsilon {first} from "
-        f"{before[f'pgd-{first}']:.1%} to {after[f'pgd-{first}']:.1%}.",
-        f"Roughness of the first layer: {before['roughness']:.2f} natural, {of('adversarial', least)['roughness']:.2f} "
+        f"{before.clean:.1%} to {after.clean:.1%} and accuracy under PGD with epsilon {first} from "
+        f"{getattr(before, f'pgd-{first}'):.1%} to {getattr(after, f'pgd-{first}'):.1%}.",
+        f"Roughness of the first layer: {before.roughness:.2f} natural, {of('adversarial', least).roughness:.2f} "
         "adversarial (0 flat, about 2 random).",
         "FGSM and PGD with ten steps are the paper's attacks; stronger ones exist, so these are upper limits of "
         "robustness. 'search' counts an image only if no smaller epsilon fools the network either.",
@@ -199,14 +200,20 @@ def _report(
     for attack in ("fgsm", "pgd"):
         columns = ("clean", *(f"{attack}-{epsilon:g}" for epsilon in epsilons))
         lines = [
-            Line(f"{model}, rho {rho:g}", [0.0, *epsilons], [of(model, rho)[name] for name in columns],
+            Line(f"{model}, rho {rho:g}", [0.0, *epsilons], [getattr(of(model, rho), name) for name in columns],
                  dashed=rho != least, colour=colour)
             for colour, model in enumerate(("natural", "adversarial"))
             for rho in (least, most)
         ]  # fmt: skip
         panels.append(Panel(attack.upper(), "epsilon", "accuracy", lines))
     lines = [
-        Line(f"{model}, {key}", rhos, [of(model, rho)[key] for rho in rhos], dashed=key != "clean", colour=colour)
+        Line(
+            f"{model}, {key}",
+            rhos,
+            [getattr(of(model, rho), key) for rho in rhos],
+            dashed=key != "clean",
+            colour=colour,
+        )
         for colour, model in enumerate(("natural", "adversarial"))
         for key in ("clean", f"pgd-{first}")
     ]

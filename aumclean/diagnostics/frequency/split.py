@@ -20,6 +20,7 @@ from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, strips, t
 from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, imaginary_part, low_pass_of, spectrum_of
 from aumclean.diagnostics.frequency.energy import EnergyBelow, discs_around, energy_of
 from aumclean.diagnostics.frequency.presets import evenly
+from aumclean.diagnostics.frequency.record import Energy, Unreadable
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
@@ -123,7 +124,7 @@ def split(
     settings = {"disc": asdict(disc), "floats": floats, "pictures": pictures, "looks": asdict(looks)}
     asked = {"kind": "frequency split", "source": absolute(samples.source), "samples": len(samples), **settings}
     with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store, _one_torch_thread():
-        unreadable: list[dict[str, str]] = []
+        unreadable: list[Unreadable] = []
         parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
         report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
         report.settings["device"] = describe(accelerator.device)
@@ -131,7 +132,7 @@ def split(
 
 
 def split_stream(
-    samples: Samples, disc: Disc, device: torch.device, unreadable: list[dict[str, str]], *, workers: int = 1
+    samples: Samples, disc: Disc, device: torch.device, unreadable: list[Unreadable], *, workers: int = 1
 ) -> Iterator[Part]:
     """Consecutive samples of one size, filtered; those that cannot be read are added to `unreadable` and left out."""
     checked: set[tuple[int, ...]] = set()
@@ -173,16 +174,14 @@ def _mask(disc: Disc, height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(disc.mask(height, width))
 
 
-def _decoded(
-    samples: Samples, unreadable: list[dict[str, str]], workers: int
-) -> Iterator[tuple[list[int], np.ndarray]]:
+def _decoded(samples: Samples, unreadable: list[Unreadable], workers: int) -> Iterator[tuple[list[int], np.ndarray]]:
     """Positions and uint8 images [batch, height, width, 3] of consecutive samples of one size."""
     positions: list[int] = []
     images: list[np.ndarray] = []
     each = decode_each_whole(samples, workers=workers, chunk_values=BATCH_VALUES)
     for position, (image, reason) in enumerate(each):
         if image is None:
-            unreadable.append({"path": samples.paths[position].as_py(), "reason": reason})
+            unreadable.append(Unreadable(path=samples.paths[position].as_py(), reason=reason))
             continue
         if images and (image.shape != images[0].shape or (len(images) + 1) * image.size > BATCH_VALUES):
             yield positions, np.stack(images)
@@ -198,7 +197,7 @@ def _write_parts(
     samples: Samples,
     disc: Disc,
     parts: Iterable[Part],
-    unreadable: list[dict[str, str]],
+    unreadable: list[Unreadable],
     settings: dict[str, Any],
 ) -> Report:
     looks, pictures = Looks(**settings["looks"]), settings["pictures"]
@@ -221,8 +220,8 @@ def _write_parts(
         if floats is not None:
             floats.add(part)
     if energy is None:
-        example = unreadable[0] if unreadable else {"path": "", "reason": "empty"}
-        raise DataError(f"{samples.source}: no image can be read, such as {example['path']} ({example['reason']})")
+        example = unreadable[0] if unreadable else Unreadable(path="", reason="empty")
+        raise DataError(f"{samples.source}: no image can be read, such as {example.path} ({example.reason})")
     if floats is not None:
         floats.close()
         table = pa.table({"position": pa.array(np.arange(len(samples))), "path": samples.paths})
@@ -272,7 +271,7 @@ def _thumb(image: np.ndarray) -> np.ndarray:
     return square
 
 
-def _energy_figure(rows: list[dict[str, Any]], unit: str) -> Figure:
+def _energy_figure(rows: list[Energy], unit: str) -> Figure:
     columns = {
         "energy": "energy_low",
         "energy without the mean": "energy_low_without_mean",
@@ -292,15 +291,15 @@ def _report(
     disc: Disc,
     energy: EnergyBelow,
     shown: list[list[np.ndarray]],
-    unreadable: list[dict[str, str]],
+    unreadable: list[Unreadable],
     settings: dict[str, Any],
 ) -> Report:
     looks, rows = Looks(**settings["looks"]), energy.rows()
-    at = next(row for row in rows if row["radius"] == disc.radius)
+    at = next(row for row in rows if row.radius == disc.radius)
     unit = "bins" if disc.unit == "bins" else "cycles per pixel"
     said = [
-        f"The low band, up to {disc.radius:g} {unit}, keeps {at['coefficients_kept']:.1%} of the coefficients and "
-        f"{at['energy_low_without_mean']:.1%} of the energy around the mean.",
+        f"The low band, up to {disc.radius:g} {unit}, keeps {at.coefficients_kept:.1%} of the coefficients and "
+        f"{at.energy_low_without_mean:.1%} of the energy around the mean.",
         "Energy is not meaning: what the labels rest on, aumclean frequency test and its like show.",
         f"PNG files are for looking at: low-pass images are clipped to 0..255, high-pass images {looks.in_words()}. "
         "The transform takes images as periodic, so that a step between opposite borders counts as high frequency.",
@@ -313,7 +312,7 @@ def _report(
         lead=f"{energy.images:,} images, each cut at a radius of {disc.radius:g} {unit}.",
         said=said,
         tables=[
-            Table("energy", "Energy below a radius", rows, note="Means over images of each image's shares."),
+            Table("energy", "Energy below a radius", rows),
             *([Table("unreadable", "Images that cannot be read", unreadable)] if unreadable else []),
         ],
         figures=[_energy_figure(rows, unit)],

@@ -23,9 +23,10 @@ from aumclean.diagnostics.frequency.accuracy import (
 )
 from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
-from aumclean.diagnostics.frequency.record import BandAccuracy, NeedsHigh, Tables
+from aumclean.diagnostics.frequency.record import BandAccuracy, NeedsHigh
 from aumclean.diagnostics.frequency.split import Looks
 from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_images, open_study
 from aumclean.diagnostics.trainings import trained
@@ -38,7 +39,6 @@ from aumclean.training.device import describe, make_accelerator, takes_bf16
 from aumclean.training.network import Network, read_network
 
 SHOWN = 12  # rows of the contact sheet
-TITLES = {"accuracy": "Accuracy on each band", "needs_high": "Right with the high band, wrong with the low"}
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _of_data(
         for seed in options.seeds:
             name = f"seed={seed}"
             trained(
-                store, name, study.train, recipe, seed=seed, accelerator=study.accelerator, keep_weights=True,
+                store, name, study.train, recipe, EpochRow, seed=seed, accelerator=study.accelerator, keep_weights=True,
                 track=track,
             )  # fmt: skip
             networks.append(read_network(store.weights(name)))
@@ -184,7 +184,6 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
                 )
             )
     listed, pictures = _listed(judge, discs, by_way["running"])
-    tables = Tables(accuracy=rows, needs_high=listed)
     sentences = [
         f"{rows[0].original:.1%} are right as they are. Chance would be {1 / len(judge.images.class_names):.1%}.",
         "\u201cneeds high\u201d counts the images that are right as they are and on the high-pass image but wrong on "
@@ -207,7 +206,10 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
         title="Right on which frequencies",
         lead=f"{len(labels):,} images, judged by {judge.what}.",
         said=[*sentences, *said],
-        tables=[Table(name, TITLES[name], found) for name, found in tables.model_dump().items() if found],
+        tables=[
+            Table("accuracy", "Accuracy on each band", rows),
+            *([Table("needs_high", "Right with the high band, wrong with the low", listed)] if listed else []),
+        ],
         figures=[_figure(rows, 1 / len(judge.images.class_names))],
         pictures=pictures,
         settings={"images": len(labels), "device": describe(judge.accelerator.device), "edge": discs[0].edge},

@@ -1,7 +1,7 @@
 """Trained on one band, tested on whole images and on the same band."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,11 +11,14 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
 from aumclean.diagnostics.frequency.presets import RADII_AT_32, SETTINGS, discs_for, limits
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.frequency.record import Transferred
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
-from aumclean.diagnostics.trainings import Row, trained
+from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
+from aumclean.files.records import Share
 from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
@@ -23,6 +26,13 @@ from aumclean.training.predict import predict
 
 BANDS: tuple[Literal["low", "high"], ...] = ("low", "high")
 SCALINGS: tuple[Scaling, ...] = ("image-max", "none")
+
+
+class _Tested(EpochRow):
+    """Besides, the accuracy on test images as they are, and on the band that is trained on."""
+
+    test_original: Share
+    test_same: Share
 
 
 @dataclass(frozen=True)
@@ -34,14 +44,17 @@ class _Case:
     scaling: Scaling
     batch_norm: bool
 
-    def row(self) -> dict[str, Any]:
-        """What tells it from the others, in a table."""
-        return {
-            "trained_on": self.band,
-            "radius": self.disc.at,
-            "scaling": self.scaling,
-            "batch_norm": self.batch_norm,
-        }
+    def row(self, last: _Tested) -> Transferred:
+        """After its last epoch."""
+        return Transferred(
+            trained_on=self.band,
+            radius=self.disc.at,
+            scaling=self.scaling,
+            batch_norm=self.batch_norm,
+            train=last.accuracy,
+            test_original=last.test_original,
+            test_same=last.test_same,
+        )
 
     def name(self, seed: int) -> str:
         network = "bn" if self.batch_norm else "plain"
@@ -96,7 +109,7 @@ def transfer(
         return write(store, report)
 
 
-def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, track: Track) -> list[Row]:
+def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, track: Track) -> list[_Tested]:
     recipe, device = replace(recipe, batch_norm=case.batch_norm), study.accelerator.device
     train, same = (
         with_band(data, case.disc, case.band, scaling=case.scaling, device=device) for data in (study.train, study.test)
@@ -111,17 +124,18 @@ def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, t
         return {"test_original": right(epoch.model, study.test), "test_same": right(epoch.model, same)}
 
     done = trained(
-        store, case.name(seed), train, recipe, seed=seed, accelerator=study.accelerator, measure=measure, track=track
-    )
+        store, case.name(seed), train, recipe, _Tested, seed=seed, accelerator=study.accelerator, measure=measure,
+        track=track,
+    )  # fmt: skip
     return done.rows
 
 
-def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_classes: int) -> Report:
-    rows: list[dict[str, Any]] = []
-    for case, seeds in runs.items():
-        of, measured = case.row(), {"train": "accuracy", "test_original": "test_original", "test_same": "test_same"}
-        per_seed = [[{**of, **{name: rows[-1][column] for name, column in measured.items()}}] for rows in seeds]
-        rows += over_seeds(per_seed, list(of))
+def _report(options: Options, name: str, runs: dict[_Case, list[list[_Tested]]], n_classes: int) -> Report:
+    per_seed = [
+        [case.row(history[-1]) for case, history in zip(runs, of_seed, strict=True)]
+        for of_seed in zip(*runs.values(), strict=True)
+    ]
+    rows = over_seeds(per_seed, ["trained_on", "radius", "scaling", "batch_norm"])
     chance = 1 / n_classes
     return Report(
         kind="frequency transfer",
@@ -133,10 +147,10 @@ def _report(options: Options, name: str, runs: dict[_Case, list[list[Row]]], n_c
     )
 
 
-def _said(options: Options, rows: list[dict[str, Any]], chance: float) -> list[str]:
+def _said(options: Options, rows: list[Transferred], chance: float) -> list[str]:
     def mean(band: str) -> float:
-        plain = (row for row in rows if not row["batch_norm"])
-        return float(np.mean([row["test_original"] for row in plain if row["trained_on"] == band]))
+        plain = (row for row in rows if not row.batch_norm)
+        return float(np.mean([row.test_original for row in plain if row.trained_on == band]))
 
     said = [
         f"Over all radii and scalings, training on the low band gives {mean('low'):.1%} on whole test "
@@ -145,27 +159,27 @@ def _said(options: Options, rows: list[dict[str, Any]], chance: float) -> list[s
         "which a high-pass image lacks: \u201ctest same\u201d, on test images of the same band, says what can be "
         "learned of it.",
     ]
-    fewer = len({row["radius"] for row in rows}) < len(RADII_AT_32)
+    fewer = len({row.radius for row in rows}) < len(RADII_AT_32)
     return said + limits(options, ["the heights of the paper's Table 1", *(["its four radii"] if fewer else [])])
 
 
-def _against_radius(rows: list[dict[str, Any]], chance: float) -> Figure:
+def _against_radius(rows: list[Transferred], chance: float) -> Figure:
     panels = []
-    for scaling in dict.fromkeys(row["scaling"] for row in rows):
+    for scaling in dict.fromkeys(row.scaling for row in rows):
         lines = []
         for colour, (band, normalised) in enumerate((("low", False), ("high", False), ("low", True))):
-            here = [r for r in rows if (r["trained_on"], r["batch_norm"], r["scaling"]) == (band, normalised, scaling)]
+            here = [r for r in rows if (r.trained_on, r.batch_norm, r.scaling) == (band, normalised, scaling)]
             label = f"{band}{', batch norm' if normalised else ''}"
             for test in ("original", "same") if here else ():
-                values = [row[f"test_{test}"] for row in here]
-                radii = [row["radius"] for row in here]
+                values = [getattr(row, f"test_{test}") for row in here]
+                radii = [row.radius for row in here]
                 lines.append(Line(f"{label}, on {test}", radii, values, dashed=test == "same", colour=colour))
         panels.append(Panel(f"scaling {scaling}", "radius in bins", "test accuracy", lines, level=chance))
     caption = "Test accuracy after the last epoch against the radius; solid: on whole images, dashed: on the same band."
     return Figure("radius", "Accuracy against the radius", caption, panels)
 
 
-def _over_epochs(runs: dict[_Case, list[list[Row]]], chance: float) -> Figure:
+def _over_epochs(runs: dict[_Case, list[list[_Tested]]], chance: float) -> Figure:
     panels = []
     titles = {case: f"{case.band}, {case.scaling}{', batch norm' if case.batch_norm else ''}" for case in runs}
     for title in dict.fromkeys(titles.values()):

@@ -1,11 +1,11 @@
 """The finite-sample theorem on the user's images: random labels fitted exactly, without training."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from aumclean.bar import by_default
 from aumclean.diagnostics.random_labels.presets import without_test
-from aumclean.diagnostics.random_labels.theorem import TOLERANCE, ExactFit, fit_exactly
+from aumclean.diagnostics.random_labels.record import Constructed
+from aumclean.diagnostics.random_labels.theorem import TOLERANCE, fit_exactly
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking, open_study
@@ -33,36 +33,26 @@ def expressivity(
     most = QUICK_IMAGES if quick else None
     study = open_study(without_test(options), limit=most, test_limit=most, track=track)
     with asking("random-labels expressivity", options, study, depths=list(depths)) as store:
-        rows = [
-            {"seed": seed, **asdict(fit)}
-            for seed in options.seeds
-            for fit in fit_exactly(study.train, depths=tuple(depths), seed=seed)
-        ]
-        shown = [{name: row[name] for name in row if name in _SHOWN} for row in rows]
+        rows = [fit for seed in options.seeds for fit in fit_exactly(study.train, depths=tuple(depths), seed=seed)]
         report = Report(
             kind="random-labels expressivity",
             title=f"Any labels of {study.name}, fitted exactly",
             lead=f"ReLU networks constructed to give {len(study.train):,} images random labels, without training.",
-            said=[*(_said(ExactFit(**{k: v for k, v in row.items() if k != "seed"})) for row in rows), _NOT],
-            tables=[Table("expressivity", "Constructed networks", shown, _NOTE)],
+            said=[*map(_said, rows), _NOT],
+            tables=[Table("expressivity", "Constructed networks", rows)],
             settings={**study.about(), "seeds": list(options.seeds)},
-            facts={"tolerance": TOLERANCE, "networks": rows},
+            facts={"tolerance": TOLERANCE},
         )
         return write(store, report)
 
 
-_SHOWN = {"samples", "depth", "width", "weights", "largest_error", "fitted", "seconds"}
-_NOTE = (
-    "depth: hidden layers. weights: 2 n + d with one layer. largest_error: of outputs that should be the numbers of "
-    "random classes; below a half every label is right."
-)
 _NOT = (
     "That such a network exists says nothing of what training finds, nor how it does on new images: on those the "
     "construction answers at random."
 )
 
 
-def _said(fit: ExactFit) -> str:
+def _said(fit: Constructed) -> str:
     left_out = f" ({fit.duplicates:,} equal images left out)" if fit.duplicates else ""
     right = "every label is right" if fit.fitted == 1 else f"{fit.fitted:.2%} of the labels are right"
     return (

@@ -8,16 +8,15 @@ from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
 from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.record import Fit
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
-from aumclean.diagnostics.trainings import Row
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track
 
 FIGURE_1A: tuple[Corruption, ...] = ("true", "shuffled-pixels", "random-pixels", "gaussian", "random")
-NOT_REACHED = "Where a number of steps is -, it was not reached within the steps that were trained (censored)."
 DRAWN_POINTS = 400  # of a curve
 CANNOT = (
     "the paper's numbers of steps, nor its test errors, which are of the small Inception on 50,000 images. With fewer "
@@ -76,8 +75,8 @@ def require_level(level: float) -> None:
 
 def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
     recipe = fitted[0][0].recipe
-    rows = [[each.row() for each in of_seed] for of_seed in fitted]
-    tables = tables_of("fit", "Steps until fitted", NOT_REACHED, fitted, rows)
+    rows = [[each.row(Fit, corruption=str(each.case)) for each in of_seed] for of_seed in fitted]
+    summary, tables = tables_of("fit", "Steps until fitted", ["corruption"], fitted, rows)
     figure = Figure(
         "fit",
         "Loss and accuracy while training",
@@ -93,7 +92,7 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
         kind="random-labels fit",
         title=f"How fast {recipe.arch} fits {ground.study.name}, and noise in its place",
         lead=f"One training of {recipe.arch} per corruption of {len(ground.train):,} images, everything else the same.",
-        said=[*_said(tables[0].rows, fitted, ground, level), *cannot(options, ground, CANNOT)],
+        said=[*_said(summary, fitted, ground, level), *cannot(options, ground, CANNOT)],
         tables=tables,
         figures=[figure],
         settings=ground.settings(options, recipe, **{"loss to reach": level}),
@@ -108,30 +107,30 @@ def _curves(fitted: list[list[Fitted]], name: str) -> list[Line]:
             curve = each.smoothed(name)
             every = max(1, len(curve) // DRAWN_POINTS)
             steps = range(1, len(curve) + 1, every)
-            label = each.of["corruption"] if number == 0 else ""
+            label = str(each.case) if number == 0 else ""
             lines.append(Line(label, list(steps), curve[::every].tolist(), colour=colour % len(COLOURS)))
     return lines
 
 
-def _said(summary: Sequence[Row], fitted: list[list[Fitted]], ground: Ground, level: float) -> list[str]:
-    def steps(row: Row, name: str) -> str:
-        return f"{row['corruption']} {row[name]:,.0f}" if row[name] is not None else f"{row['corruption']} never"
+def _said(summary: Sequence[Fit], fitted: list[list[Fitted]], ground: Ground, level: float) -> list[str]:
+    def steps(row: Fit, count: float | None) -> str:
+        return f"{row.corruption} never" if count is None else f"{row.corruption} {count:,.0f}"
 
-    ranked = sorted(summary, key=lambda row: row["steps_to_loss"] or float("inf"))
+    ranked = sorted(summary, key=lambda row: row.steps_to_loss or float("inf"))
     said = [
-        f"Steps to a training loss of {level:g}: {', '.join(steps(row, 'steps_to_loss') for row in ranked)}.",
-        f"Steps to zero training error: {', '.join(steps(row, 'steps_to_fit') for row in ranked)}.",
+        f"Steps to a training loss of {level:g}: {', '.join(steps(row, row.steps_to_loss) for row in ranked)}.",
+        f"Steps to zero training error: {', '.join(steps(row, row.steps_to_fit) for row in ranked)}.",
     ]
     if censored := [each for of_seed in fitted for each in of_seed if each.steps_to_fit is None]:
-        names = ", ".join(dict.fromkeys(each.of["corruption"] for each in censored))
+        names = ", ".join(dict.fromkeys(str(each.case) for each in censored))
         said.append(
             f"Not fitted within {censored[0].steps:,} steps: {names}. With a rate that falls every epoch that need not "
             "mean that the network cannot: more --epochs may do."
         )
     said += [
-        f"{row['corruption']}: {row['realised_rate']:.1%} of the labels are wrong; test error "
-        f"{row['test_error']:.1%}, where chance is {1 - ground.chance:.1%}."
+        f"{row.corruption}: {row.realised_rate:.1%} of the labels are wrong; test error "
+        f"{row.test_error:.1%}, where chance is {1 - ground.chance:.1%}."
         for row in summary
-        if row["corruption"] in OF_LABELS
+        if row.corruption in OF_LABELS
     ]
     return said

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import log_softmax
@@ -19,9 +19,11 @@ from aumclean.diagnostics.random_labels.corruptions import (
     realised_rate,
 )
 from aumclean.diagnostics.random_labels.presets import Ground
-from aumclean.diagnostics.report import Table, over_seeds
+from aumclean.diagnostics.random_labels.record import FitEpoch, FittedEpoch, Outcome
+from aumclean.diagnostics.report import Table
+from aumclean.diagnostics.rows import over_seeds
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.trainings import Row, Training, trained
+from aumclean.diagnostics.trainings import Training, trained
 from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.progress import Track, untracked
@@ -31,6 +33,15 @@ from aumclean.training.predict import predict
 
 LOSS = 0.1  # that counts as reached, by default
 ROUNDED = 5  # decimals of what is kept of every step
+
+Kind = TypeVar("Kind", bound=Outcome)
+
+
+class SteppedEpoch(FitEpoch):
+    """Besides, loss and accuracy of every step."""
+
+    step_loss: list[float]
+    step_accuracy: list[float]
 
 
 @dataclass(frozen=True)
@@ -49,21 +60,20 @@ class Fitted:
     """A training on corrupted data.
 
     Attributes:
-        of: what tells it from the others of the same seed, as columns of a table.
-        seed, recipe: of what.
+        case, name, seed, recipe: of what, as in `fit_case`.
         realised_rate: share of the training labels that are wrong.
         steps_per_epoch: batches.
-        training: its rows have, beside the loop's own, `train_accuracy` and `train_loss` (evaluation mode, on the
-            corrupted data), `test_accuracy` (true labels), and `step_loss` and `step_accuracy`, lists.
+        training: what was measured.
         level: the loss that counts as reached.
     """
 
-    of: dict[str, Any]
+    case: Case
+    name: str
     seed: int
     recipe: Recipe
     realised_rate: float
     steps_per_epoch: int
-    training: Training
+    training: Training[SteppedEpoch]
     level: float
 
     @property
@@ -80,69 +90,76 @@ class Fitted:
     def steps_to_fit(self) -> int | None:
         """Steps until every training label was right in evaluation mode, seen at the end of an epoch; None: never."""
         for row in self.training.rows:
-            if row["train_accuracy"] == 1:
-                return int(row["epoch"]) * self.steps_per_epoch
+            if row.train_accuracy == 1:
+                return row.epoch * self.steps_per_epoch
         return None
 
     @property
-    def best(self) -> Row:
+    def best(self) -> FitEpoch:
         """The epoch with the best test accuracy: what early stopping could have kept, if it had known."""
-        return max(self.training.rows, key=lambda row: row["test_accuracy"])
+        return min(self.training.rows, key=lambda row: row.test_error)
 
     def step_column(self, name: str) -> np.ndarray:
         """One measure over all steps, float64."""
-        return np.concatenate([row[name] for row in self.training.rows])
+        return np.concatenate([getattr(row, name) for row in self.training.rows])
 
     def smoothed(self, name: str) -> np.ndarray:
         """One measure over all steps, each the mean over the last epoch's worth of steps up to it."""
         return trailing_mean(self.step_column(name), self.steps_per_epoch)
 
-    def row(self) -> dict[str, Any]:
-        """The outcome as a row of a table."""
+    def row(self, kind: type[Kind], **more: Any) -> Kind:
+        """The outcome as a row of a table, with what tells it from the others there."""
         last, best = self.training.last, self.best
-        return {
-            **self.of,
-            "steps_to_loss": self.steps_to_loss,
-            "steps_to_fit": self.steps_to_fit,
-            "test_error": 1 - last["test_accuracy"],
-            "realised_rate": self.realised_rate,
-            "steps": self.steps,
-            "train_error": 1 - last["train_accuracy"],
-            "train_loss": last["train_loss"],
-            "best_test_error": 1 - best["test_accuracy"],
-            "best_epoch": best["epoch"],
-            "epochs": last["epoch"],
-            "seconds": sum(self.training.column("seconds")),
-        }
-
-
-EPOCH = ("epoch", "loss", "accuracy", "train_loss", "train_accuracy", "test_accuracy", "learning_rate", "seconds")
+        return kind(
+            **more,
+            steps_to_fit=self.steps_to_fit,
+            test_error=last.test_error,
+            train_error=1 - last.train_accuracy,
+            steps_to_loss=self.steps_to_loss,
+            best_test_error=best.test_error,
+            best_epoch=best.epoch,
+            train_loss=last.train_loss,
+            realised_rate=self.realised_rate,
+            steps=self.steps,
+            epochs=last.epoch,
+            seconds=sum(row.seconds for row in self.training.rows),
+        )
 
 
 def tables_of(
-    name: str, title: str, note: str, fitted: Sequence[Sequence[Fitted]], per_seed: Sequence[Sequence[dict[str, Any]]]
-) -> list[Table]:
-    """The rows over all seeds; where there are several, those of every training; its epochs, for programs.
+    name: str,
+    title: str,
+    keys: Sequence[str],
+    fitted: Sequence[Sequence[Fitted]],
+    per_seed: Sequence[Sequence[Kind]],
+) -> tuple[list[Kind], list[Table]]:
+    """The rows over all seeds; and as tables these, of several seeds every training, and its epochs for programs.
 
     Args:
-        name, title, note: of the first table.
+        name, title: of the first table.
+        keys: the columns that tell a row from the others of its seed.
         fitted: per seed the same trainings in the same order.
-        per_seed: likewise a row of each, which begins with what tells it from the others.
+        per_seed: likewise a row of each.
     """
-    summary = over_seeds(per_seed, list(fitted[0][0].of))
-    runs = [
-        {"seed": each.seed, **row}
-        for of_seed, rows in zip(fitted, per_seed, strict=True)
-        for each, row in zip(of_seed, rows, strict=True)
-    ]
+    summary = over_seeds(per_seed, keys)
+    pairs = [pair for of_seed in zip(fitted, per_seed, strict=True) for pair in zip(*of_seed, strict=True)]
+    runs = [row.model_copy(update={"seed": each.seed}) for each, row in pairs]
     epochs = [
-        {"seed": each.seed, **each.of, "steps": row["epoch"] * each.steps_per_epoch, **{key: row[key] for key in EPOCH}}
-        for of_seed in fitted
-        for each in of_seed
-        for row in each.training.rows
+        FittedEpoch(
+            **epoch.model_dump(include=set(FitEpoch.model_fields)),
+            **row.model_dump(include=set(keys)),
+            seed=each.seed,
+            steps=epoch.epoch * each.steps_per_epoch,
+        )
+        for each, row in pairs
+        for epoch in each.training.rows
     ]
-    several = [Table("runs", "Every training", runs, note)] if len(fitted) > 1 else []
-    return [Table(name, title, summary, note), *several, Table("epochs", "Every epoch", epochs, file_only=True)]
+    several = [Table("runs", "Every training", runs)] if len(fitted) > 1 else []
+    return summary, [
+        Table(name, title, summary),
+        *several,
+        Table("epochs", "Every epoch", epochs, file_only=True),
+    ]
 
 
 def fit_case(
@@ -153,7 +170,6 @@ def fit_case(
     *,
     seed: int,
     level: float = LOSS,
-    of: dict[str, Any] | None = None,
     name: str = "",
     until_fitted: bool = True,
     track: Track = untracked,
@@ -169,7 +185,6 @@ def fit_case(
         recipe: how to train, the same for all cases that are compared.
         seed: of the corruption and of the training.
         level: of the training loss that counts as reached.
-        of: what tells this training from the others in tables; by default its corruption.
         name: of what else tells this training from others of the command.
         until_fitted: False: go on to the last epoch.
         track: for a progress display.
@@ -184,13 +199,12 @@ def fit_case(
     rate = realised_rate(dataset, ground.train)
     _keep_draw(store, full_name, case, dataset, seed, rate)
     training = trained(
-        store, full_name, dataset, recipe, seed=seed, accelerator=ground.study.accelerator, track=track,
+        store, full_name, dataset, recipe, SteppedEpoch, seed=seed, accelerator=ground.study.accelerator, track=track,
         measure=_measuring(ground, dataset, test, recipe),
-        enough=lambda row: until_fitted and row["train_accuracy"] == 1 and row["loss"] <= level,
+        enough=lambda row: until_fitted and row.train_accuracy == 1 and row.loss <= level,
         called=", ".join(filter(None, (str(case).replace("-", " "), recipe.arch, name, f"seed {seed}" * bool(seed)))),
     )  # fmt: skip
-    steps = len(training.rows[0]["step_loss"])
-    return Fitted(of or {"corruption": str(case)}, seed, recipe, rate, steps, training, level)
+    return Fitted(case, name, seed, recipe, rate, len(training.rows[0].step_loss), training, level)
 
 
 def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) -> Callable[[Epoch], dict[str, Any]]:

@@ -22,13 +22,16 @@ from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.dataset.label_noise import uniform_noise
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.presets import without_test
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.random_labels.record import PlantedDraw, PlantedEpoch
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import Training, trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic
+from aumclean.files.records import Share
 from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.scanning.plan import Plan, settle
@@ -40,6 +43,15 @@ DRAWS = 3  # of planted labels, and trainings
 LONGER = 3  # times the scan's epochs are trained by default
 QUICK_IMAGES = 2000
 MOST_EPOCHS = 10_000  # of a scan that anybody would wait for
+
+
+class Learned(EpochRow):
+    """Besides, how far planted and other labels were learned; columns as in `PlantedEpoch`."""
+
+    planted_margin: float
+    planted_memorised: Share
+    other_margin: float
+    other_fitted: Share
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,7 @@ def _plan_of_scan(options: Options, flip: bool, first_epoch: int | None) -> Plan
 
 def _draw(
     store: Store, study: Study, recipe: Recipe, share: float, first_epoch: int, seed: int, track: Track
-) -> list[dict[str, Any]]:
+) -> list[PlantedEpoch]:
     """One training on planted labels, a row per epoch."""
     planted = plant(study.train, share, seed)
     wrong, other = planted.planted & planted.judged, ~planted.planted & planted.judged
@@ -162,14 +174,15 @@ def _draw(
         }
 
     training = trained(
-        store, name, planted.dataset, recipe, seed=seed, accelerator=study.accelerator, measure=measure, track=track
-    )
+        store, name, planted.dataset, recipe, Learned, seed=seed, accelerator=study.accelerator, measure=measure,
+        track=track,
+    )  # fmt: skip
     return _with_found(store, name, training, planted, first_epoch)
 
 
 def _with_found(
-    store: Store, name: str, training: Training, planted: Planted, first_epoch: int
-) -> list[dict[str, Any]]:
+    store: Store, name: str, training: Training[Learned], planted: Planted, first_epoch: int
+) -> list[PlantedEpoch]:
     """The epochs' rows with what AUM up to each would find: a scan stopped there has the very same margins."""
     is_planted = planted.planted[planted.judged]
     total = np.zeros(len(is_planted))
@@ -179,8 +192,8 @@ def _with_found(
         total = margin.astype(np.float64) if number <= first_epoch else total + margin
         suspects = total.argsort(kind="stable")[: is_planted.sum()]
         found, auroc = float(is_planted[suspects].mean()), float(roc_auc_score(is_planted, -total))
-        measured = {key: row[key] for key in ("planted_margin", "planted_memorised", "other_margin", "other_fitted")}
-        rows.append({"epoch": row["epoch"], "found": found, **measured, "auroc": auroc, "seconds": row["seconds"]})
+        learned = row.model_dump(include={*Learned.__annotations__, "epoch", "seconds"})
+        rows.append(PlantedEpoch(found=found, auroc=auroc, **learned))
     return rows
 
 
@@ -195,16 +208,13 @@ def _report(
     plan: Plan,
     share: float,
     first_epoch: int,
-    per_draw: list[list[dict[str, Any]]],
+    per_draw: list[list[PlantedEpoch]],
 ) -> Report:
-    horizons = [crossing([row["planted_margin"] for row in rows]) for rows in per_draw]
+    horizons = [crossing([row.planted_margin for row in rows]) for rows in per_draw]
     mean, low, high = interval(horizons)
     epochs = over_seeds(per_draw, ["epoch"])
-    best = max(epochs, key=lambda row: row["found"])
-    draws = [
-        {"draw": number, "horizon": found, "reached": found is not None, **_at(rows, found)}
-        for number, (rows, found) in enumerate(zip(per_draw, horizons, strict=True))
-    ]
+    best = max(epochs, key=lambda row: row.found)
+    draws = [_drawn(number, *found) for number, found in enumerate(zip(per_draw, horizons, strict=True))]
 
     def lines(*columns: str) -> list[Line]:
         names = ("AUROC" if column == "auroc" else column.partition("_")[0] for column in columns)
@@ -230,8 +240,8 @@ def _report(
         ),
         said=_said(options, study, recipe, horizons, (mean, low, high), epochs, best, plan),
         tables=[
-            Table("horizon", "By draw of planted labels", draws, "A horizon of - was not reached (censored)."),
-            Table("epochs", "By epoch", epochs, _NOTE),
+            Table("horizon", "By draw of planted labels", draws),
+            Table("epochs", "By epoch", epochs),
         ],
         figures=[figure],
         settings={**study.about(), "planted share": share, "seeds": list(options.seeds), "first epoch": first_epoch,
@@ -239,15 +249,9 @@ def _report(
         facts={
             "horizon": mean, "low": low, "high": high, "per_draw": horizons, "epochs": recipe.epochs,
             "later_than": _later_than(horizons, recipe.epochs),
-            "images": len(study.train), "best_epoch": best["epoch"], "recipe": asdict(recipe),
+            "images": len(study.train), "best_epoch": best.epoch, "recipe": asdict(recipe),
         },
     )  # fmt: skip
-
-
-_NOTE = (
-    "found: share of the planted among as many of the lowest AUM. Errors that the data had before count as other "
-    "samples there, so where there are many it stays far below 1; auroc suffers less."
-)
 
 
 def interval(horizons: Sequence[float | None]) -> tuple[float | None, float | None, float | None]:
@@ -272,15 +276,17 @@ def _later_than(horizons: Sequence[float | None], epochs: int) -> float:
     return min(epochs if value is None else value for value in horizons)
 
 
-def _at(rows: list[dict[str, Any]], horizon: float | None) -> dict[str, Any]:
+def _drawn(number: int, rows: list[PlantedEpoch], horizon: float | None) -> PlantedDraw:
     """What AUM finds when averaging stops at the horizon, at its best, and at the end."""
-    at = None if horizon is None else rows[max(0, int(horizon) - 1)]["found"]
-    return {
-        "found_at_horizon": at,
-        "found_at_best": max(row["found"] for row in rows),
-        "found_at_end": rows[-1]["found"],
-        "memorised_at_end": rows[-1]["planted_memorised"],
-    }
+    return PlantedDraw(
+        draw=number,
+        horizon=horizon,
+        reached=horizon is not None,
+        found_at_horizon=None if horizon is None else rows[max(0, int(horizon) - 1)].found,
+        found_at_best=max(row.found for row in rows),
+        found_at_end=rows[-1].found,
+        memorised_at_end=rows[-1].planted_memorised,
+    )
 
 
 def _said(
@@ -289,8 +295,8 @@ def _said(
     recipe: Recipe,
     horizons: Sequence[float | None],
     found: tuple[float | None, float | None, float | None],
-    epochs: list[dict[str, Any]],
-    best: dict[str, Any],
+    epochs: list[PlantedEpoch],
+    best: PlantedEpoch,
     plan: Plan,
 ) -> list[str]:
     mean, low, high = found
@@ -299,7 +305,7 @@ def _said(
         early = _later_than(horizons, recipe.epochs)
         said = [
             f"The horizon is later than {recipe.epochs} epochs in {sum(value is None for value in horizons)} of "
-            f"{len(horizons)} draws: by then {last['planted_memorised']:.0%} of the planted labels were learned. A "
+            f"{len(horizons)} draws: by then {last.planted_memorised:.0%} of the planted labels were learned. A "
             f"scan that reads its margins over at most {early:.3g} epochs is in time."
         ]
     else:
@@ -312,8 +318,8 @@ def _said(
             verdict = "before" if of_scan <= mean else "past"
             said.append(f"With its own number it reads them over {of_scan} epochs: {verdict} the horizon.")
     said.append(
-        f"Averaged up to epoch {best['epoch']}, AUM finds most of the planted labels: {best['found']:.1%}; up to the "
-        f"last one, {last['epoch']}, {last['found']:.1%} (AUROC {best['auroc']:.4f} and {last['auroc']:.4f})."
+        f"Averaged up to epoch {best.epoch}, AUM finds most of the planted labels: {best.found:.1%}; up to the "
+        f"last one, {last.epoch}, {last.found:.1%} (AUROC {best.auroc:.4f} and {last.auroc:.4f})."
     )
     if options.preset == "quick":
         said.append(

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import psutil
@@ -18,13 +17,12 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.convolution_features import feature_count, random_convolution_features
 from aumclean.diagnostics.random_labels.corruptions import corrupted
 from aumclean.diagnostics.random_labels.gram import TILE, Gram, Kernel, bandwidth
+from aumclean.diagnostics.random_labels.record import KernelFit, Labels, Solver
 from aumclean.diagnostics.random_labels.theorem import distinct_images
 from aumclean.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
-Labels = Literal["true", "random"]
-Solver = Literal["cholesky", "primal", "cg"]
 SOLVERS: dict[Solver, str] = {
     "cholesky": "by Cholesky factorisation",
     "primal": "by least squares",
@@ -52,37 +50,6 @@ class Plan:
 
     solver: Solver
     bytes: int
-
-
-@dataclass(frozen=True)
-class KernelFit:
-    """One solution.
-
-    Attributes:
-        kernel, solver: as planned.
-        labels: `true` or `random`.
-        ridge: added to K's diagonal in units of its mean; 0 interpolates.
-        jitter: what K's diagonal needed for its factorisation to succeed, in the same unit.
-        samples: different training images.
-        train_error, test_error: shares; of random labels the first is against them, the second against true labels.
-        residual: largest difference between an output and its target, which is 0 or 1.
-        norm: of the solution in the kernel's space, sqrt(tr(alpha' K alpha)) over all classes.
-        iterations: of conjugate gradients, else 0.
-        seconds: of solving; shared by true and random labels.
-    """
-
-    kernel: Kernel
-    solver: Solver
-    labels: Labels
-    ridge: float
-    jitter: float
-    samples: int
-    train_error: float
-    test_error: float
-    residual: float
-    norm: float
-    iterations: int
-    seconds: float
 
 
 def plan(
@@ -191,8 +158,8 @@ def interpolate(
             errors = _errors(solved, own, given, test.labels, targets)
             fits.append(
                 KernelFit(
-                    name, planned.solver, kind, ridge, solved.jitter, len(distinct), iterations=solved.iterations,
-                    seconds=seconds, **errors,
+                    kernel=name, labels=kind, ridge=ridge, solver=planned.solver, jitter=solved.jitter,
+                    samples=len(distinct), iterations=solved.iterations, seconds=seconds, **errors,
                 )
             )  # fmt: skip
     return fits

@@ -1,14 +1,14 @@
 """Kernel machines of least norm on the user's images, true and random labels: Zhang et al. 2017, section 5."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.gram import Kernel
-from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, KernelFit, Solver, interpolate, require
-from aumclean.diagnostics.report import Report, Table, over_seeds
+from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, interpolate, require
+from aumclean.diagnostics.random_labels.record import KernelFit, Solver
+from aumclean.diagnostics.report import Report, Table
+from aumclean.diagnostics.rows import over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.write import write
@@ -64,12 +64,9 @@ def kernel(
 
 
 def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters: int) -> Report:
-    keys = ["kernel", "labels", "ridge", "solver"]
-    merged = over_seeds([[asdict(fit) for fit in of_seed] for of_seed in fits], keys)
-    first = (*keys[:3], "train_error", "test_error", "norm")
-    rows = [{name: row[name] for name in (*first, *(name for name in row if name not in first))} for row in merged]
-    names = list(dict.fromkeys(row["kernel"] for row in rows))
-    penalties = ["none", *(f"{ridge:g}" for ridge in dict.fromkeys(row["ridge"] for row in rows) if ridge)]
+    rows = over_seeds(fits, ["kernel", "labels", "ridge", "solver"])
+    names = list(dict.fromkeys(row.kernel for row in rows))
+    penalties = ["none", *(f"{ridge:g}" for ridge in dict.fromkeys(row.ridge for row in rows) if ridge)]
     panels = [
         Panel(f"{measure.replace('_', ' ')}, {labels} labels", "ridge", measure.replace("_", " "),
               [_line(rows, name, labels, measure) for name in names], None if measure == "norm" else (0, 1),
@@ -94,36 +91,27 @@ def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters
         title=f"Kernel machines that interpolate {study.name}",
         lead=f"The solutions of least norm on {len(study.train):,} images, tested on {len(study.test):,}.",
         said=said,
-        tables=[Table("kernel", "Solutions", rows, _NOTE)],
+        tables=[Table("kernel", "Solutions", rows)],
         figures=[figure],
         settings={**study.about(), "filters": filters, "seeds": list(options.seeds)},
     )
 
 
-_NOTE = (
-    "ridge and jitter: added to the kernel matrix, in units of the mean of its diagonal; jitter is what its "
-    "factorisation needed. residual: largest difference between an output and its target, 0 or 1. train_error of "
-    "random labels is against those, test_error against true ones. seconds are of true and random labels together."
-)
+def _line(rows: list[KernelFit], name: str, labels: str, measure: str) -> Line:
+    own = [row for row in rows if row.kernel == name and row.labels == labels]
+    return Line(name, list(range(len(own))), [getattr(row, measure) for row in own])
 
 
-def _line(rows: list[dict[str, Any]], name: str, labels: str, measure: str) -> Line:
-    own = [row for row in rows if row["kernel"] == name and row["labels"] == labels]
-    return Line(name, list(range(len(own))), [row[measure] for row in own])
-
-
-def _said(rows: list[dict[str, Any]], name: str) -> str:
+def _said(rows: list[KernelFit], name: str) -> str:
     true, random = (
-        next(row for row in rows if (row["kernel"], row["labels"], row["ridge"]) == (name, labels, 0))
+        next(row for row in rows if (row.kernel, row.labels, row.ridge) == (name, labels, 0))
         for labels in ("true", "random")
     )
-    best = min(
-        (row for row in rows if row["kernel"] == name and row["labels"] == "true"), key=lambda r: r["test_error"]
-    )
-    ridge = "no penalty is better" if not best["ridge"] else f"{best['test_error']:.1%} with ridge {best['ridge']:g}"
-    times = random["norm"] / max(true["norm"], 1e-12)
+    best = min((row for row in rows if row.kernel == name and row.labels == "true"), key=lambda row: row.test_error)
+    ridge = "no penalty is better" if not best.ridge else f"{best.test_error:.1%} with ridge {best.ridge:g}"
+    times = random.norm / max(true.norm, 1e-12)
     return (
-        f"{name} kernel: training error {true['train_error']:.1%} on true and {random['train_error']:.1%} on random "
-        f"labels; test error {true['test_error']:.1%} ({ridge}); norm {true['norm']:.1f} on true labels, "
-        f"{random['norm']:.1f} on random ones, {times:.1f} times as large."
+        f"{name} kernel: training error {true.train_error:.1%} on true and {random.train_error:.1%} on random "
+        f"labels; test error {true.test_error:.1%} ({ridge}); norm {true.norm:.1f} on true labels, "
+        f"{random.norm:.1f} on random ones, {times:.1f} times as large."
     )

@@ -7,7 +7,6 @@ network can take either label on every image, and that bounds of generalisation 
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes, without_test
+from aumclean.diagnostics.random_labels.record import Complexity
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
@@ -71,35 +71,38 @@ def with_signs(dataset: Dataset) -> Dataset:
 
 def _row(
     store: Store, ground: Ground, recipe: Recipe, fraction: float, seeds: Sequence[int], track: Track
-) -> dict[str, Any]:
+) -> Complexity:
     count = max(2, round(fraction * len(ground.train)))
     keep = np.arange(count) * len(ground.train) // count
     signs = replace(ground, train=with_signs(ground.train.take(keep)), test=with_signs(ground.test.take(np.arange(0))))
     estimates, steps = [], []
     for seed in seeds:
         fitted = fit_case(store, signs, Case("random"), recipe, seed=seed, name=f"n{count}", track=track)
-        estimates.append(max(0.0, 2 * max(fitted.training.column("train_accuracy")) - 1))
+        estimates.append(max(0.0, 2 * max(row.train_accuracy for row in fitted.training.rows) - 1))
         steps.append(fitted.steps_to_fit)
     reached = [value for value in steps if value is not None]
-    return {
-        "arch": recipe.arch,
-        "images": count,
-        "draws": len(seeds),
-        "complexity": float(np.mean(estimates)),
-        "complexity_low": min(estimates),
-        "complexity_high": max(estimates),
-        "fitted_draws": len(reached),
-        "steps_to_fit": float(np.mean(reached)) if reached else None,
-    }
+    return Complexity(
+        arch=recipe.arch,
+        images=count,
+        draws=len(seeds),
+        complexity=float(np.mean(estimates)),
+        complexity_low=min(estimates),
+        complexity_high=max(estimates),
+        fitted_draws=len(reached),
+        steps_to_fit=float(np.mean(reached)) if reached else None,
+    )
 
 
-def _report(options: Options, ground: Ground, rows: list[dict[str, Any]], networks: Sequence[Recipe]) -> Report:
+def _report(options: Options, ground: Ground, rows: list[Complexity], networks: Sequence[Recipe]) -> Report:
     def line(arch: str) -> Line:
-        images, mean, low, high = (
-            [row[name] for row in rows if row["arch"] == arch]
-            for name in ("images", "complexity", "complexity_low", "complexity_high")
+        own = [row for row in rows if row.arch == arch]
+        return Line(
+            arch,
+            [row.images for row in own],
+            [row.complexity for row in own],
+            [row.complexity_low for row in own],
+            [row.complexity_high for row in own],
         )
-        return Line(arch, images, mean, low, high)
 
     lines = [line(recipe.arch) for recipe in networks]
     figure = Figure(
@@ -110,8 +113,8 @@ def _report(options: Options, ground: Ground, rows: list[dict[str, Any]], networ
         [Panel("empirical Rademacher complexity", "images", "estimate (from below)", lines, (0, 1.05), level=1.0)],
     )
     said = [
-        f"{row['arch']} on {row['images']:,} images: complexity at least {row['complexity']:.3f} "
-        f"({row['complexity_low']:.3f} to {row['complexity_high']:.3f} over {row['draws']} draws of signs)."
+        f"{row.arch} on {row.images:,} images: complexity at least {row.complexity:.3f} "
+        f"({row.complexity_low:.3f} to {row.complexity_high:.3f} over {row.draws} draws of signs)."
         for row in rows
     ]
     said.append(

@@ -6,12 +6,12 @@ whether it helps; the best epoch beside the last, what early stopping could have
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.record import Regularized
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
@@ -24,11 +24,6 @@ from aumclean.training.models import build_model
 LABELS = (Case("true"), Case("random"))
 QUICK_EPOCHS = 25  # all of them are trained, fourteen times
 CONFIDENT = 1.96  # standard errors on either side: 95%
-NOTE = (
-    "Errors in evaluation mode, on the images as they are, also where training saw them shifted and mirrored; of "
-    "random labels the training error is against those, the test error against true ones. best_epoch is chosen on the "
-    "test part itself. online_train_error is that of the last pass of training, as the paper's table 4 has it."
-)
 
 
 @dataclass(frozen=True)
@@ -101,15 +96,12 @@ def regularize(
     ) as store:  # fmt: skip
         fitted = [
             [
-                fit_case(
-                    store, ground, case, recipe, seed=seed, of={"regularizer": name, "labels": str(case)}, name=name,
-                    until_fitted=False, track=track,
-                )
+                fit_case(store, ground, case, recipe, seed=seed, name=name, until_fitted=False, track=track)
                 for name, recipe in chosen.items()
                 for case in LABELS
             ]
             for seed in options.seeds
-        ]  # fmt: skip
+        ]
         return write(store, _report(options, ground, fitted, chosen))
 
 
@@ -123,7 +115,8 @@ def has_batch_norm(arch: str, ground: Ground) -> bool:
 
 def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], chosen: dict[str, Recipe]) -> Report:
     per_seed = [[_row(each) for each in of_seed] for of_seed in fitted]
-    tables = tables_of("regularize", "Errors at the end and at the best epoch", NOTE, fitted, per_seed)
+    keys, title = ["regularizer", "labels"], "Errors at the end and at the best epoch"
+    summary, tables = tables_of("regularize", title, keys, fitted, per_seed)
     base = next(iter(chosen.values()))
     panels = [
         Panel(f"{measure.replace('_', ' ')}, {labels} labels", "epoch", "accuracy",
@@ -142,7 +135,7 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], chosen
         kind="random-labels regularize",
         title=f"Regularisers on true and on random labels of {ground.study.name}",
         lead=f"{base.arch} on {len(ground.train):,} images, each regulariser alone, on true and on random labels.",
-        said=[*_said(tables[0].rows), *cannot(options, ground, _beyond(ground, base))],
+        said=[*_said(summary), *cannot(options, ground, _beyond(ground, base))],
         tables=tables,
         figures=[figure],
         settings=ground.settings(options, base)
@@ -163,33 +156,30 @@ def _beyond(ground: Ground, base: Recipe) -> str:
     )
 
 
-def _row(each: Fitted) -> dict[str, Any]:
-    row = each.row()
-    early = row["test_error"] - row["best_test_error"]
-    kept = ("train_error", "test_error", "best_test_error", "best_epoch", "epochs", "steps_to_fit", "seconds")
-    online = 1 - each.training.last["accuracy"]
-    return {name: row[name] for name in (*each.of, *kept)} | {
-        "early_stopping_saves": early,
-        "online_train_error": online,
-    }
-
-
-def _line(fitted: list[list[Fitted]], name: str, labels: str, measure: str) -> Line:
-    own = {"regularizer": name, "labels": labels}
-    return Line.over_seeds(
-        name, [each.training.rows for of_seed in fitted for each in of_seed if each.of == own], measure
+def _row(each: Fitted) -> Regularized:
+    last = each.training.last
+    return each.row(
+        Regularized,
+        regularizer=each.name,
+        labels=str(each.case),
+        early_stopping_saves=last.test_error - each.best.test_error,
+        online_train_error=1 - last.accuracy,
     )
 
 
-def _said(summary: Sequence[dict[str, Any]]) -> list[str]:
-    true = {row["regularizer"]: row for row in summary if row["labels"] == "true"}
-    random = {row["regularizer"]: row for row in summary if row["labels"] == "random"}
-    errors = ", ".join(f"{name} {row['train_error']:.1%}" for name, row in random.items())
-    tests = ", ".join(f"{name} {row['test_error']:.1%}" for name, row in true.items())
-    saved = max(true.values(), key=lambda row: row["early_stopping_saves"])
+def _line(fitted: list[list[Fitted]], name: str, labels: str, measure: str) -> Line:
+    each_seed = [each for of_seed in fitted for each in of_seed if (each.name, str(each.case)) == (name, labels)]
+    return Line.over_seeds(name, [each.training.rows for each in each_seed], measure)
+
+
+def _said(summary: Sequence[Regularized]) -> list[str]:
+    true, random = ([row for row in summary if row.labels == labels] for labels in ("true", "random"))
+    errors = ", ".join(f"{row.regularizer} {row.train_error:.1%}" for row in random)
+    tests = ", ".join(f"{row.regularizer} {row.test_error:.1%}" for row in true)
+    saved = max(true, key=lambda row: row.early_stopping_saves)
     return [
         f"Training error on random labels: {errors}. What is near 0% was memorised in spite of the regulariser.",
         f"Test error on true labels: {tests}.",
-        f"Early stopping could have saved at most {saved['early_stopping_saves']:.1%} of test error "
-        f"({saved['regularizer']}, epoch {saved['best_epoch']:.0f} of {saved['epochs']:.0f}), chosen on the test part.",
+        f"Early stopping could have saved at most {saved.early_stopping_saves:.1%} of test error "
+        f"({saved.regularizer}, epoch {saved.best_epoch:.0f} of {saved.epochs:.0f}), chosen on the test part.",
     ]

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.random_labels.fit import NOT_REACHED, require_level
+from aumclean.diagnostics.random_labels.fit import require_level
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.record import Sweep
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
@@ -57,37 +57,40 @@ def sweep(
     ) as store:  # fmt: skip
         fitted = [
             [
-                fit_case(
-                    store, ground, Case("partial", share), recipe, seed=seed, level=level,
-                    of={"arch": recipe.arch, "probability": share}, track=track,
-                )
+                fit_case(store, ground, Case("partial", share), recipe, seed=seed, level=level, track=track)
                 for recipe in networks
                 for share in shares
             ]
             for seed in options.seeds
-        ]  # fmt: skip
+        ]
         return write(store, _report(options, ground, fitted, level))
 
 
-def rows_of(fitted: Sequence[Fitted]) -> list[dict[str, Any]]:
+def rows_of(fitted: Sequence[Fitted]) -> list[Sweep]:
     """A row per network and probability, with the steps relative to those of the same network on true labels."""
-    rows = []
-    for each in fitted:
-        row, true = each.row(), {"arch": each.recipe.arch, "probability": 0}
-        clean = next((other for other in fitted if other.of == true), None)
-        relative = {
-            f"relative_{name}": row[name] / base
-            if row[name] is not None and clean is not None and (base := getattr(clean, name))
-            else None
-            for name in ("steps_to_loss", "steps_to_fit")
-        }
-        rows.append({**row, **relative})
-    return rows
+
+    clean = {each.recipe.arch: each for each in fitted if not each.case.probability}
+
+    def relative(each: Fitted, name: str) -> float | None:
+        steps, base = getattr(each, name), getattr(clean.get(each.recipe.arch), name, None)
+        return steps / base if steps is not None and base else None
+
+    return [
+        each.row(
+            Sweep,
+            arch=each.recipe.arch,
+            probability=each.case.probability,
+            relative_steps_to_loss=relative(each, "steps_to_loss"),
+            relative_steps_to_fit=relative(each, "steps_to_fit"),
+        )
+        for each in fitted
+    ]
 
 
 def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
     per_seed = [rows_of(of_seed) for of_seed in fitted]
-    tables = tables_of("sweep", "By network and probability", NOT_REACHED, fitted, per_seed)
+    keys = ["arch", "probability"]
+    summary, tables = tables_of("sweep", "By network and probability", keys, fitted, per_seed)
     networks = {each.recipe.arch: each.recipe for each in fitted[0]}
     archs = list(networks)
     figure = Figure(
@@ -111,7 +114,7 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
         title=f"Random labels in {ground.study.name}: time to fit, and what is left of the rest",
         lead=f"{', '.join(archs)} on {len(ground.train):,} images, labels redrawn at random with growing probability.",
         said=[
-            *_said(tables[0].rows, archs),
+            *_said(summary, archs),
             *cannot(options, ground, CANNOT.format(steps=fitted[0][0].steps_per_epoch)),
         ],
         tables=tables,
@@ -121,25 +124,25 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
     )
 
 
-def _lines(per_seed: list[list[dict[str, Any]]], archs: list[str], column: str) -> list[Line]:
-    own = {arch: [[row for row in rows if row["arch"] == arch] for rows in per_seed] for arch in archs}
+def _lines(per_seed: list[list[Sweep]], archs: list[str], column: str) -> list[Line]:
+    own = {arch: [[row for row in rows if row.arch == arch] for rows in per_seed] for arch in archs}
     return [Line.over_seeds(arch, rows, column, x="probability") for arch, rows in own.items()]
 
 
-def _said(summary: Sequence[dict[str, Any]], archs: list[str]) -> list[str]:
+def _said(summary: Sequence[Sweep], archs: list[str]) -> list[str]:
     said = []
     for arch in archs:
-        own = [row for row in summary if row["arch"] == arch]
+        own = [row for row in summary if row.arch == arch]
         first, last = own[0], own[-1]
-        at_first, at_last = (f"at {row['probability']:g} {_steps(row)}" for row in (first, last))
-        times = last["relative_steps_to_fit"]
+        at_first, at_last = (f"at {row.probability:g} {_steps(row)}" for row in (first, last))
+        times = last.relative_steps_to_fit
         said.append(
             f"{arch}: steps to zero training error {at_first}, {at_last}"
             + (f", {times:.1f} times as many" if times else "")
-            + f"; test error {first['test_error']:.1%} and {last['test_error']:.1%}."
+            + f"; test error {first.test_error:.1%} and {last.test_error:.1%}."
         )
     return said
 
 
-def _steps(row: dict[str, Any]) -> str:
-    return "never" if row["steps_to_fit"] is None else f"{row['steps_to_fit']:,.0f}"
+def _steps(row: Sweep) -> str:
+    return "never" if row.steps_to_fit is None else f"{row.steps_to_fit:,.0f}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.corruptions import corrupted
+from aumclean.diagnostics.random_labels.record import Constructed
 from aumclean.errors import ConfigError, DataError
 
 DIRECTIONS = 4  # tried at random; the one that keeps the samples furthest apart is taken
@@ -112,33 +113,7 @@ def construct(images: np.ndarray, targets: np.ndarray, *, depth: int = 1, seed: 
     )
 
 
-@dataclass(frozen=True)
-class ExactFit:
-    """What the construction came to on a data set.
-
-    Attributes:
-        samples: different images.
-        duplicates: images left out because an equal one is there already; no function could give them two labels.
-        inputs: d, numbers per image.
-        depth, width: hidden layers, and units of the widest.
-        weights: in all.
-        largest_error: over all samples, of outputs that should be the indices of random classes.
-        fitted: share of samples whose output rounds to its class.
-        seconds: for construction and check together.
-    """
-
-    samples: int
-    duplicates: int
-    inputs: int
-    depth: int
-    width: int
-    weights: int
-    largest_error: float
-    fitted: float
-    seconds: float
-
-
-def fit_exactly(dataset: Dataset, *, depths: tuple[int, ...] = (1,), seed: int = 0) -> list[ExactFit]:
+def fit_exactly(dataset: Dataset, *, depths: tuple[int, ...] = (1,), seed: int = 0) -> list[Constructed]:
     """Fit random labels of a data set exactly, by construction and without training.
 
     Args:
@@ -163,16 +138,17 @@ def fit_exactly(dataset: Dataset, *, depths: tuple[int, ...] = (1,), seed: int =
         network = construct(images, targets, depth=depth, seed=seed)
         output = network(images)
         results.append(
-            ExactFit(
+            Constructed(
                 samples=len(images),
-                duplicates=len(dataset) - len(images),
-                inputs=len(network.direction),
                 depth=network.depth,
                 width=network.width,
                 weights=network.n_weights,
                 largest_error=float(np.abs(output - targets).max()),
                 fitted=float((np.rint(output) == targets).mean()),
                 seconds=time.perf_counter() - started,
+                seed=seed,
+                inputs=len(network.direction),
+                duplicates=len(dataset) - len(images),
             )
         )
     return results

@@ -14,6 +14,7 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened
 from aumclean.diagnostics.retraining.record import SCHEMA_VERSION, Facts, Trained
 from aumclean.diagnostics.retraining.training_sets import Subject
+from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
@@ -87,7 +88,7 @@ class Training:
             return self._tested(key, epoch, dataset, seconds if whole else None)
 
         trained(
-            store, key, dataset, recipe, seed=self.seed, accelerator=accelerator, measure=measure, called="",
+            store, key, dataset, recipe, EpochRow, seed=self.seed, accelerator=accelerator, measure=measure, called="",
             track=track,
         )  # fmt: skip
 

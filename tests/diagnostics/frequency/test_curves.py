@@ -24,13 +24,13 @@ def test_a_band_is_picked_up_a_quarter_of_the_way_above_chance(accuracy, epoch):
 def test_natural_labels_are_learned_and_shuffled_ones_are_not(bands, tmp_path):
     options = Options(bands, out=tmp_path / "o", device="cpu", epochs=10, batch_size=16, seeds=(0, 1), precision="fp32")
     report, store = curves(options, radii=(3,))
-    rows = {(row["labels"], row["band"]): row for row in report.tables[0].rows}
+    rows = {(row.labels, row.band): row for row in report.tables[0].rows}
     natural, mixed = rows["natural", "original"], rows["shuffled", "original"]
-    assert natural["last_epoch"] > 0.95
-    assert mixed["last_epoch"] < natural["last_epoch"]
-    assert ("fitted to the end" in " ".join(report.said)) == (mixed["last_epoch"] < 0.95)
-    assert natural["picked_up_at_epoch"] <= (mixed["picked_up_at_epoch"] or 99)
-    assert natural["highest_low"] <= natural["highest"] <= natural["highest_high"]
+    assert natural.last_epoch > 0.95
+    assert mixed.last_epoch < natural.last_epoch
+    assert ("fitted to the end" in " ".join(report.said)) == (mixed.last_epoch < 0.95)
+    assert natural.picked_up_at_epoch <= (mixed.picked_up_at_epoch or 99)
+    assert natural.highest_low <= natural.highest <= natural.highest_high
     assert {panel.title for panel in report.figures[0].panels} == {
         f"{kind} labels, {band}-pass" for kind in ("natural", "shuffled") for band in ("low", "high")
     }

@@ -22,19 +22,19 @@ def test_shares_are_those_of_the_full_transform(size, edge):
     for disc, row in zip(discs, added(images, discs), strict=True):
         inside = disc._low(*size)
         mean = squared[:, 0, 0]
-        assert row["energy_low"] == pytest.approx(np.mean(squared[:, inside].sum(1) / squared.sum((1, 2))), abs=1e-6)
+        assert row.energy_low == pytest.approx(np.mean(squared[:, inside].sum(1) / squared.sum((1, 2))), abs=1e-6)
         varying = squared[:, inside].sum(1) - mean * inside[0, 0]
         around = np.mean(varying / (squared.sum((1, 2)) - mean))
-        assert row["energy_low_without_mean"] == pytest.approx(around, abs=1e-5)
-        assert row["coefficients_kept"] == pytest.approx(inside.mean())
+        assert row.energy_low_without_mean == pytest.approx(around, abs=1e-5)
+        assert row.coefficients_kept == pytest.approx(inside.mean())
 
 
 @pytest.mark.parametrize("level", [0, 1, 255])
 def test_an_image_of_one_colour_is_all_low_unless_its_mean_is_high(level):
     images = np.full((2, 15, 21, 3), level, np.float32)
     rows = added(images, (Disc(0, edge="outside"), Disc(3, edge="outside")))
-    assert [row["energy_low_without_mean"] for row in rows] == [0, 1]
-    assert [row["energy_low"] for row in rows] == [0, pytest.approx(float(level > 0))]
+    assert [row.energy_low_without_mean for row in rows] == [0, 1]
+    assert [row.energy_low for row in rows] == [0, pytest.approx(float(level > 0))]
 
 
 def test_batches_add_up():
@@ -46,4 +46,4 @@ def test_batches_add_up():
     apart.add(energy[:1], 8)
     apart.add(energy[1:], 8)
     for one, other in zip(together.rows(), apart.rows(), strict=True):
-        assert one == pytest.approx(other)
+        assert one.model_dump() == pytest.approx(other.model_dump())

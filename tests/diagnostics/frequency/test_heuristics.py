@@ -19,12 +19,12 @@ def test_every_variant_changes_one_thing_of_the_plain_recipe():
 def test_batch_norm_is_judged_both_ways_and_every_variant_has_its_row(bands, tmp_path):
     options = Options(bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, precision="fp32")
     report, _ = heuristics(options, variants=("vanilla", "mix-up", "batch-norm", "adversarial"), radii=(3,))
-    assert [row["variant"] for row in report.tables[0].rows] == [
+    assert [row.variant for row in report.tables[0].rows] == [
         "vanilla", "mix-up", "batch-norm (running)", "batch-norm (batch)", "adversarial",
     ]  # fmt: skip
     for row in report.tables[0].rows:
-        assert row["gap"] == pytest.approx(row["train"] - row["test"])
-        assert {"low-3", "high-3"} < row.keys()
+        assert row.gap == pytest.approx(row.train - row.test)
+        assert {"low-3", "high-3"} == row.model_extra.keys()
     assert any("statistics" in sentence for sentence in report.said)
 
 

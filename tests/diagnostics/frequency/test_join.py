@@ -25,8 +25,8 @@ def joined(finished, tmp_path_factory):
 def test_classes_that_differ_in_colour_are_carried_by_the_low_band(joined):
     _, report, _ = joined
     for row in report.tables[0].rows:
-        assert row["right_low"] + row["right_both"] > 0.9
-        assert not row["hint"]
+        assert row.right_low + row.right_both > 0.9
+        assert not row.hint
     assert report.facts["hints"] == []
 
 
@@ -87,8 +87,8 @@ def test_a_class_that_rests_on_the_high_band_is_named_first():
     bands = Bands(original, low, high)
     assert bands.reliance()[[0, n, 2 * n - 1]].tolist() == ["both", "high", "low"]
     first, second = class_rows(dataset, bands, flagged)
-    assert (first["class"], first["hint"], first["right_high"], first["flagged_high_only"]) == ("marked", True, 0.75, 1)
-    assert (second["class"], second["hint"], second["right_both"], second["right"]) == ("whole", False, 1.0, 39 / 40)
+    assert (first.label, first.hint, first.right_high, first.flagged_high_only) == ("marked", True, 0.75, 1)
+    assert (second.label, second.hint, second.right_both, second.right) == ("whole", False, 1.0, 39 / 40)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_a_class_is_named_for_most_of_it_or_for_far_more_than_the_others(shares,
     high = np.concatenate([np.arange(n) < round(share * n) for share in shares])
     bands = Bands(np.ones(5 * n), np.where(high, -1.0, 1.0), np.ones(5 * n))
     rows = class_rows(dataset, bands, np.zeros(5 * n, bool))
-    assert sorted(int(row["class"]) for row in rows if row["hint"]) == named
+    assert sorted(int(row.label) for row in rows if row.hint) == named

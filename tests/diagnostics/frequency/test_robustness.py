@@ -89,12 +89,12 @@ def test_both_networks_are_attacked_at_every_rho_and_kernels_are_drawn(bands, tm
     options = Options(bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, test_limit=16, precision="fp32")
     report, _ = robustness(options, epsilons=(0.05,), rhos=(0.0, 1.0))
     rows = report.tables[0].rows
-    assert [(row["model"], row["rho"]) for row in rows] == [
+    assert [(row.model, row.rho) for row in rows] == [
         ("natural", 0.0), ("natural", 1.0), ("adversarial", 0.0), ("adversarial", 1.0),
     ]  # fmt: skip
     for row in rows:
-        assert row["pgd-0.05-search"] <= min(row["clean"], row["pgd-0.05"])
-    assert rows[1]["roughness"] < rows[0]["roughness"]
+        assert getattr(row, "pgd-0.05-search") <= min(row.clean, getattr(row, "pgd-0.05"))
+    assert rows[1].roughness < rows[0].roughness
     assert len(report.pictures) == 4
     with pytest.raises(ConfigError, match="--epsilons"):
         robustness(options, epsilons=(2.0,))

@@ -53,8 +53,8 @@ def test_energy_below_a_radius_is_counted_as_the_full_transform_has_it(mixed, tm
         down, across = np.rint(np.fft.fftfreq(height) * height), np.rint(np.fft.fftfreq(width) * width)
         inside = np.hypot(down[:, None], across[None]) <= 4
         shares.append(squared[inside].sum() / squared.sum())
-    (at,) = (row for row in report.tables[0].rows if row["radius"] == 4)
-    assert at["energy_low"] == pytest.approx(np.mean(shares), rel=1e-5)
+    (at,) = (row for row in report.tables[0].rows if row.radius == 4)
+    assert at.energy_low == pytest.approx(np.mean(shares), rel=1e-5)
 
 
 def test_floats_add_up_to_the_images_across_batches(bands, tmp_path, monkeypatch):

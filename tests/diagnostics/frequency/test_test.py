@@ -28,21 +28,21 @@ def test_each_band_alone_tells_half_of_what_both_tell(judged):
     """Two bits of the label lie in two bands: with one of them gone one bit is left to guess."""
     report, _ = judged
     for row in report.tables[0].rows:
-        assert row["original"] > 0.95
-        assert row["low"] <= 0.75 and row["high"] <= 0.75
+        assert row.original > 0.95
+        assert row.low <= 0.75 and row.high <= 0.75
 
 
 def test_samples_that_need_the_high_band_are_listed_as_they_are_counted(judged):
     report, store = judged
     (accuracy,) = report.tables[0].rows
-    assert accuracy["batch_norm"] == "none"
-    assert accuracy["needs_high_share"] == pytest.approx(0.25, abs=0.05)  # one guess of two on each band
+    assert accuracy.batch_norm == "none"
+    assert accuracy.needs_high_share == pytest.approx(0.25, abs=0.05)  # one guess of two on each band
     record = json.loads(store.record.read_text())
-    assert record["facts"]["paths_listed"] == accuracy["needs_high"]
-    assert problems("frequency-test", record["tables"]) == []
+    assert record["facts"]["paths_listed"] == accuracy.needs_high
+    assert problems("diagnostic", record) == []
     with store.table("needs_high").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == accuracy["needs_high"]
+    assert len(rows) == accuracy.needs_high
     assert all(row["low_says"] != row["label"] for row in rows)
     surest = [float(row["confidence_low"]) for row in rows]
     assert surest == sorted(surest, reverse=True)
@@ -52,15 +52,14 @@ def test_a_kept_network_is_tested_without_training_and_agrees_with_itself(judged
     report, store = judged
     file = store.weights("seed=0")
     again, _ = judge(Options(file, test=bands, test_split="test", out=tmp_path / "o", **ASKED), radii=(3,))
-    for name in ("original", "low", "high", "needs_high"):
-        assert again.tables[0].rows[0][name] == pytest.approx(report.tables[0].rows[0][name])
+    assert again.tables[0].values[0] == pytest.approx(report.tables[0].values[0])
 
 
 def test_a_run_is_tested_on_its_own_images(finished, tmp_path):
     report, store = judge(Options(finished.run.path, out=tmp_path / "o", device="cpu"), radii=(2,))
     running, batch = report.tables[0].rows
-    assert (running["batch_norm"], batch["batch_norm"]) == ("running", "batch")
-    assert running["original"] > 0.85  # one label in twelve is wrong
+    assert (running.batch_norm, batch.batch_norm) == ("running", "batch")
+    assert running.original > 0.85  # one label in twelve is wrong
     assert any("trained on" in sentence for sentence in report.said)
     assert store.read().state == "done"
 

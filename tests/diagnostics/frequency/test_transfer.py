@@ -13,13 +13,13 @@ def moved(bands, tmp_path_factory):
 
 def test_a_band_holds_one_of_the_two_bits(moved):
     for row in moved.tables[0].rows:
-        assert row["train"] <= 0.85 and row["test_same"] <= 0.7, row
-    low = [row for row in moved.tables[0].rows if row["trained_on"] == "low" and not row["batch_norm"]]
-    assert all(row["test_same"] > 0.4 for row in low)
+        assert row.train <= 0.85 and row.test_same <= 0.7, row
+    low = [row for row in moved.tables[0].rows if row.trained_on == "low" and not row.batch_norm]
+    assert all(row.test_same > 0.4 for row in low)
 
 
 def test_both_scalings_and_batch_norm_are_trained(moved):
-    cases = [(row["trained_on"], row["scaling"], row["batch_norm"]) for row in moved.tables[0].rows]
+    cases = [(row.trained_on, row.scaling, row.batch_norm) for row in moved.tables[0].rows]
     assert cases == [
         ("low", "image-max", False), ("low", "none", False), ("high", "image-max", False), ("high", "none", False),
         ("low", "image-max", True),

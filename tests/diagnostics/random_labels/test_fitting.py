@@ -9,12 +9,14 @@ from torch.nn import functional as F
 from aumclean.diagnostics.random_labels.fitting import (
     Case,
     Fitted,
+    SteppedEpoch,
     cross_entropy,
     fit_case,
     steps_to_loss,
     trailing_mean,
 )
 from aumclean.diagnostics.random_labels.presets import Ground, base_recipe, centre, recipes
+from aumclean.diagnostics.random_labels.record import Fit
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
 from aumclean.diagnostics.trainings import Training
@@ -51,35 +53,40 @@ def test_the_loss_is_reached_when_the_mean_over_an_epoch_is_not_when_one_step_is
     assert steps_to_loss(losses, 0.05, 3) is None
 
 
-def rows(*accuracies):
+def epochs(*accuracies):
+    """Of these accuracies on the training and on the test part."""
     return [
-        {
-            "epoch": number,
-            "train_accuracy": a,
-            "test_accuracy": t,
-            "step_loss": [0.5, 0.5],
-            "seconds": 1.0,
-            "train_loss": 0.5,
-        }
-        for number, (a, t) in enumerate(accuracies, start=1)
+        SteppedEpoch(
+            epoch=number,
+            loss=0.5,
+            accuracy=0.5,
+            learning_rate=0.1,
+            seconds=1.0,
+            train_loss=0.5,
+            train_accuracy=on_train,
+            test_accuracy=on_test,
+            step_loss=[0.5, 0.5],
+            step_accuracy=[0.5, 0.5],
+        )
+        for number, (on_train, on_test) in enumerate(accuracies, start=1)
     ]
 
 
 def test_a_run_that_did_not_fit_is_censored_and_the_best_epoch_is_the_first_best():
-    training = Training(rows((0.5, 0.3), (0.9, 0.6), (0.99, 0.6)), enough=False)
-    censored = Fitted({"corruption": "random"}, 0, RECIPE, 0.9, 2, training, 0.1)
+    training = Training(epochs((0.5, 0.3), (0.9, 0.6), (0.99, 0.6)), enough=False)
+    censored = Fitted(Case("random"), "", 0, RECIPE, 0.9, 2, training, 0.1)
     assert (censored.steps, censored.steps_to_fit, censored.steps_to_loss) == (6, None, None)
-    row = censored.row()
-    assert row["steps_to_fit"] is None
-    assert (row["test_error"], row["best_test_error"], row["best_epoch"]) == (pytest.approx(0.4), pytest.approx(0.4), 2)
+    row = censored.row(Fit, corruption="random")
+    assert row.steps_to_fit is None
+    assert (row.test_error, row.best_test_error, row.best_epoch) == (pytest.approx(0.4), pytest.approx(0.4), 2)
 
 
 def test_random_labels_are_learned_by_heart_and_stored_as_they_were_drawn(study, tmp_path):
     true, random = fit(tmp_path, study), fit(tmp_path, study, Case("random"))
-    assert true.training.last["train_accuracy"] == random.training.last["train_accuracy"] == 1
+    assert true.training.last.train_accuracy == random.training.last.train_accuracy == 1
     assert true.steps_to_fit < random.steps_to_fit <= random.steps
     assert random.realised_rate == pytest.approx(0.75, abs=0.15)
-    assert true.training.last["test_accuracy"] > 0.6 > random.training.last["test_accuracy"]
+    assert true.training.last.test_accuracy > 0.6 > random.training.last.test_accuracy
     drawn = json.loads(Store(tmp_path).training("random-mlp_1x512-seed0.drawn").read_text())
     assert np.mean(np.array(drawn["labels"]) != study.train.labels) == pytest.approx(random.realised_rate)
     assert fit(tmp_path, study, Case("random")) == random  # read, not trained again
