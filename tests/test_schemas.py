@@ -123,7 +123,7 @@ def on_bands(finished, out):
     from aumclean.diagnostics.frequency.test import test
     from aumclean.diagnostics.study import Options
 
-    _, store = test(Options(finished.run.path, out=out, test_limit=60, device="cpu"), radii=(1,))
+    _, store = test(Options(data=finished.run.path, out=out, test_limit=60, device="cpu"), radii=(1,))
     return json.loads(store.record.read_text())
 
 

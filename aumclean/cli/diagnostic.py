@@ -59,12 +59,13 @@ class Study(Writing, Computing, Testing, panel=TRAIN):
 
     def options(self) -> "study.Options":
         """The options as the diagnostics take them."""
+        from aumclean.config.reading import checked
         from aumclean.diagnostics import study
 
         given = self.given()
         if "seeds" in given:
             given["seeds"] = numbers(given["seeds"], "--seeds")
-        return study.Options(**given)
+        return checked(study.Options, **given)
 
 
 def numbers(text: str, name: str, kind: Callable[[str], Any] = int) -> tuple[Any, ...]:

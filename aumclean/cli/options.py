@@ -18,7 +18,6 @@ from typer.models import OptionInfo
 from aumclean import __version__
 from aumclean.cli.console import Interrupted, set_up
 from aumclean.cli.help import ALWAYS, COMPUTE, JUDGE, READ, WRITE
-from aumclean.errors import ConfigError
 
 
 def option(help: str, *names: str, panel: str | None = None, **more: Any) -> Any:
@@ -86,12 +85,10 @@ class Reading(Options, panel=READ):
         """Those that were given; the range as two numbers."""
         found = super().given()
         if self.value_range is not None:
-            from aumclean.config.scan import value_range
+            from aumclean.config import scan
+            from aumclean.config.reading import checked
 
-            try:
-                found["value_range"] = value_range(self.value_range)
-            except ValueError as error:
-                raise ConfigError(f"--value-range: {error} (got {self.value_range!r})") from None
+            found["value_range"] = checked(scan.Reading, value_range=self.value_range).value_range
         return found
 
 

@@ -15,10 +15,6 @@ Parallel = Literal["auto", "draws", "data"]
 ClassFolder = Literal["first", "last"]
 Source = Literal["folder", "manifest"]
 
-READING = (
-    "source", "path_column", "label_column", "root", "split", "class_folder", "value_range", "max_pixels", "limit",
-)  # fmt: skip
-
 AUTO = "auto"
 FROZEN = "frozen"
 AUTO_EPOCHS = 40  # at most, of `--epochs auto` and of few images
@@ -35,12 +31,10 @@ def _epochs(given: Any) -> Any:
     return int(given)
 
 
-def value_range(given: Any) -> Any:
-    """`0,4095` as two numbers.
-
-    Raises:
-        ValueError: when it is none.
-    """
+def _value_range(given: Any) -> Any:
+    """`0,4095` as two numbers."""
+    if given is None:
+        return None
     try:
         black, white = map(float, given.split(",") if isinstance(given, str) else given)
     except (TypeError, ValueError):
@@ -50,14 +44,28 @@ def value_range(given: Any) -> Any:
     return black, white
 
 
-def _optional_range(given: Any) -> Any:
-    return None if given is None else value_range(given)
-
-
-class ScanConfig(BaseModel):
-    """Every option of `scan`; None means: by the preset, or found from the data and the machine."""
+class Reading(BaseModel):
+    """How DATA is read; None means: found from the data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    source: Source | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    root: Path | None = None
+    split: str | None = None
+    class_folder: ClassFolder | None = None
+    value_range: Annotated[tuple[float, float] | None, BeforeValidator(_value_range)] = None
+    max_pixels: int | None = Field(default=None, ge=1, le=MOST)
+    limit: int | None = Field(default=None, ge=1, le=MOST)
+
+    def reading(self) -> dict[str, Any]:
+        """These options alone: arguments of `read_samples`."""
+        return {name: getattr(self, name) for name in Reading.model_fields}
+
+
+class ScanConfig(Reading):
+    """Every option of `scan`; None means: by the preset, or found from the data and the machine."""
 
     out: Path | None = None
     overwrite: bool = False
@@ -90,25 +98,12 @@ class ScanConfig(BaseModel):
     parallel: Parallel = "auto"
     only_draw: int | None = Field(default=None, ge=0, lt=MOST_DRAWS)
 
-    source: Source | None = None
-    path_column: str | None = None
-    label_column: str | None = None
-    root: Path | None = None
-    split: str | None = None
-    class_folder: ClassFolder | None = None
-    value_range: Annotated[tuple[float, float] | None, BeforeValidator(_optional_range)] = None
-    max_pixels: int | None = Field(default=None, ge=1, le=MOST)
-    limit: int | None = Field(default=None, ge=1, le=MOST)
     max_unreadable: float = Field(default=5.0, ge=0, le=100)
     ledger: Path | None = None
     horizon: str | None = None
 
     cache_dir: Path | None = None
     cache_limit: float = Field(default=50.0, gt=0, le=MOST)
-
-    def reading(self) -> dict[str, Any]:
-        """The options that say how DATA is read: arguments of `read_samples`."""
-        return {name: getattr(self, name) for name in READING}
 
     def by_preset(self, name: str) -> Any:
         """The option's own value if one was given, else the preset's."""

@@ -3,19 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
+from pydantic import Field
 
-from aumclean.config.scan import READING, ClassFolder, Source
+from aumclean.config.scan import Reading
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size, open_samples
 from aumclean.dataset.read import read_samples
-from aumclean.dataset.samples import Samples, ValueRange
+from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.store import Store, opened
 from aumclean.errors import ConfigError, DataError
 from aumclean.progress import Track, untracked
@@ -25,16 +26,10 @@ from aumclean.training.device import Device, Precision, describe, make_accelerat
 Preset = Literal["quick", "paper"]
 
 LARGEST_IMAGE = 32  # the papers' size; --image-size asks for another
-LEAST = {"limit": 1, "test_limit": 1, "image_size": 8, "epochs": 1, "batch_size": 2}  # batch norm needs two images
 
 
-@dataclass(frozen=True)
-class Options:
-    """What every diagnostic that trains can be asked; None means: by the preset, or found from data and machine.
-
-    Raises:
-        ConfigError: for a number that is too small.
-    """
+class Options(Reading):
+    """What every diagnostic that trains can be asked; None means: by the preset, or found from data and machine."""
 
     data: Path
     test: Path | None = None
@@ -44,31 +39,15 @@ class Options:
     overwrite: bool = False
     preset: Preset = "quick"
     seeds: tuple[int, ...] = (0,)
-    limit: int | None = None
-    test_limit: int | None = None
-    image_size: int | None = None
+    test_limit: int | None = Field(default=None, ge=1)
+    image_size: int | None = Field(default=None, ge=8)
     arch: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=2)  # batch norm needs two images
+    learning_rate: float | None = Field(default=None, gt=0)
     device: Device = "auto"
     precision: Precision = "auto"
-    source: Source | None = None
-    path_column: str | None = None
-    label_column: str | None = None
-    root: Path | None = None
-    split: str | None = None
-    class_folder: ClassFolder | None = None
-    value_range: ValueRange | None = None
-    max_pixels: int | None = None
     cache_dir: Path | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            if (value := getattr(self, name)) is not None and value < least:
-                raise ConfigError(f"--{name.replace('_', '-')}: {value} is not at least {least}")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ConfigError(f"--learning-rate: {self.learning_rate:g} is not above 0")
 
     def read(self, data: Path, split: str | None) -> Samples:
         """List the samples of a data source, which is read as DATA is.
@@ -76,8 +55,7 @@ class Options:
         Raises:
             DataError: when that cannot be done.
         """
-        reading = {name: getattr(self, name) for name in READING}
-        return read_samples(data, **{**reading, "split": split, "limit": None})
+        return read_samples(data, **{**self.reading(), "split": split, "limit": None})
 
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
         """A preset's recipe with what was asked for in its place."""
@@ -174,11 +152,7 @@ def asking(kind: str, options: Options, study: Study, **settings: Any) -> Iterat
     Raises:
         RunError: as `opened` does.
     """
-    chosen = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in asdict(options).items()
-        if name not in {"out", "overwrite", "cache_dir", "data", "test", "root"}
-    }
+    chosen = options.model_dump(exclude={"out", "overwrite", "cache_dir", "data", "test", "root"})
     device = study.accelerator.device.type
     asked = {"kind": kind, "data": study.fingerprint, "device": device, **chosen, **settings}
     name = f"{study.name}-{kind.replace(' ', '-')}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from aumclean.bar import progress_bar
 from aumclean.config.reading import PATH_KEYS, load
-from aumclean.config.scan import READING, ScanConfig
+from aumclean.config.scan import Reading, ScanConfig
 from aumclean.decisions.clean import Policy
 from aumclean.door.data import samples_of
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
@@ -99,7 +99,7 @@ def score(
     Raises:
         AumcleanError: as `scan` does.
     """
-    reading = _known("score", reading, READING)
+    reading = _known("score", reading, Reading.model_fields)
     if device not in {"auto", "cpu", "cuda", "mps"}:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, mps")
     target = None if out is None else expanded(Path(out))

@@ -40,4 +40,4 @@ def bands(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def study(bands):
-    return open_study(Options(bands, device="cpu"), limit=None, test_limit=None)
+    return open_study(Options(data=bands, device="cpu"), limit=None, test_limit=None)

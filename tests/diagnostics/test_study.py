@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from aumclean.config.reading import checked
 from aumclean.diagnostics.study import Options, open_study
 from aumclean.errors import ConfigError, DataError
 from tests.conftest import write_folder
@@ -10,7 +9,7 @@ from tests.diagnostics.conftest import write_bands
 
 
 def options(data, **asked):
-    return Options(data, device="cpu", **asked)
+    return Options(data=data, device="cpu", **asked)
 
 
 def test_the_test_split_of_the_data_is_found(study):
@@ -64,21 +63,21 @@ def test_test_labels_count_as_the_training_labels_do(bands, tmp_path):
 )
 def test_a_test_part_that_makes_no_sense_is_refused(bands, asked, message):
     with pytest.raises(ConfigError, match=message):
-        open_study(replace(options(bands), **asked), limit=None, test_limit=None)
+        open_study(options(bands, **asked), limit=None, test_limit=None)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("epochs", 0, "--epochs: 0 is not at least 1"),
-        ("limit", 0, "--limit: 0 is not at least 1"),
-        ("test_limit", -1, "--test-limit: -1 is not at least 1"),
-        ("batch_size", 1, "--batch-size: 1 is not at least 2"),
-        ("image_size", 4, "--image-size: 4 is not at least 8"),
-        ("learning_rate", 0.0, "--learning-rate: 0 is not above 0"),
-        ("learning_rate", float("nan"), "--learning-rate: nan is not above 0"),
+        ("epochs", 0, r"--epochs: input should be greater than or equal to 1 \(got 0\)"),
+        ("limit", 0, "--limit: input should be greater than or equal to 1"),
+        ("test_limit", -1, "--test-limit: input should be greater than or equal to 1"),
+        ("batch_size", 1, "--batch-size: input should be greater than or equal to 2"),
+        ("image_size", 4, "--image-size: input should be greater than or equal to 8"),
+        ("learning_rate", 0.0, "--learning-rate: input should be greater than 0"),
+        ("learning_rate", float("nan"), "--learning-rate: input should be a finite number"),
     ],
 )
 def test_numbers_that_are_too_small_are_refused_before_anything_is_read(tmp_path, name, value, message):
     with pytest.raises(ConfigError, match=message):
-        options(tmp_path / "absent", **{name: value})
+        checked(Options, data=tmp_path / "absent", **{name: value})

@@ -128,7 +128,7 @@ def horizon(
     if draws < 1:
         raise ConfigError(f"--draws: {draws} is not at least 1")
     plan = _plan_of_scan(options, flip, first_epoch)
-    options = replace(options, image_size=plan.image_size)
+    options = options.model_copy(update={"image_size": plan.image_size})
     quick = options.preset == "quick"
     most = QUICK_IMAGES if quick else None
     study = open_study(without_test(options), limit=most, test_limit=most, track=track)

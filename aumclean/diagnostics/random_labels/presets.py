@@ -79,7 +79,7 @@ def open_ground(options: Options, command: Command, *, track: Track = untracked)
 def without_test(options: Options) -> Options:
     """The options of a command that does not test: where no test part is named, the training part stands in for it."""
     named = any(value is not None for value in (options.test, options.test_split, options.holdout))
-    return options if named else replace(options, test=options.data, test_limit=options.limit)
+    return options if named else options.model_copy(update={"test": options.data, "test_limit": options.limit})
 
 
 def centre(dataset: Dataset, side: int) -> Dataset:
@@ -119,7 +119,7 @@ def recipes(options: Options, ground: Ground, command: Command, rate_decay: floa
         raise ConfigError(f"--rate-decay: {rate_decay:g} is not above 0 and at most 1")
     default = QUICK_ARCHS if options.preset == "quick" else PAPER_ARCHS
     named = options.arch.split(",") if options.arch else default[command]
-    asked = replace(options, arch=None)
+    asked = options.model_copy(update={"arch": None})
     bases = (replace(base_recipe(options.preset, arch), rate_decay=rate_decay) for arch in named)
     return [asked.recipe(base, ground.study.accelerator) for base in bases]
 

@@ -17,7 +17,7 @@ def test_every_variant_changes_one_thing_of_the_plain_recipe():
 
 
 def test_batch_norm_is_judged_both_ways_and_every_variant_has_its_row(bands, tmp_path):
-    options = Options(bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, precision="fp32")
+    options = Options(data=bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, precision="fp32")
     report, _ = heuristics(options, variants=("vanilla", "mix-up", "batch-norm", "adversarial"), radii=(3,))
     assert [row.variant for row in report.tables[0].rows] == [
         "vanilla", "mix-up", "batch-norm (running)", "batch-norm (batch)", "adversarial",
@@ -30,11 +30,11 @@ def test_batch_norm_is_judged_both_ways_and_every_variant_has_its_row(bands, tmp
 
 def test_an_unknown_variant_is_named_before_anything_is_read(tmp_path):
     with pytest.raises(ConfigError, match=r"--variants: 'mixup' is none of .*did you mean 'mix-up'"):
-        heuristics(Options(tmp_path / "absent"), variants=("mixup",))
+        heuristics(Options(data=tmp_path / "absent"), variants=("mixup",))
 
 
 def test_what_the_quick_preset_cannot_show_is_said_as_long_as_there_is_something(tmp_path):
-    quick, paper = Options(tmp_path), Options(tmp_path, preset="paper")
+    quick, paper = Options(data=tmp_path), Options(data=tmp_path, preset="paper")
     (named,), (bare,) = limits(quick, ["this", "that"]), limits(quick, [])
     assert "cannot show this nor that;" in named
     assert "cannot" not in bare and "orderings may show" in bare

@@ -86,7 +86,9 @@ def test_accuracy_falls_with_epsilon_and_a_search_finds_what_a_fixed_epsilon_fin
 
 
 def test_both_networks_are_attacked_at_every_rho_and_kernels_are_drawn(bands, tmp_path):
-    options = Options(bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, test_limit=16, precision="fp32")
+    options = Options(
+        data=bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, test_limit=16, precision="fp32"
+    )
     report, _ = robustness(options, epsilons=(0.05,), rhos=(0.0, 1.0))
     rows = report.tables[0].rows
     assert [(row.model, row.rho) for row in rows] == [

@@ -21,7 +21,7 @@ ASKED = {"device": "cpu", "epochs": 12, "batch_size": 16, "precision": "fp32"}
 @pytest.fixture(scope="module")
 def judged(bands, tmp_path_factory):
     out = tmp_path_factory.mktemp("judged") / "out"
-    return judge(Options(bands, out=out, **ASKED), radii=(3,))
+    return judge(Options(data=bands, out=out, **ASKED), radii=(3,))
 
 
 def test_each_band_alone_tells_half_of_what_both_tell(judged):
@@ -51,12 +51,12 @@ def test_samples_that_need_the_high_band_are_listed_as_they_are_counted(judged):
 def test_a_kept_network_is_tested_without_training_and_agrees_with_itself(judged, bands, tmp_path):
     report, store = judged
     file = store.weights("seed=0")
-    again, _ = judge(Options(file, test=bands, test_split="test", out=tmp_path / "o", **ASKED), radii=(3,))
+    again, _ = judge(Options(data=file, test=bands, test_split="test", out=tmp_path / "o", **ASKED), radii=(3,))
     assert again.tables[0].values[0] == pytest.approx(report.tables[0].values[0])
 
 
 def test_a_run_is_tested_on_its_own_images(finished, tmp_path):
-    report, store = judge(Options(finished.run.path, out=tmp_path / "o", device="cpu"), radii=(2,))
+    report, store = judge(Options(data=finished.run.path, out=tmp_path / "o", device="cpu"), radii=(2,))
     running, batch = report.tables[0].rows
     assert (running.batch_norm, batch.batch_norm) == ("running", "batch")
     assert running.original > 0.85  # one label in twelve is wrong
@@ -68,18 +68,18 @@ def test_what_makes_no_sense_is_one_clear_line(judged, bands, tmp_path):
     _, store = judged
     file = store.weights("seed=0")
     with pytest.raises(ConfigError, match="--test PATH"):
-        judge(Options(file, **ASKED))
+        judge(Options(data=file, **ASKED))
     other = write_folder(tmp_path / "other")
     with pytest.raises(DataError, match="has the class 'amber', which the network was not taught"):
-        judge(Options(file, test=other, **ASKED))
+        judge(Options(data=file, test=other, **ASKED))
     with pytest.raises(ConfigError, match="--radius 40: leaves nothing in the high band"):
-        judge(Options(file, test=bands, out=tmp_path / "o", **ASKED), radii=(40,))
+        judge(Options(data=file, test=bands, out=tmp_path / "o", **ASKED), radii=(40,))
     with pytest.raises(ConfigError, match="is a diagnostic; name one of its networks"):
-        judge(Options(store.path, test=bands, **ASKED))
+        judge(Options(data=store.path, test=bands, **ASKED))
     broken = tmp_path / "x.safetensors"
     broken.write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"x\.safetensors: cannot be read as a network"):
-        judge(Options(broken, test=bands, **ASKED))
+        judge(Options(data=broken, test=bands, **ASKED))
 
 
 def test_batch_statistics_are_of_the_batch_and_leave_the_network_alone():

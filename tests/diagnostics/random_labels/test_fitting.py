@@ -113,11 +113,11 @@ def test_the_middle_is_cut_out(study):
 
 def test_quick_fits_with_convolutions_at_a_rate_that_learns_before_it_memorises(study):
     ground = Ground(study, study.train, study.test)
-    (recipe,) = recipes(Options(DATA), ground, "fit")
+    (recipe,) = recipes(Options(data=DATA), ground, "fit")
     assert (recipe.arch, recipe.learning_rate, recipe.batch_size) == ("resnet8-s2d", 0.2, 64)
-    asked = recipes(Options(DATA, arch="mlp_1x512,small_inception"), ground, "fit")
+    asked = recipes(Options(data=DATA, arch="mlp_1x512,small_inception"), ground, "fit")
     assert [(each.arch, each.learning_rate) for each in asked] == [("mlp_1x512", 0.01), ("small_inception", 0.1)]
-    networks = [each.arch for each in recipes(Options(DATA, preset="paper"), ground, "sweep")]
+    networks = [each.arch for each in recipes(Options(data=DATA, preset="paper"), ground, "sweep")]
     assert networks == ["small_inception", "small_alexnet", "mlp_1x512"]
 
 
