@@ -13,6 +13,7 @@ import safetensors
 from safetensors.numpy import load_file
 
 from aumclean.errors import DataError
+from aumclean.files.location import expanded
 
 Kind = Literal["logits", "pred-probs", "features"]
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
@@ -106,7 +107,7 @@ def rows(given: Any, kind: Kind) -> Rows:
         DataError: when there is no such array in it.
     """
     if isinstance(given, str | Path):
-        return read_rows(Path(given).expanduser(), kind)
+        return read_rows(expanded(given), kind)
     columns = getattr(given, "columns", None)
     values = np.asarray(given.detach().float().cpu() if hasattr(given, "detach") else given)
     names = None if columns is None else tuple(map(str, columns))

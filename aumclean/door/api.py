@@ -102,8 +102,8 @@ def score(
     reading = _known("score", reading, Reading.model_fields)
     if device not in {"auto", "cpu", "cuda", "mps"}:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, mps")
-    target = None if out is None else expanded(Path(out))
-    scanned = RunDirectory(run.path if isinstance(run, Run) else expanded(Path(run)))
+    target = None if out is None else expanded(out)
+    scanned = RunDirectory(run.path if isinstance(run, Run) else expanded(run))
     scanned.require_finished()
     with _without_chatter():
         from aumclean.scanning import score as scoring
@@ -163,8 +163,8 @@ def judge(
 
     asked = Asked(**_known("judge", judging, Asked.__dataclass_fields__))
     sources = _sources(pred_probs, logits, features, margins, aum)
-    samples, stored = _labeled(labels, paths, None if root is None else Path(root).expanduser())
-    where: dict[str, Any] = {"out": None if out is None else Path(out).expanduser(), "overwrite": overwrite}
+    samples, stored = _labeled(labels, paths, None if root is None else expanded(root))
+    where: dict[str, Any] = {"out": None if out is None else expanded(out), "overwrite": overwrite}
     with progress_bar() as track:
         run, verdict = judge_labels(
             samples, sources, stored=stored, classes=class_names, asked=asked, track=track, **where
@@ -181,7 +181,7 @@ def open_run(path: str | os.PathLike[str]) -> "Run":
     Raises:
         RunError: when it is no run, or not finished.
     """
-    directory = RunDirectory(expanded(Path(path)))
+    directory = RunDirectory(expanded(path))
     directory.require_finished()
     return Run(directory.path)
 
@@ -341,13 +341,13 @@ class Run:
         if policy not in get_args(Policy):
             raise ConfigError(f"policy: '{policy}' is none of {', '.join(get_args(Policy))}")
         files = [decisions] if isinstance(decisions, str | os.PathLike) else decisions
-        found = recorded.of_files(map(Path, files), directory) if files else recorded.of_run(directory)
+        found = recorded.of_files(map(expanded, files), directory) if files else recorded.of_run(directory)
         if found.problems:
             raise DataError(
                 f"{len(found.problems)} decisions cannot be used, so nothing was written; the first: "
                 f"{found.problems[0]}"
             )
-        target, folder = (None if path is None else expanded(Path(path)) for path in (out, copy_to))
+        target, folder = (None if path is None else expanded(path) for path in (out, copy_to))
         return clean_run(directory, self._verdict.report, found.decided, policy, target, folder).manifests[0]
 
     def __repr__(self) -> str:
@@ -436,7 +436,7 @@ def _sources(pred_probs: Any, logits: Any, features: Any, margins: Any, aum: Any
         is_list = isinstance(given, list | tuple) and len(given) > 0
         several = given if is_list and (isinstance(given[0], str | Path) or np.ndim(given[0]) == 2) else [given]
         found += [rows(one, kind) for one in several if one is not None]
-    log, table = (None if path is None else Path(path).expanduser() for path in (margins, aum))
+    log, table = (None if path is None else expanded(path) for path in (margins, aum))
     looked_at = None if features is None else rows(features, "features")
     if not found and looked_at is None and log is None and table is None:
         raise ConfigError("judge(): needs pred_probs, logits, features, margins or aum")
@@ -458,6 +458,5 @@ def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> d
         if name not in known:
             raise ConfigError(f"{function}() has no option '{name}'{did_you_mean(name, known)}")
     return {
-        name: expanded(Path(value)) if name in PATH_KEYS and value is not None else value
-        for name, value in options.items()
+        name: expanded(value) if name in PATH_KEYS and value is not None else value for name, value in options.items()
     }

@@ -12,6 +12,7 @@ from aumclean.config.presets import PRESETS
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.door.api import Run, _known
 from aumclean.errors import ConfigError, DataError, RunError, TrainingError
+from aumclean.files.location import expanded
 from aumclean.judging.judge import Asked, finish, run_of_training
 from aumclean.judging.labels import in_rows, with_classes
 from aumclean.margins.gather import Gathered, Gathering
@@ -97,7 +98,7 @@ class Recorder:
             raise ConfigError(f"draws: {draws} is not a number of trainings, 1 at least")
         if out is None and self.ranks > 1:
             raise ConfigError("out: name the run directory that the processes share")
-        folder = Path.cwd() if root is None else Path(root).expanduser().absolute()
+        folder = Path.cwd() if root is None else expanded(root).absolute()
         samples = with_classes(
             in_rows(labels, name=name, source=Path(name), paths=paths, root=folder), class_names, None
         )
@@ -106,7 +107,7 @@ class Recorder:
         self.class_names = samples.class_names
         self.outputs = len(self.class_names) + indicators
         self._indicators = self._drawn()
-        target = None if out is None else Path(out).expanduser()
+        target = None if out is None else expanded(out)
         if self.rank and target is not None:
             self._run = RunDirectory(target)
         else:

@@ -1,6 +1,7 @@
 """Where data lie: a path of this machine, or a URL of any store that fsspec opens (s3://, gs://, hf://, https://)."""
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,19 +25,19 @@ def location(data: Path | str) -> Location:
     text = str(data)
     if (found := _URL.match(text)) and not Path(text).exists():
         return text if "://" in text else f"{found[1]}://{text[found.end() :]}"
-    return expanded(Path(text))
+    return expanded(text)
 
 
-def expanded(path: Path) -> Path:
-    """A path with a home folder at its beginning (`~`) written out.
+def expanded(given: str | os.PathLike[str]) -> Path:
+    """What somebody gave as a path, with a home folder at its beginning (`~`) written out.
 
     Raises:
         ConfigError: when there is no such user, or no home folder is known.
     """
     try:
-        return path.expanduser()
+        return Path(given).expanduser()
     except RuntimeError:
-        raise ConfigError(f"{path}: no such home folder; write the path out") from None
+        raise ConfigError(f"{given}: no such home folder; write the path out") from None
 
 
 def absolute(where: Location) -> str:

@@ -26,6 +26,7 @@ from aumclean.dataset.samples import Samples
 from aumclean.dataset.table import TABLE_SUFFIXES, read_table
 from aumclean.errors import DataError
 from aumclean.files import atomic
+from aumclean.files.location import expanded
 
 NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
@@ -46,7 +47,7 @@ def read_labels(
     Raises:
         DataError: when DATA does not exist or has no labels.
     """
-    data = data.expanduser()
+    data = expanded(data)
     if data.suffix.lower() == ".npy" and data.is_file():
         return in_rows(_loaded(data), name=data.stem, source=data)
     if data.suffix.lower() not in TABLE_SUFFIXES or data.is_dir():

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from aumclean.errors import ConfigError, DataError, did_you_mean
+from aumclean.files.location import expanded
 
 AUTO = "auto"
 TIMM, TORCHVISION = "timm:", "torchvision:"
@@ -73,7 +74,7 @@ def load_backbone(name: str) -> Backbone:
     if name == AUTO:
         return _from_wheel()
     where, at, file = name.partition("@")
-    weights = Path(file).expanduser() if at else None
+    weights = expanded(file) if at else None
     if where.startswith(TIMM):
         return _from_timm(name, where.removeprefix(TIMM), weights)
     return _from_torchvision(name, where.removeprefix(TORCHVISION), weights)
@@ -96,7 +97,7 @@ def require_known(name: str) -> None:
             f"--features: '{name}' is no backbone; give auto, timm:NAME, torchvision:NAME, a file of features (.npy, "
             ".npz, .parquet, .safetensors), or none"
         )
-    if at and not Path(file).expanduser().is_file():
+    if at and not expanded(file).is_file():
         raise DataError(f"{file}: no such file; {where} was to have its weights from there")
 
 

@@ -23,6 +23,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import aumclean
+from aumclean.errors import ConfigError
 from aumclean.progress import untracked
 from aumclean.reports import Format
 
@@ -423,3 +424,24 @@ def test_the_threshold_is_a_percentile_of_the_indicator_samples():
         aumclean.threshold([])
     with pytest.raises(aumclean.ConfigError, match="100 is not between 0 and 100"):
         aumclean.threshold([1.0], percentile=100)
+
+
+NOBODY = "~nobody-of-that-name/x"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: aumclean.open_run(NOBODY),
+        lambda: aumclean.scan("photos", out=NOBODY),
+        lambda: aumclean.score("run", "photos", out=NOBODY),
+        lambda: aumclean.judge(NOBODY, pred_probs=[[0.5, 0.5]]),
+        lambda: aumclean.judge([0, 1], pred_probs=NOBODY),
+        lambda: aumclean.judge([0, 1], margins=NOBODY),
+        lambda: aumclean.judge([0, 1], pred_probs=[[0.5, 0.5]] * 2, root=NOBODY),
+        lambda: aumclean.Recorder([0, 1] * 20, out=NOBODY),
+    ],
+)
+def test_the_home_folder_of_a_user_who_does_not_exist_is_named(ask):
+    with pytest.raises(ConfigError, match=f"^{NOBODY}: no such home folder; write the path out$"):
+        ask()
