@@ -2,8 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +79,12 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         DataError: when a target cannot hold the data, or the data are gone.
     """
     data = run.read().data
-    label_column = data.label_column
-    if data.image_column is not None:
+    parts: list[pa.Table] = []
+    if data.image_column is None:
+        blocks = _cleaned_blocks(run, cleaning, data.label_column, parts)
+        first = next(blocks)
+        schema, blocks = first.schema, itertools.chain([first], blocks)
+    else:
         for target in targets:
             if target.suffix.lower() != ".parquet":
                 raise DataError(f"{target}: the images are in {data.source}, so the cleaned data must be .parquet")
@@ -88,28 +92,32 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         images = pictures_of(run).images
         assert isinstance(images, Embedded)
         source = manifest.EmbeddedSource(images, rows, data.source_bytes, data.source_changed_ns)
-        schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, label_column)
-        for target in targets:
-            with atomic.replacing(target) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-                for batch in batches:
-                    writer.write_batch(batch)
-        changed = cleaning.changes
-    else:
-        for target in targets:
-            parts: list[pa.Table] = []
-            blocks = _cleaned_blocks(run, cleaning, label_column, parts)
-            if target.suffix.lower() == ".parquet":
-                first = next(blocks)
-                with atomic.replacing(target) as temporary:
-                    parquet.write_blocks(first.schema, itertools.chain([first], blocks), temporary)
-            else:
-                atomic.write_pieces(target, csv.pieces_of_blocks(blocks))
-        changed = pa.concat_tables(parts)
+        schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, data.label_column)
+        blocks = (pa.Table.from_batches([batch]) for batch in batches)
+        parts.append(cleaning.changes)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_writer(target, schema)) for target in targets]
+        for block in blocks:
+            for write in writers:
+                write(block)
     if data.boxes is not None:
         paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
         place = run.place()
         write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
-    atomic.write_pieces(changes, csv.pieces(changed, guard=True))
+    atomic.write_pieces(changes, csv.pieces(pa.concat_tables(parts), guard=True))
+
+
+@contextmanager
+def _writer(target: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """What writes a table, some rows at a time, into a file that is there when the block ends well."""
+    with atomic.replacing(target) as temporary:
+        if target.suffix.lower() == ".parquet":
+            with pq.ParquetWriter(temporary, schema, **parquet.CHECKED) as writer:
+                yield writer.write_table
+        else:
+            with temporary.open("wb") as file:
+                file.writelines(csv.pieces(schema.empty_table()))
+                yield lambda block: file.writelines(csv.pieces(block, header=False))
 
 
 def _cleaned_blocks(run: Run, cleaning: Cleaning, label_column: str, changes: list[pa.Table]) -> Iterator[pa.Table]:

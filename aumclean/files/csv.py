@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +27,11 @@ DELIMITERS = (",", ";", "\t", "|")
 HEAD = 1 << 16  # bytes that tell how a file is written
 
 
-def pieces(table: pa.Table, *, guard: bool = False) -> Iterator[bytes]:
-    """What `to_csv` makes of the table, or of the `guarded` table, some rows at a time."""
-    yield from pieces_of_blocks([table], guard=guard)
-
-
-def pieces_of_blocks(blocks: Iterable[pa.Table], *, guard: bool = False) -> Iterator[bytes]:
-    """The same of a table that comes in blocks, at least one."""
-    header = True
-    for block in blocks:
-        for start in range(0, max(1, len(block)), PIECE):
-            piece = block.slice(start, PIECE)
-            yield _encoded(guarded(piece) if guard else piece, header=header)
-            header = False
+def pieces(table: pa.Table, *, guard: bool = False, header: bool = True) -> Iterator[bytes]:
+    """What `to_csv` makes of the table, or of the `guarded` table, some rows at a time; perhaps without a header."""
+    for start in range(0, max(header, len(table)), PIECE):
+        piece = table.slice(start, PIECE)
+        yield _encoded(guarded(piece) if guard else piece, header=header and not start)
 
 
 def guarded(table: pa.Table) -> pa.Table:
