@@ -8,7 +8,7 @@ import typer
 
 from aumclean.cli.console import counted, progress, say, show, table
 from aumclean.cli.help import READ
-from aumclean.cli.options import CacheDir, LimitedReading, OnDevice, Workers, option, with_options
+from aumclean.cli.options import CacheDir, LimitedReading, OnDevice, Verify, Workers, option, with_options
 
 SHOWN = 20  # rows in the terminal
 
@@ -31,6 +31,7 @@ def command(
     ] = None,
     workers: Workers = None,
     cache_dir: CacheDir = None,
+    verify: Verify = None,
 ) -> None:
     """Find pictures that are nearly the same, within and across data sets.
 
@@ -44,7 +45,8 @@ def command(
     from aumclean.files import atomic, csv
     from aumclean.scanning.duplicates import find_duplicates
 
-    given = {"features": features, "workers": workers, "cache_dir": cache_dir, **reading.given(), **computing.given()}
+    own = {"features": features, "workers": workers, "cache_dir": cache_dir, "verify": verify}
+    given = {**own, **reading.given(), **computing.given()}
     config = checked(ScanConfig, **{name: value for name, value in given.items() if value is not None})
     with progress() as track:
         found = find_duplicates(data, config, track=track)

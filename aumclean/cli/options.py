@@ -36,6 +36,10 @@ Limit = Annotated[
 ]
 Workers = Annotated[int | None, option("Decoding processes. [default: all processors]", panel=COMPUTE, min=1)]
 CacheDir = Annotated[Path | None, option("Folder of decoded images. [default: the system's]", panel=COMPUTE)]
+Verify = Annotated[
+    bool | None,
+    option("Read every image anew, whatever the cache holds, and say how many differ.", "--verify", panel=READ),
+]
 
 
 class Options:

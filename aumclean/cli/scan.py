@@ -13,7 +13,17 @@ import typer
 
 from aumclean.cli.console import counted, give, progress, say, say_notes, show, table
 from aumclean.cli.help import JUDGE, READ, TRAIN
-from aumclean.cli.options import Computing, Judging, LimitedReading, Options, Workers, Writing, option, with_options
+from aumclean.cli.options import (
+    Computing,
+    Judging,
+    LimitedReading,
+    Options,
+    Verify,
+    Workers,
+    Writing,
+    option,
+    with_options,
+)
 from aumclean.errors import ConfigError, TrainingError
 from aumclean.files.json import to_json
 
@@ -97,6 +107,7 @@ class ScanComputing(Computing):
         float | None,
         option("Most that decoded images and features may take in all, in GiB. [default: 50]"),
     ] = None
+    verify: Verify = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,6 +104,7 @@ class ScanConfig(Reading):
 
     cache_dir: Path | None = None
     cache_limit: float = Field(default=50.0, gt=0, le=MOST)
+    verify: bool = False
 
     def by_preset(self, name: str) -> Any:
         """The option's own value if one was given, else the preset's."""

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import math
 import mmap
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from psutil import virtual_memory
 
@@ -38,6 +40,8 @@ NAME = re.compile("[0-9a-f]{32}")  # of an entry
 FEATURES = "features"  # folder of entries that are files
 LOCK_SUFFIX = ".lock"  # beside every entry: who builds, opens or deletes it holds it
 CACHE_GIB = 50.0  # what all entries together may take where nothing else was said
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def decoded(
     workers: int,
     cache_dir: Path,
     limit_gib: float,
+    verify: bool = False,
     track: Track = untracked,
 ) -> Decoded:
     """Decode the samples to `size` x `size`, or take what an earlier run decoded.
@@ -87,6 +92,7 @@ def decoded(
         workers: decoding processes.
         cache_dir: folder of all entries.
         limit_gib: what all entries together may take, in GiB; the one in use always stays.
+        verify: whether to decode them anew in any case, and to say how many differ from what an earlier run decoded.
         track: shows the progress.
 
     Raises:
@@ -98,12 +104,15 @@ def decoded(
         lock = FileLock(entry.with_suffix(LOCK_SUFFIX)).acquire()
     with lock:
         found = _open(entry, size)
-        if found is None:
+        if found is None or verify:
+            before = None if found is None else found.files
             with _blaming(cache_dir):
                 make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
             files = _build(entry, samples, size, workers, track)
             with _blaming(cache_dir):
                 found = _read(entry, size, files)
+            if before is not None:
+                _say_changes(samples, before, files)
         with _blaming(cache_dir):
             os.utime(entry / "entry.json")
         return found
@@ -127,6 +136,20 @@ def _blaming(cache_dir: Path) -> Iterator[None]:
         full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         why, then = atomic.reason(error) if isinstance(error, OSError) else error, "free some space or " * full
         raise DataError(f"{cache_dir}: cannot be written ({why}); {then}choose another --cache-dir") from error
+
+
+def _say_changes(samples: Samples, before: pa.Table, now: pa.Table) -> None:
+    """Say how many images are others than what was decoded before, though sizes and times are the same."""
+    contents = (pc.fill_null(files["sha256"], bytes(32)) for files in (before, now))
+    changed = pc.not_equal(*contents)
+    if count := pc.sum(changed).as_py():
+        example = samples.paths[pc.index(changed, True).as_py()]
+        logger.warning(
+            "%s: %d of %d images are others than what was decoded before, such as %s, though sizes and times are the "
+            "same", samples.source, count, len(samples), example,
+        )  # fmt: skip
+    else:
+        logger.info("%s: all %d images are what was decoded before", samples.source, len(samples))
 
 
 def _fingerprint(samples: Samples, size: int) -> str:

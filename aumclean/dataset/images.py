@@ -16,7 +16,18 @@ import pyarrow as pa
 
 from aumclean.dataset.table import parquet_file
 from aumclean.errors import DataError
-from aumclean.files.location import Location, below, fetched, opened, ranges, reaching, stamp, store_of
+from aumclean.files.location import (
+    Location,
+    absolute,
+    below,
+    fetched,
+    opened,
+    ranges,
+    reaching,
+    stamp,
+    stamp_of_file,
+    store_of,
+)
 
 STAMPED = 1 << 12  # files at a time
 
@@ -71,9 +82,10 @@ class Files:
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """What changes when a file does, permissions included."""
+        folder = absolute(self.root)
         for start in range(0, len(rows), STAMPED):
             for path in self.paths.take(pa.array(rows[start : start + STAMPED])).to_pylist():
-                yield stamp(None if path is None else self.root / path)
+                yield "none" if path is None else stamp_of_file(f"{folder}/{path}")
 
 
 @dataclass(frozen=True)

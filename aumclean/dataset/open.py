@@ -152,6 +152,7 @@ def open_samples(
     cached: bool = True,
     cache_dir: Path | None = None,
     cache_limit: float = CACHE_GIB,
+    verify: bool = False,
     workers: int | None = None,
     max_unreadable: float = 100.0,
     one_class: bool = False,
@@ -165,6 +166,7 @@ def open_samples(
         cached: whether to keep what is decoded on disk for the next time; else it is in memory alone.
         cache_dir: folder of decoded images; the system's by default.
         cache_limit: what all of them may take there, in GiB.
+        verify: whether to decode all anew, whatever the cache holds.
         workers: decoding processes; as many as processors by default.
         max_unreadable: how many per cent of the images may be unreadable, not all of them in any case.
         one_class: whether readable images of a single class will do.
@@ -177,7 +179,9 @@ def open_samples(
     samples = with_decoding(samples)
     if cached:
         folder = cache_dir or default_cache_dir()
-        found = decoded(samples, size, workers=workers, cache_dir=folder, limit_gib=cache_limit, track=track)
+        found = decoded(
+            samples, size, workers=workers, cache_dir=folder, limit_gib=cache_limit, verify=verify, track=track
+        )
     else:
         found = in_memory(samples, size, workers=workers, track=track)
     reasons = pa.table({"path": samples.paths, "reason": found.files["reason"]})
@@ -239,6 +243,7 @@ def open_configured(
         size,
         cache_dir=config.cache_dir,
         cache_limit=config.cache_limit,
+        verify=config.verify,
         workers=config.workers,
         max_unreadable=max_unreadable,
         one_class=one_class,

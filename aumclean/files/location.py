@@ -153,10 +153,8 @@ def is_folder(where: Location) -> bool:
         return bool(store.isdir(path))
 
 
-def stamp(where: Location | None) -> str:
+def stamp(where: Location) -> str:
     """What changes when a file does, permissions included, without reading it."""
-    if where is None:
-        return "none"
     if isinstance(where, str):
         store, path = store_of(where)
         with reaching(where):
@@ -165,11 +163,16 @@ def stamp(where: Location | None) -> str:
             str(about[name]) for name in ("size", "ETag", "etag", "mtime", "LastModified", "created") if name in about
         ]
         return " ".join([where, *known])
+    return stamp_of_file(absolute(where))
+
+
+def stamp_of_file(path: str) -> str:
+    """The same of an absolute path of this machine."""
     try:
-        status = where.stat()
+        status = os.stat(path)  # noqa: PTH116 # of millions, a Path each costs more than the system's answer
     except OSError as error:
-        return f"{where.absolute()} {error.errno}"
-    return f"{where.absolute()} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+        return f"{path} {error.errno}"
+    return f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def ranges(spans: Sequence[tuple[str, int, int]]) -> list[bytes]:

@@ -279,7 +279,7 @@ def _recorded(config: ScanConfig) -> Options:
     paths = {name: getattr(config, name) for name in PATH_KEYS if name in ScanConfig.model_fields}
     settled = {name: absolute(location(path)) for name, path in paths.items() if path is not None}
     features = None if config.features is None else anywhere(config.features)
-    return Options(**{**config.model_dump(), **settled, "features": features})
+    return Options(**{**config.model_dump(), **settled, "features": features, "verify": False})
 
 
 def indicators_of(opened: Opened, looked: Looked | None, seed: int, plan: Plan) -> np.ndarray:

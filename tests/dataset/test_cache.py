@@ -21,8 +21,8 @@ from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
 
 
-def load(folder, cache_dir, size=8, limit_gib=1.0, workers=1):
-    return decoded(read_samples(folder), size, workers=workers, cache_dir=cache_dir, limit_gib=limit_gib)
+def load(folder, cache_dir, size=8, limit_gib=1.0, workers=1, verify=False):
+    return decoded(read_samples(folder), size, workers=workers, cache_dir=cache_dir, limit_gib=limit_gib, verify=verify)
 
 
 @pytest.fixture
@@ -57,6 +57,24 @@ def test_a_changed_file_or_another_size_is_decoded_again(folder, tmp_path, save_
         file.chmod(0o600)
     load(folder, tmp_path / "cache", size=9 if change == "size" else 8)
     assert len(builds) == 2
+
+
+def test_verifying_reads_all_anew_and_says_what_sizes_and_times_did_not_tell(
+    folder, tmp_path, save_image, builds, caplog, monkeypatch
+):
+    monkeypatch.setattr("aumclean.dataset.images.stamp_of_file", str)  # a drive that tells neither
+    caplog.set_level("INFO")
+    load(folder, tmp_path / "cache")
+    load(folder, tmp_path / "cache", verify=True)
+    assert (builds, caplog.messages) == ([8, 8], [f"{folder}: all 12 images are what was decoded before"])
+    save_image(folder / "blue" / "002.png", colour=(0, 0, 0), seed=99)
+    expected = decode_image((folder / "blue" / "002.png").read_bytes(), 8)[0]
+    assert (load(folder, tmp_path / "cache").images[6] != expected).any()
+    np.testing.assert_array_equal(load(folder, tmp_path / "cache", verify=True).images[6], expected)
+    said = f"{folder}: 1 of 12 images are others than what was decoded before, such as blue/002.png, though"
+    assert caplog.messages[-1].startswith(said)
+    np.testing.assert_array_equal(load(folder, tmp_path / "cache").images[6], expected)
+    assert builds == [8, 8, 8]
 
 
 def write_shard(file, images):

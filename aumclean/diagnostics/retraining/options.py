@@ -34,11 +34,18 @@ class Options:
     precision: Precision = "auto"
     workers: int | None = None
     cache_dir: Path | None = None
+    verify: bool = False
 
     def open(self, samples: Samples, size: int, track: Track, *, one_class: bool = False) -> Opened:
         """Open what is trained or tested on."""
         return open_samples(
-            samples, size, cache_dir=self.cache_dir, workers=self.workers, one_class=one_class, track=track
+            samples,
+            size,
+            cache_dir=self.cache_dir,
+            verify=self.verify,
+            workers=self.workers,
+            one_class=one_class,
+            track=track,
         )
 
 
