@@ -94,7 +94,7 @@ def _with_paths(
 ) -> tuple[pa.Table, pa.Array]:
     """The table with plain paths in its column of paths, and these paths, none outside the root."""
     path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
-    if _holds_images(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
+    if _has_names(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
         paths_of_images = pc.struct_field(table[path_column], "path")
         table = table.set_column(table.column_names.index(path_column), path_column, paths_of_images)
     _refuse_empty(file, table, path_column, rows)
@@ -140,7 +140,11 @@ def _embedded_image_column(file: Location, path_column: str | None) -> str | Non
     if suffix_of(file) != ".parquet":
         return None
     schema = parquet_file(file).schema_arrow
-    found = [field.name for field in schema if _holds_images(field.type) and not _has_no_bytes(file, field.name)]
+    found = [
+        field.name
+        for field in schema
+        if _holds_images(field.type) and not (_has_names(field.type) and _has_no_bytes(file, field.name))
+    ]
     if path_column is not None:
         return path_column if path_column in found else None
     if any(field.name in PATH_COLUMNS and not _holds_images(field.type) for field in schema):
@@ -163,8 +167,13 @@ def _has_no_bytes(file: Location, column: str) -> bool:
 
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return {field.name for field in kind} >= {"bytes", "path"}
+        return "bytes" in {field.name for field in kind}
     return "binary" in str(kind)
+
+
+def _has_names(kind: pa.DataType) -> bool:
+    """Whether images come with names of their own."""
+    return pa.types.is_struct(kind) and "path" in {field.name for field in kind}
 
 
 def _column(file: Location, columns: list[str], given: str | None, usual: tuple[str, ...], what: str) -> str:
@@ -327,7 +336,7 @@ def _exists(file: str) -> bool:
 def _names_of_embedded(files: Sequence[Location], column: str, count: int) -> pa.Array:
     """The images' own names where each has a different one, else file and row number."""
     sources = [parquet_file(file) for file in files]
-    if pa.types.is_struct(sources[0].schema_arrow.field(column).type):
+    if _has_names(sources[0].schema_arrow.field(column).type):
         own = [pc.struct_field(one.read(columns=[f"{column}.path"])[column], "path") for one in sources]
         chunks = [chunk.cast(pa.string()) for part in own for chunk in part.chunks]
         names = pa.chunked_array(chunks, pa.string()).combine_chunks()
