@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from aumclean.dataset.decode import is_deep, upright
+from aumclean.dataset.decode import is_deep, read_encoded, upright
 from aumclean.dataset.images import Chunk, Files, Item, Objects
 
 CONTEXT = 0.1  # of the box's longer side, on every side of it
@@ -85,10 +85,7 @@ def _bounds(box: np.ndarray, size: tuple[int, int], context: float) -> tuple[int
 
 
 def _whole(picture: Item) -> Image.Image:
-    if picture is None or isinstance(picture, bytes):
-        return _decoded(picture or b"")
-    assert isinstance(picture, Path)
-    return _decoded_file(picture)
+    return _decoded_file(picture) if isinstance(picture, Path) else _decoded(read_encoded(picture))
 
 
 @lru_cache(maxsize=1)  # the boxes of a picture come one after another

@@ -27,6 +27,7 @@ from aumclean.files.location import (
     stamp,
     stamp_of_file,
     store_of,
+    version_of,
 )
 
 STAMPED = 1 << 12  # files at a time
@@ -89,6 +90,21 @@ class Files:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """An object that its store does not give."""
+
+    why: OSError
+
+    def read_bytes(self) -> bytes:
+        """Say why."""
+        raise self.why
+
+
+def _fetched(value: bytes | OSError) -> Item:
+    return Refused(value) if isinstance(value, OSError) else value
+
+
+@dataclass(frozen=True)
 class Objects:
     """Images that are objects of a store such as S3, each fetched whole, several at a time.
 
@@ -104,12 +120,12 @@ class Objects:
         """Their bytes."""
         for start in range(0, len(rows), size):
             paths = self.paths.take(pa.array(rows[start : start + size])).to_pylist()
-            found = iter(fetched([str(below(self.root, path)) for path in paths if path is not None]))
+            found = map(_fetched, fetched([str(below(self.root, path)) for path in paths if path is not None]))
             yield [None if path is None else next(found) for path in paths]
 
-    def one(self, row: int) -> bytes | None:
+    def one(self, row: int) -> Item:
         """The bytes of one row."""
-        return fetched([str(below(self.root, self.paths[row].as_py()))])[0]
+        return _fetched(fetched([str(below(self.root, self.paths[row].as_py()))])[0])
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """Sizes and times as the store lists them, in one listing; an object that is not listed has none."""
@@ -117,10 +133,7 @@ class Objects:
         with reaching(self.root):
             listed = store.find(path, detail=True)
         base = path.rstrip("/") + "/"
-        about = {
-            name.removeprefix(base): " ".join(str(facts.get(key)) for key in ("size", "ETag", "mtime", "created"))
-            for name, facts in listed.items()
-        }
+        about = {name.removeprefix(base): version_of(facts) for name, facts in listed.items()}
         for name in self.paths.take(pa.array(rows)).to_pylist():
             yield f"{self.root} {name} {about.get(name)}"
 

@@ -1,17 +1,29 @@
 """Where data lie: a path of this machine, or a URL of any store that fsspec opens (s3://, gs://, hf://, https://)."""
 
+import errno
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 from aumclean.errors import ConfigError, DataError
 
 Location = Path | str
 """A path, or as text a URL."""
+
+PATIENCE = 15.0  # seconds until a store that never answered is given up
+PAUSES = (1.0, 4.0)  # seconds before what a fault kept away is fetched once more
+BUSY = {408, 429}  # of HTTP: later, perhaps
+VERSIONS = (  # facts of a listing that change when an object does, as the stores call them
+    "size", "ETag", "etag", "md5Hash", "blob_id", "xet_hash", "mtime", "last_modified", "LastModified", "created",
+)  # fmt: skip
 
 _URL = re.compile(r"^([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])")  # one slash is what a Path leaves of two
 
@@ -102,8 +114,43 @@ def store_of(url: str) -> tuple[Any, str]:
 
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises too
     with reaching(url):
+        _require_answer(url)
         store, path = fsspec.core.url_to_fs(url)
         return store, str(path)
+
+
+_answered: set[tuple[str, str]] = set()
+
+
+def _require_answer(url: str) -> None:
+    """Wait for the first answer of a store, and no longer than `PATIENCE`: its library would go on for minutes."""
+    import fsspec
+
+    place = urlsplit(url)[:2]
+    if place in _answered:
+        return
+    fsspec.get_filesystem_class(fsspec.utils.get_protocol(url))  # loaded before the time runs
+    answer: SimpleQueue[Exception | None] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            store, path = fsspec.core.url_to_fs(url)
+            store.info(path)
+        except Exception as error:
+            answer.put(error)
+        else:
+            answer.put(None)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        error = answer.get(timeout=PATIENCE)
+    except Empty:
+        raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
+    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__  # a web server that cannot be reached, or not be trusted
+    if error is not None and not isinstance(error, FileNotFoundError | PermissionError):
+        raise error
+    _answered.add(place)
 
 
 def opened(where: Location) -> BinaryIO:
@@ -159,11 +206,13 @@ def stamp(where: Location) -> str:
         store, path = store_of(where)
         with reaching(where):
             about = store.info(path)
-        known = [
-            str(about[name]) for name in ("size", "ETag", "etag", "mtime", "LastModified", "created") if name in about
-        ]
-        return " ".join([where, *known])
+        return f"{where} {version_of(about)}"
     return stamp_of_file(absolute(where))
+
+
+def version_of(facts: dict[str, Any]) -> str:
+    """What changes when an object does, of what a store says of it."""
+    return " ".join(str(facts[name]) for name in VERSIONS if name in facts)
 
 
 def stamp_of_file(path: str) -> str:
@@ -181,32 +230,61 @@ def ranges(spans: Sequence[tuple[str, int, int]]) -> list[bytes]:
     Raises:
         DataError: when they cannot be reached, or the store sends no parts of files.
     """
-    urls, starts, ends = zip(*spans, strict=True)
-    store, _ = store_of(urls[0])
-    with reaching(urls[0]):
-        paths = [store._strip_protocol(url) for url in urls]
-        found: list[bytes] = store.cat_ranges(paths, list(starts), list(ends))
-    for url, start, end, part in zip(urls, starts, ends, found, strict=True):
+    found = _parts(spans)
+    for (url, start, end), part in zip(spans, found, strict=True):
+        if isinstance(part, Exception):
+            with reaching(url):
+                raise part
         if len(part) != end - start:
             raise DataError(f"{url}: its server does not send parts of a file; copy it to this machine")
     return found
 
 
-def fetched(urls: list[str]) -> list[bytes | None]:
-    """Some objects of one store, several at a time where the store can; None for those that are not there.
+def fetched(urls: Sequence[str]) -> list[bytes | OSError]:
+    """Some objects of one store, several at a time where the store can; why, for those that it does not give.
 
     Raises:
-        DataError: when none can be reached.
+        DataError: when one cannot be reached, also after some tries.
     """
-    store, _ = store_of(urls[0])
-    paths = [store._strip_protocol(url) for url in urls]
-    with reaching(urls[0]):
-        found = store.cat(paths, on_error="return")
-    if not isinstance(found, dict):  # of a single one
-        found = {paths[0]: found}
-    values = [found.get(path) for path in paths]
-    errors = [value for value in values if isinstance(value, Exception) and not isinstance(value, FileNotFoundError)]
-    if errors and not any(isinstance(value, bytes) for value in values):
-        with reaching(urls[0]):
-            raise errors[0]
-    return [value if isinstance(value, bytes) else None for value in values]
+    found = _parts([(url, None, None) for url in urls])
+    return [_said(part) if isinstance(part, Exception) else part for part in found]
+
+
+def _parts(spans: Sequence[tuple[str, int | None, int | None]]) -> list[Any]:
+    """The bytes, or why not; what a fault of network or server keeps away is asked for again, and at last raised.
+
+    Raises:
+        DataError: for the first that is still kept away.
+    """
+    store, _ = store_of(spans[0][0])
+
+    def fetch(some: Sequence[tuple[str, int | None, int | None]]) -> list[Any]:
+        urls, starts, ends = zip(*some, strict=True)
+        found: list[Any] = store.cat_ranges([store._strip_protocol(url) for url in urls], list(starts), list(ends))
+        return found
+
+    with reaching(spans[0][0]):
+        found = fetch(spans)
+        for pause in PAUSES:
+            failed = [at for at, part in enumerate(found) if _may_pass(part)]
+            if not failed:
+                break
+            time.sleep(pause)
+            for at, part in zip(failed, fetch([spans[at] for at in failed]), strict=True):
+                found[at] = part
+        for part in filter(_may_pass, found):
+            raise part
+    return found
+
+
+def _may_pass(part: Any) -> bool:
+    """Whether it is a fault that may be gone in a moment: of the server or on the way, not of this object."""
+    status = getattr(part, "status", 500)
+    final = isinstance(part, FileNotFoundError | PermissionError) or (400 <= status < 500 and status not in BUSY)
+    return isinstance(part, Exception) and not final
+
+
+def _said(error: Exception) -> OSError:
+    """Why a store does not give an object, as a file says it."""
+    missing = isinstance(error, FileNotFoundError) or getattr(error, "status", 0) == 404
+    return FileNotFoundError() if missing else PermissionError(errno.EACCES, os.strerror(errno.EACCES))

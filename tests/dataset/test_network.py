@@ -1,24 +1,41 @@
-"""Sources on servers: HTTP, with parts of files and without, and Google Cloud Storage, all on loopback."""
+"""Sources on servers, all on loopback: HTTP, HTTPS, Google Cloud Storage, the hub of Hugging Face."""
 
+import json
 import logging
+import os
 import shutil
 import socket
+import ssl
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 import zipfile
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha1
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
+from aumclean.dataset.samples import Decoding
 from aumclean.errors import DataError
+from aumclean.files import location
 
 PER_CLASS = 10
 
@@ -28,7 +45,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 class Server(SimpleHTTPRequestHandler):
     """Files of a folder; it counts the bytes of each that it sends."""
 
-    sends_parts, sent = True, Counter()
+    sends_parts, sent, faults = True, Counter(), {}
 
     def log_message(self, *_):
         pass
@@ -37,6 +54,8 @@ class Server(SimpleHTTPRequestHandler):
         file, wanted = Path(self.translate_path(self.path)), self.headers.get("Range")
         if not file.is_file():
             return super().do_GET()
+        if self.faults.get(file):
+            return self.send_error(self.faults[file].pop())
         content = file.read_bytes()
         first, last = (wanted or "bytes=0-").removeprefix("bytes=").split("-")
         begin, end = (int(first), int(last or len(content) - 1) + 1) if self.sends_parts else (0, len(content))
@@ -134,3 +153,161 @@ def test_what_a_server_does_not_have_or_cannot_do_is_one_line(web, source, tmp_p
         with pytest.raises(DataError, match=f"^{web}/whole.{suffix}: .*{says}") as caught:
             digest(f"{web}/whole.{suffix}")
         assert "\n" not in str(caught.value)
+
+
+def test_what_a_fault_kept_away_is_fetched_again_and_what_is_gone_costs_itself_alone(web, source, monkeypatch):
+    monkeypatch.setattr(location, "PAUSES", (0.01, 0.01))
+    images = sorted((source / "photos").rglob("*.png"))
+    data, expected = f"{web}/photos/", digest(source / "photos")
+    monkeypatch.setattr(Server, "faults", {image: [429, 503] for image in images[::7]})
+    samples = replace(read_samples(data), decoding=Decoding((0, 255)))  # nothing looked at before
+    assert open_samples(samples, 12, cached=False, workers=1).digest() == expected
+    assert not any(Server.faults.values())
+    Server.faults.update({images[0]: [404] * 3, images[1]: [403] * 3})
+    found = open_samples(samples, 12, cached=False, workers=1)
+    assert found.unreadable["reason"].to_pylist() == ["missing", "permission denied"]
+    monkeypatch.setattr(Server, "faults", {images[2]: [503] * 3})
+    with pytest.raises(DataError, match=f"^{web}/photos/.*503"):
+        open_samples(samples, 12, cached=False, workers=1)
+    monkeypatch.setattr(Server, "faults", {source / "all.tar": []})
+    members = read_samples(f"{web}/all.tar")
+    Server.faults[source / "all.tar"] += [503, 503]
+    assert open_samples(members, 12, cached=False, workers=1).digest() == expected
+
+
+@pytest.mark.parametrize("address", ["s3://photos/set", "gs://photos/list.csv", "https://127.0.0.1:{}/list.csv"])
+def test_a_host_that_does_not_answer_is_one_line_in_seconds(address, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name in ("AWS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    monkeypatch.setattr(location, "_answered", set())
+    monkeypatch.setattr(location, "PATIENCE", 4.0)
+    fsspec.get_filesystem_class(address.partition(":")[0])  # which takes its own time to load
+    started, url = time.monotonic(), address.format(port)
+    with pytest.raises(DataError, match=rf"^{url}: cannot be read \((no answer within 4 s|Cannot connect)") as caught:
+        read_samples(url)
+    assert time.monotonic() - started < 20  # alone, the libraries of S3 and Google try for 27 and 79 s
+    assert "\n" not in str(caught.value)
+
+
+class Hub(SimpleHTTPRequestHandler):
+    """What Hugging Face's hub answers of one data set, whose files are those of a folder."""
+
+    protocol_version = "HTTP/1.1"
+    api, files = "/api/datasets/some/photos", "/datasets/some/photos/resolve/main/"
+
+    def log_message(self, *_):
+        pass
+
+    def about(self, path):
+        root = Path(self.directory)
+        name = path.relative_to(root).as_posix()
+        if path.is_dir():
+            return {"type": "directory", "path": name, "oid": "0" * 40, "size": 0}
+        return {"type": "file", "path": name, "oid": sha1(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
+
+    def answer(self, status, content, **headers):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": len(content)}.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def do_GET(self):
+        path, root = unquote(urlsplit(self.path).path), Path(self.directory)
+        if path.startswith(f"{self.api}/tree/main"):
+            folder = root / path.removeprefix(f"{self.api}/tree/main").strip("/")
+            deep = "recursive=true" in self.path.lower()
+            below = sorted(folder.rglob("*") if deep else folder.iterdir())
+            self.answer(200, json.dumps([self.about(one) for one in below]).encode(), Content_Type="application/json")
+        elif path in {self.api, f"{self.api}/revision/main"}:
+            about = {"_id": "1", "id": "some/photos", "sha": "0" * 40, "private": False, "siblings": []}
+            self.answer(200, json.dumps(about).encode(), Content_Type="application/json")
+        elif path.startswith(self.files) and (file := root / path.removeprefix(self.files)).is_file():
+            content = file.read_bytes()
+            first, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")
+            begin, end = int(first), min(int(last or len(content)), len(content) - 1)
+            span = f"bytes {begin}-{end}/{len(content)}"
+            self.answer(206, content[begin : end + 1], Content_Range=span, ETag=f'"{sha1(content).hexdigest()}"')
+        else:
+            self.answer(404, b"{}", X_Error_Code="EntryNotFound")
+
+    do_HEAD = do_GET
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        paths = [Path(self.directory) / path for path in asked["paths"]]
+        found = [self.about(path) for path in paths if path.exists()]
+        self.answer(200, json.dumps(found).encode(), Content_Type="application/json")
+
+
+DIGEST = """
+import sys
+from aumclean.dataset.open import open_samples
+from aumclean.dataset.read import read_samples
+samples = read_samples(sys.argv[1])
+print(open_samples(samples, 12, cached=False, workers=1).digest())
+print(*next(iter(samples.images.stamp(samples.rows))).split())
+"""
+
+
+def elsewhere(address, **environment):
+    """What a process of its own says of it, since libraries read their environment once."""
+    command = [sys.executable, "-c", DIGEST, address]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+def test_a_data_set_on_the_hub_of_hugging_face_is_read_as_its_files_are(source, tmp_path):
+    (tmp_path / "data").mkdir()
+    for shard in source.glob("train-*.parquet"):
+        shutil.copy(shard, tmp_path / "data")
+    shutil.copy(tmp_path / "data/train-00000-of-00002.parquet", tmp_path / "data/test-00000-of-00001.parquet")
+    (tmp_path / "README.md").write_text("# photos")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_DISABLE_XET": "1"}
+    expected = digest(source / "train-*.parquet")
+    for address in ("hf://datasets/some/photos", "hf://datasets/some/photos/data/train-*.parquet"):
+        found = elsewhere(address, **environment)
+        assert found.stdout.split()[:1] == [expected], found.stderr
+    version = sha1((tmp_path / "data/train-00000-of-00002.parquet").read_bytes()).hexdigest()
+    assert version in found.stdout  # so that another commit is decoded again
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_web_server_must_be_trusted(source, tmp_path):
+    certificate = self_made_certificate(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(source)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"https://127.0.0.1:{server.server_port}/list.csv"
+    trusted = elsewhere(address, SSL_CERT_FILE=str(certificate))
+    assert trusted.stdout.split()[:1] == [digest(source / "photos")], trusted.stderr
+    last = elsewhere(address).stderr.splitlines()[-1]
+    assert last.startswith(f"aumclean.errors.DataError: {address}: cannot be read (")
+    assert "certificate verify failed" in last
+    server.shutdown()
+    server.server_close()
+
+
+def self_made_certificate(folder):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "photos")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(private + made.public_bytes(Encoding.PEM))
+    return folder / "server.pem"
