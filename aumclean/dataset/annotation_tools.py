@@ -1,5 +1,6 @@
 """Exports of annotation tools as data: Label Studio (JSON) and CVAT (XML), of whole images or of boxes."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -12,7 +13,10 @@ from aumclean.errors import DataError
 from aumclean.files.location import Location, opened
 
 _Box = tuple[str, str, str, tuple[float, ...]]  # path, label, what tells it apart, left, top, width and height
-RECTANGLES = {"rectanglelabels"}
+RECTANGLE = "rectanglelabels"
+TURNED = "boxes are turned; each is cut out as if it were not"
+SEVERAL = "images have several annotations that differ; the last one counts"
+SHAPES = {"polygon", "polyline", "points", "ellipse", "cuboid", "skeleton", "mask"}  # of CVAT, beside boxes
 
 
 def read_label_studio(file: Location, document: Any, exists: Callable[[str], bool]) -> Annotations:
@@ -29,7 +33,7 @@ def read_label_studio(file: Location, document: Any, exists: Callable[[str], boo
     """
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
-    undecided = 0
+    undecided, said = 0, Counter[str]()
     for number, task in enumerate(document):
         try:
             picture = next(
@@ -43,13 +47,17 @@ def read_label_studio(file: Location, document: Any, exists: Callable[[str], boo
             ) from None
         path = _local(picture, exists)
         choices = [choice for one in results if one.get("type") == "choices" for choice in one["value"]["choices"]]
-        rectangles = [one for one in results if one.get("type") in RECTANGLES]
+        rectangles = [one for one in results if one.get("type") == RECTANGLE]
+        shapes = [kind for one in results if (kind := str(one.get("type"))).endswith("labels") and kind != RECTANGLE]
+        said.update(f"labels are {kind}; they are left out" for kind in shapes)
+        said[TURNED] += sum(bool(one["value"].get("rotation")) for one in rectangles)
+        said[SEVERAL] += any(_values(one.get("result")) != _values(results) for one in answers)
         if len(set(choices)) > 1:
             raise DataError(f"{file}: '{path}' has the labels {' and '.join(map(repr, choices[:5]))}; {ONE_LABEL}")
-        undecided += not choices and not rectangles
+        undecided += not (choices or rectangles or shapes)
         whole += [(path, choice) for choice in dict.fromkeys(choices)]
         boxed += [_rectangle(file, path, number, one) for number, one in enumerate(rectangles, start=1)]
-    return _either(file, whole, boxed, undecided, shares=True)
+    return _either(file, whole, boxed, undecided, said, shares=True)
 
 
 def read_cvat(file: Location) -> Annotations:
@@ -65,19 +73,22 @@ def read_cvat(file: Location) -> Annotations:
         raise DataError(f"{file}: is not readable XML ({error})") from None
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
-    undecided = 0
+    undecided, said = 0, Counter[str]()
     for image in root.iter("image"):
         path = image.get("name", "")
         tags = list(dict.fromkeys(tag.get("label", "") for tag in image.iter("tag")))
         if len(tags) > 1:
             raise DataError(f"{file}: '{path}' has the labels {' and '.join(map(repr, tags[:5]))}; {ONE_LABEL}")
         boxes = list(image.iter("box"))
-        undecided += not tags and not boxes
+        shapes = [one.tag for one in image if one.tag in SHAPES]
+        said.update(f"labels are {kind}; they are left out" for kind in shapes)
+        said[TURNED] += sum(float(box.get("rotation", 0)) != 0 for box in boxes)
+        undecided += not (tags or boxes or shapes)
         whole += [(path, tag) for tag in tags]
         for number, box in enumerate(boxes, start=1):
             left, top, right, bottom = (float(box.get(side, 0)) for side in ("xtl", "ytl", "xbr", "ybr"))
             boxed.append((path, box.get("label", ""), str(number), (left, top, right - left, bottom - top)))
-    return _either(file, whole, boxed, undecided, shares=False)
+    return _either(file, whole, boxed, undecided, said, shares=False)
 
 
 def _either(
@@ -85,10 +96,12 @@ def _either(
     whole: list[tuple[str, str]],
     boxed: list[_Box],
     undecided: int,
+    said: Counter[str],
     *,
     shares: bool,
 ) -> Annotations:
-    notes = (f"{file}: {undecided} images have no label yet; they are left out",) if undecided else ()
+    said["images have no label yet; they are left out"] += undecided
+    notes = tuple(f"{file}: {count} {what}" for what, count in said.items() if count)
     if whole and boxed:
         raise DataError(f"{file}: has labels of whole images and of boxes; export one kind")
     if boxed:
@@ -104,6 +117,11 @@ def _rectangle(file: Location, path: str, number: int, result: dict[str, Any]) -
     if len(labels) != 1:
         raise DataError(f"{file}: a rectangle of '{path}' has {len(labels)} labels; {ONE_LABEL}")
     return path, labels[0], str(number), tuple(float(value[side]) / 100 for side in ("x", "y", "width", "height"))
+
+
+def _values(results: list[dict[str, Any]] | None) -> list[Any]:
+    """What annotators answered, without what tells their answers apart."""
+    return [one.get("value") for one in results or ()]
 
 
 def _looks_like_image(value: str) -> bool:

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.config.scan import ClassFolder
-from aumclean.dataset.folder import is_image, listed, numbered, read_names
+from aumclean.dataset.folder import PassedOver, is_image, listed, numbered, read_names
 from aumclean.dataset.images import Archived, Zipped
 from aumclean.dataset.manifest import LABEL_COLUMNS
-from aumclean.dataset.one_label import ONE_LABEL, refuse_joined
+from aumclean.dataset.one_label import ONE_LABEL, refuse_joined, refuse_no_numbers
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
 from aumclean.files.location import Location, name_of, opened, reaching
@@ -105,10 +105,11 @@ def read_tar(
     notes: tuple[str, ...] = ()
     found_labels = _webdataset(source, members, label_column)
     if found_labels is not None:
-        rows, names = found_labels
+        rows, names, notes = found_labels
         paths = [members.names[row] for row in rows]
         labels, class_names = numbered(names, len(names))
         refuse_joined(source, "its labels", class_names)
+        refuse_no_numbers(source, pa.array(names, pa.string()), "its labels")
     else:
         shown, _ = _without_top(members.names)
         found = read_names(source, shown, split=split, class_folder=class_folder)
@@ -149,17 +150,25 @@ def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
         members.length.append(one.size)
 
 
-def _webdataset(source: Location, members: _Members, label_column: str | None) -> tuple[np.ndarray, list[str]] | None:
-    """Rows of the images in the order of their names, and the label of each; None when no image has one beside it."""
+def _webdataset(
+    source: Location, members: _Members, label_column: str | None
+) -> tuple[np.ndarray, list[str], tuple[str, ...]] | None:
+    """Rows of the images in the order of their names, the label of each, and what there is to say of other files.
+
+    None when no image has a label beside it.
+    """
     if not members.texts:
         return None
     labels: dict[tuple[int, str], tuple[int, bytes, str]] = {}
     images: dict[tuple[int, str], int] = {}
+    passed = PassedOver()
     for row, name in enumerate(members.names):
         folder, _, base = name.rpartition("/")
         stem, _, kind = base.partition(".")
         key, kind = (members.shard[row], f"{folder}/{stem}".lstrip("/")), kind.lower()
-        if is_image(name):
+        if base.startswith("."):
+            passed.file(base)
+        elif is_image(name):
             if key in images:
                 raise DataError(f"{source}: the sample '{key[1]}' has several images; one is needed")
             images[key] = row
@@ -167,6 +176,8 @@ def _webdataset(source: Location, members: _Members, label_column: str | None) -
             rank = LABEL_SUFFIXES.index(kind)
             if key not in labels or rank < labels[key][0]:
                 labels[key] = (rank, members.texts[row], name)
+        else:
+            passed.file(base)
     if not set(images) & set(labels):
         return None
     missing = sorted(set(images) - set(labels))
@@ -174,10 +185,12 @@ def _webdataset(source: Location, members: _Members, label_column: str | None) -
         raise DataError(
             f"{source}: {len(missing)} samples have no .cls, .json or .txt with a label, such as {missing[0][1]}"
         )
+    notes = passed.notes(source)
+    if alone := sorted(set(labels) - set(images)):
+        notes.append(f"{source}: {len(alone)} labels are of no image that can be read, such as {alone[0][1]}")
     ordered = sorted(images, key=lambda key: (key[0], members.names[images[key]]))
-    return np.array([images[key] for key in ordered], np.int64), [
-        _label(source, *labels[key][1:], label_column) for key in ordered
-    ]
+    names = [_label(source, *labels[key][1:], label_column) for key in ordered]
+    return np.array([images[key] for key in ordered], np.int64), names, tuple(notes)
 
 
 def _label(source: Location, content: bytes, name: str, label_column: str | None) -> str:

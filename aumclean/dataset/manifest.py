@@ -1,7 +1,6 @@
 """Manifests: CSV, TSV, JSONL and Parquet tables with a path and a label per row."""
 
 import os.path
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.dataset.images import Embedded, Files, Images, Objects
-from aumclean.dataset.one_label import ONE_LABEL, refuse_several
+from aumclean.dataset.one_label import ONE_LABEL, refuse_no_numbers, refuse_several
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.dataset.table import parquet_file, read_table
@@ -58,7 +57,7 @@ def read_manifest(
     refuse_several(file, table[label_column], label_column)
     rows, noted = _rows_of_split(file, table, split)
     _refuse_empty(file, table, label_column, rows)
-    _refuse_no_numbers(file, table, label_column, rows)
+    refuse_no_numbers(file, _at(table[label_column], rows), f"'{label_column}'")
     images: Images
     if image_column is None:
         root = root or _root_of_run(file) or (file if shards else parent_of(file))
@@ -207,15 +206,6 @@ def encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
     order = {name: index for index, name in enumerate(sorted(names))}
     position = np.array([order[name] for name in names], dtype=np.int32)
     return position[encoded.indices.to_numpy()], tuple(order)
-
-
-def _refuse_no_numbers(file: Location, table: pa.Table, column: str, rows: np.ndarray) -> None:
-    """Refuse NaN among labels that are numbers: as pandas writes a label that is missing."""
-    names = pc.value_counts(_at(table[column], rows))
-    missing = sum(one["counts"].as_py() for one in names if one["values"].as_py().strip().casefold() == "nan")
-    others = [name for name in names.field("values").to_pylist() if name.strip().casefold() != "nan"]
-    if missing and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", name.strip()) for name in others):
-        raise DataError(f"{file}: {missing} rows have no number in '{column}' (NaN); fill or remove them")
 
 
 def _split_column(table: pa.Table) -> str | None:

@@ -1,5 +1,6 @@
-"""Several labels per image: refused by name in every format, since a margin is that of one label."""
+"""Several labels per image, or none: refused by name in every format, since a margin is that of one label."""
 
+import re
 from collections.abc import Collection
 
 import pyarrow as pa
@@ -37,6 +38,19 @@ def refuse_joined(file: object, where: str, names: Collection[str]) -> None:
     joined = [name for name, is_list in zip(names, found, strict=True) if is_list or _is_joined(name, set(names))]
     if joined:
         raise DataError(f"{file}: {where} has several labels per image, such as '{joined[0]}'; {ONE_LABEL}")
+
+
+def refuse_no_numbers(file: object, labels: pa.Array | pa.ChunkedArray, where: str) -> None:
+    """Refuse NaN among labels that are numbers: as pandas writes a label that is missing.
+
+    Raises:
+        DataError: with how many there are.
+    """
+    names = pc.value_counts(labels)
+    missing = sum(one["counts"].as_py() for one in names if one["values"].as_py().strip().casefold() == "nan")
+    others = [name for name in names.field("values").to_pylist() if name.strip().casefold() != "nan"]
+    if missing and all(re.fullmatch(r"[+-]?\d+(\.\d*)?", name.strip()) for name in others):
+        raise DataError(f"{file}: {missing} rows have no number in {where} (NaN); fill or remove them")
 
 
 def _is_joined(name: str, names: Collection[str]) -> bool:

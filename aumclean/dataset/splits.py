@@ -1,17 +1,24 @@
 """The words that people use for the parts of a data set: train, Training, " val"."""
 
+import re
+
 WORDS = {
     "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing", "tst"),
 }
 TRAIN = "train"
+_SET = re.compile(r"[ _-]?(set|data|images)$")
 _KNOWN = {word: split for split, words in WORDS.items() for word in words}
 
 
 def split_of(word: str) -> str | None:
-    """Which part a word stands for, in any case and with blanks around it; None when it is no such word."""
-    return _KNOWN.get(word.strip().casefold())
+    """Which part a word stands for, in any case and with blanks around it; None when it is no such word.
+
+    As the folders of many downloads are called, it may end in set, data or images: `training_set`.
+    """
+    plain = word.strip().casefold()
+    return _KNOWN.get(plain) or _KNOWN.get(_SET.sub("", plain))
 
 
 def same_split(word: str, other: str) -> bool:

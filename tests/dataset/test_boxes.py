@@ -252,3 +252,33 @@ def test_exports_of_cvat_are_data(tmp_path, save_image):
     file.write_text("<annotations><image name='1.png'><tag label='cat'/><tag label='dog'/></image></annotations>")
     with pytest.raises(DataError, match="'1.png' has the labels 'cat' and 'dog'; one label per image is judged"):
         read_samples(file)
+
+
+def test_what_exports_hold_beside_labels_of_one_kind_is_counted(tmp_path, save_image):
+    tasks, lines = [], []
+    for number in range(6):
+        save_image(tmp_path / f"{number}.png")
+        label, turn = ("cat", "dog")[number % 2], 45 * (number == 3)
+        box = {"x": 0, "y": 0, "width": 50, "height": 50, "rotation": turn, "rectanglelabels": [label]}
+        outline = {"type": "polygonlabels", "value": {"polygonlabels": [label], "points": [[1, 1], [9, 9], [1, 9]]}}
+        results = [{"id": str(number), "type": "rectanglelabels", "value": box}] if number else []
+        results += [outline] if number < 2 else []
+        again = [{**one, "id": "other"} for one in results] if number != 4 else []
+        tasks.append({"data": {"image": f"{number}.png"}, "annotations": [{"result": again}, {"result": results}]})
+        boxes = f'<box label="{label}" xtl="0" ytl="0" xbr="5" ybr="5" rotation="{turn}"/>' * (number > 0)
+        shapes = f'<polygon label="{label}" points="1,1;9,9;1,9"/>' * (number < 2)
+        lines.append(f'<image name="{number}.png">{boxes}{shapes}</image>')
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    (tmp_path / "boxes.xml").write_text(f"<annotations>{''.join(lines)}</annotations>")
+    turned = "1 boxes are turned; each is cut out as if it were not"
+    said = {
+        "tasks.json": [
+            "2 labels are polygonlabels; they are left out",
+            "1 images have several annotations that differ; the last one counts",
+        ],
+        "boxes.xml": ["2 labels are polygon; they are left out"],
+    }
+    for name, notes in said.items():
+        samples = read_samples(tmp_path / name)
+        assert len(samples) == 5
+        assert sorted(samples.notes) == sorted(f"{tmp_path / name}: {note}" for note in [*notes, turned])

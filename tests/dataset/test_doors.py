@@ -233,6 +233,24 @@ def test_webdataset_labels_are_cls_before_json_before_txt(tmp_path):
     assert samples.name == "set"
 
 
+def test_what_a_webdataset_tar_holds_beside_samples_is_counted(tmp_path):
+    members = {
+        "0.jpg": b"x",
+        "0.cls": b"a",
+        "1.jpg": b"x",
+        "1.cls": b"b",
+        "2.heic": b"x",
+        "2.cls": b"a",
+        "._0.jpg": b"x",
+    }
+    samples = read_samples(tar_of(tmp_path / "set.tar", members))
+    assert samples.paths.to_pylist() == ["0.jpg", "1.jpg"]
+    assert samples.notes == (
+        f"{tmp_path / 'set.tar'}: passed over files that are no images: 1 .heic, 1 hidden",
+        f"{tmp_path / 'set.tar'}: 1 labels are of no image that can be read, such as 2",
+    )
+
+
 @pytest.mark.parametrize("kind", [".tar", ".zip"])
 def test_images_of_the_same_name_in_two_archives_are_two_samples(tmp_path, kind):
     for shard in range(2):
@@ -263,6 +281,7 @@ def test_images_of_the_same_name_in_two_archives_are_two_samples(tmp_path, kind)
         ({"0.jpg": b"x", "0.json": b'{"breed": 1, "age": 2}'}, "say which of its keys is the label .*: age, breed"),
         ({"0.jpg": b"x", "0.json": b"{"}, "0.json is not JSON"),
         ({"0.jpg": b"x", "0.cls": b" "}, "0.cls has no label"),
+        ({"0.jpg": b"x", "0.cls": b"1", "1.jpg": b"x", "1.json": b"NaN"}, "1 rows have no number in its labels"),
         ({"0.jpg": b"x", "0.png": b"x", "0.cls": b"1"}, "has several images"),
         ({"0.jpg": b"x", "1.jpg": b"x"}, "images are directly in it"),
     ],

@@ -152,9 +152,11 @@ def test_what_is_passed_over_is_counted_by_kind_and_folders_are_named(folder, sa
     assert "class folders without an image: fox, wolf" in said
 
 
-def test_split_folders_count_in_any_case(tmp_path, save_image):
-    for split in ("Train", "VALIDATION"):
+@pytest.mark.parametrize("splits", [("Train", "VALIDATION"), ("training_set", "val_set")])
+def test_split_folders_count_in_any_case(tmp_path, save_image, splits):
+    train, _ = splits
+    for split in splits:
         for name in ("a", "b"):
             save_image(tmp_path / split / name / f"{split}.png")
-    assert read_samples(tmp_path).paths.to_pylist() == ["Train/a/Train.png", "Train/b/Train.png"]
+    assert read_samples(tmp_path).paths.to_pylist() == [f"{train}/a/{train}.png", f"{train}/b/{train}.png"]
     assert len(read_samples(tmp_path, split="val")) == 2

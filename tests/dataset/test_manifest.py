@@ -176,7 +176,11 @@ def encoded(images):
 
 @pytest.mark.parametrize(
     "kind",
-    [pa.struct([("bytes", pa.binary()), ("path", pa.string())]), pa.struct([("bytes", pa.large_binary())]), pa.binary()],
+    [
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        pa.struct([("bytes", pa.large_binary())]),
+        pa.binary(),
+    ],
     ids=str,
 )
 def test_images_inside_parquet(images, tmp_path, kind):
