@@ -1,13 +1,12 @@
 """Features that the user made: rows of numbers, one for each sample."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
 from aumclean.dataset.rows import SUFFIXES, Rows
 from aumclean.errors import DataError
 from aumclean.features.root import signed_root
+from aumclean.files.location import expanded
 
 LARGEST = 1e4  # whole arrays are scaled to it: float16 ends at 65,504
 
@@ -19,7 +18,7 @@ def is_own(features: str) -> bool:
 
 def anywhere(features: str) -> str:
     """The same features as they are named from any folder: a file by its absolute path."""
-    return str(Path(features).expanduser().absolute()) if is_own(features) else features
+    return str(expanded(features).absolute()) if is_own(features) else features
 
 
 def in_order(given: Rows, paths: pa.Array) -> np.ndarray:

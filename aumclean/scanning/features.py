@@ -8,7 +8,6 @@ models/features.safetensors   the discriminant of all samples, for `score`
 
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +29,7 @@ from aumclean.features.extract import extract
 from aumclean.features.near import grouped, near_pairs
 from aumclean.features.neighbours import nearest, rows_of, scaled
 from aumclean.files import atomic
+from aumclean.files.location import expanded
 from aumclean.files.records import read_record
 from aumclean.margins.held_out import HeldOut, write_held_out
 from aumclean.progress import Track
@@ -76,7 +76,7 @@ def look(
         ConfigError, DataError: when the backbone, its weights or the file cannot be used.
     """
     if own.is_own(name):
-        return look_at_own(opened, read_rows(Path(name).expanduser(), "features"), accelerator, track)
+        return look_at_own(opened, read_rows(expanded(name), "features"), accelerator, track)
     about, dataset = through_backbone(opened, name, config, accelerator, track, run)
     rows = rows_of(dataset)
     neighbours = nearest(rows, NEIGHBOURS, accelerator.device, track)
