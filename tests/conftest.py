@@ -11,6 +11,8 @@ from typing import Any
 # before anything loads NumPy or torch: there is a process per core, and threads would only get in each other's way
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # many tests start the command: it compiles the package once
+
 import numpy as np
 import pytest
 from filelock import FileLock
