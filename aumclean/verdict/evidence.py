@@ -15,7 +15,7 @@ from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
 from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.aum import Areas, areas, no_areas
-from aumclean.verdict.label_noise import LabelNoise, alike, anchors_beyond, fit
+from aumclean.verdict.label_noise import LabelNoise, alike, anchors_beyond, evenly, fit
 from aumclean.verdict.neighbours import read_near, vote
 from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior, shares, together
 from aumclean.verdict.transitions import (
@@ -77,22 +77,29 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
         witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
-    anchors, directed = _noise_of_surest(witnesses, sure, labels, n_classes)
+    noises = [fit(one.voices, labels[one.sample]) for one in witnesses]  # without peers, so that they can be compared
+    witnesses = [
+        replace(one, knows=noise.knowledge(one.voices[:, evenly(len(one.sample))]))
+        for one, noise in zip(witnesses, noises, strict=True)
+    ]
+    anchors, directed = _noise_of_surest(witnesses, noises, sure, labels, n_classes)
     return Evidence(files, [replace(one, anchors=anchors) for one in witnesses], directed)
 
 
 def _noise_of_surest(
-    witnesses: Sequence[Witness], sure: tuple[np.ndarray, np.ndarray] | None, labels: np.ndarray, n_classes: int
+    witnesses: Sequence[Witness],
+    noises: Sequence[LabelNoise],
+    sure: tuple[np.ndarray, np.ndarray] | None,
+    labels: np.ndarray,
+    n_classes: int,
 ) -> tuple[np.ndarray | None, Transitions]:
     """How the images are labeled that one can be surest of, see `Witness`, and which errors have a direction.
 
-    Both by the witness that knows most of the true classes, if it speaks of every sample. Where it speaks of a few, as
+    Both by the witness that knows most, if it speaks of every sample. Where it speaks of a few, as
     a network does, what all draws are surest of (see `labels_of_surest`) is more.
     """
-    if witnesses and (sure is None or any(len(one.sample) == len(labels) for one in witnesses)):
-        noises = [fit(one.voices, labels[one.sample], one.peers) for one in witnesses]
-        told = [noise.tells_of_classes(one.voices) for one, noise in zip(witnesses, noises, strict=True)]
-        most = int(np.argmax(told))
+    if witnesses:
+        most = max(range(len(witnesses)), key=lambda at: witnesses[at].knows)
         one, own = witnesses[most], labels[witnesses[most].sample]
         if sure is None or len(own) == len(labels):
             anchors = _anchors(noises[most].classes(one.voices), own)
@@ -229,8 +236,7 @@ def ensemble_of(evidence: Evidence, labels: np.ndarray, n_classes: int) -> Ensem
     expected = expected_errors(evidence.directed, n_classes)
     firsts = [witnesses[0] for witnesses in _kinds(evidence.witnesses)]
     noises = [fit(one.voices[:1], labels[one.sample], one.peers, expected, one.anchors) for one in firsts]
-    knows = [noise.gain / len(one.sample) for noise, one in zip(noises, firsts, strict=True)]
-    return Ensemble(noises, shares(knows))
+    return Ensemble(noises, shares([one.knows for one in firsts]))
 
 
 def _kinds(witnesses: Sequence[Witness]) -> list[list[Witness]]:
@@ -271,7 +277,7 @@ def weigh(
         [posterior(labels, n_classes, kind, *told, expected) for kind, told in zip(kinds, taught, strict=True)]
     )
     if epochs:
-        knows_most = max(witnesses, key=lambda one: found.noise[one.name].gain / len(one.sample))
+        knows_most = max(witnesses, key=lambda one: one.knows)
         of_network = record.made_by != "judge" and knows_most.name != FEATURES  # it names the runner-up of its margins
         witnesses = [] if of_network else [knows_most]
     return _suggesting(area, witnesses, found, labels), found

@@ -49,12 +49,14 @@ class LabelNoise:
         shift: float64 [classes], b.
         transition: float64 [classes, classes], N: of each true class (row) how likely it is to get each label.
         gain: by how much the labels are likelier than by the frequencies of the classes alone, natural logarithm.
+        samples: number of samples that it was fitted on.
     """
 
     scale: np.ndarray
     shift: np.ndarray
     transition: np.ndarray
     gain: float
+    samples: int
 
     def log_odds(self, log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """That each label is wrong rather than right: float64 [n].
@@ -78,13 +80,16 @@ class LabelNoise:
         slope = (wrong - right) / (of_label + TINY)
         return float(min(1.0, (slope**2).mean() * rate * (1 - rate)))
 
-    def tells_of_classes(self, log_probs: np.ndarray) -> float:
-        """What is said of true classes beyond their frequencies, natural logarithm; log_probs as above.
+    def knowledge(self, log_probs: np.ndarray) -> float:
+        """What the witness counts for beside others; log_probs as above, of any samples.
 
-        Labels may be foretold well by what has learned with which errors classes are labeled; that does not count.
+        What it foretells of a label, times the cube of what it tells of the true class, both beyond the frequencies of
+        the classes. Labels may be foretold well by what has learned with which errors classes are labeled; classes may
+        be told by a witness that no label confirms.
         """
         q = self.classes(log_probs)
-        return float((q * np.log((q + TINY) / (q.mean(0) + TINY))).sum(1).mean())
+        of_class = float((q * np.log((q + TINY) / (q.mean(0) + TINY))).sum(1).mean())
+        return max(0.0, self.gain / self.samples) * of_class**3
 
     def suggested(self, log_probs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The likeliest class other than the label, int [n], and how likely it is, float64 [n]; arguments as above."""
@@ -115,9 +120,9 @@ def anchors_beyond(doubt: float, count: np.ndarray) -> np.ndarray:
         count: [classes, classes], how many images have each label, by the class they are taken for (row).
     """
     size, off = count.sum(1), count * (1 - np.eye(len(count)))
-    contradicted = (off.sum(1) + 0.5) / (size + 1)
+    contradicted = off.sum(1) / np.maximum(size, 1)
     rate = ((contradicted - doubt) / (1 - doubt)).clip(0)
-    worth = size * rate * (1 - rate) * (1 - doubt) ** 2 / (contradicted * (1 - contradicted))
+    worth = size * rate * (1 - rate) * (1 - doubt) ** 2 / np.maximum(contradicted * (1 - contradicted), TINY)
     wrong = off * (worth * rate / np.maximum(off.sum(1), TINY))[:, None]
     return np.asarray(wrong + np.diag(worth * (1 - rate)))
 
@@ -228,7 +233,7 @@ def _climb(data: _Data, expected: np.ndarray, scale: float) -> tuple[float, Labe
         _sharpen(guess, data, q, true)
     frequency = np.bincount(data.labels, minlength=c) / m
     gain = likelihood - float(np.log(frequency[data.labels]).sum())
-    return reached, LabelNoise(np.exp(guess.log_a), guess.b, transition, gain)
+    return reached, LabelNoise(np.exp(guess.log_a), guess.b, transition, gain, m)
 
 
 def _learn_noise(guess: _Guess, count: np.ndarray, expected: np.ndarray) -> None:

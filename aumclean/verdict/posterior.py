@@ -7,8 +7,7 @@ margins mean, with the held-out posterior as its target. It carries the posterio
 has the mean of the two log odds.
 
 That is done for each kind of witness, networks and features, with the margins of its own. What both kinds say together
-is the mean of their log odds, each counting for what it knows: by how much its likelihood foretells a label better than
-the frequencies of the classes do.
+is the mean of their log odds, each counting for what it knows of the true classes.
 """
 
 from collections.abc import Sequence
@@ -42,6 +41,7 @@ class Witness:
         peers: int [m] each: what others of its kind take the samples for, taught or not.
         anchors: float64 [classes, classes], how many of the samples that one can be surest of have each label, by the
             class they are taken for (row); None where nobody knows.
+        knows: what it counts for beside others (`LabelNoise.knowledge`), by the likelihood of the labels alone.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Witness:
     log_probs: np.ndarray
     peers: Sequence[np.ndarray] = ()
     anchors: np.ndarray | None = None
+    knows: float = 0.0
 
     @property
     def voices(self) -> np.ndarray:
@@ -64,7 +65,7 @@ class Posterior:
         log_odds: float64 [n], that the label is wrong rather than right; NaN where nothing is known.
         by: per witness the same by what it was not taught alone, NaN where it says nothing.
         noise: per witness the likelihood that was fitted.
-        knows: what the best witness foretells of a label beyond the frequencies of the classes, natural logarithm.
+        knows: what the best witness counts for, see `Witness`.
         trained: whether the witnesses predict labels better than chance; else nothing is known.
         repeat_deviation: standard deviation of the difference of a sample's log odds in two scans of the same data.
         slopes: float32 [n, terms], of the log odds in the regression's weights.
@@ -189,7 +190,7 @@ def posterior(
     share_of = labels[one.sample]
     covariance = covariance / max(0.01, noise[one.name].information(one.voices, share_of))
     doubt = _doubt(one, share_of, noise[one.name], expected)
-    knows = max(noise[one.name].gain / len(one.sample) for one in witnesses)
+    knows = max(one.knows for one in witnesses)
     return Posterior(log_odds, by, noise, knows, trained, deviation, slopes.astype(np.float32), covariance, doubt)
 
 

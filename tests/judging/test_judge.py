@@ -272,6 +272,27 @@ def test_errors_that_go_one_way_are_found_by_one_network(tmp_path):
     assert abs(run.summary.noise_rate.estimate - 0.2) < 0.03
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_errors_of_one_class_are_found_by_predictions_that_have_learned_them(rate, tmp_path):
+    """Where the surest ants are labeled bee as often as not, and the surest of other classes as what they are."""
+    import aumclean
+
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 8, 4000)
+    wrong = (true == 2) & (rng.random(4000) < rate)
+    labels = np.where(wrong, 3, true)
+    logits = rng.normal(size=(4000, 8))
+    logits[np.arange(4000), true] += 4 * rng.random(4000) ** 0.5  # right of four images in five
+    classes = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    classes[:, 3] += rate * classes[:, 2]  # calibrated to the labels
+    classes[:, 2] *= 1 - rate
+    run = aumclean.judge(labels, pred_probs=classes, out=tmp_path / "run")
+    found = np.zeros(4000, bool)
+    found[run.suspects["sample_id"]] = True
+    assert (found & wrong).sum() >= 0.6 * wrong.sum()
+    assert (found & ~wrong).sum() < 0.01 * len(labels)
+
+
 def test_columns_of_numbered_labels_count_and_are_not_sorted_as_texts(aumclean, tmp_path):
     rng = np.random.default_rng(0)
     true = rng.integers(0, 12, 600)

@@ -1,9 +1,10 @@
 """A scan's evidence without a scan: networks that know classes more or less, and noisy labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aumclean.verdict.label_noise import fit
 from aumclean.verdict.posterior import Witness
 
 
@@ -59,6 +60,12 @@ def evidence(noisy, *, n=3000, n_classes=5, skill=6.0, draws=2, seed=0) -> Evide
     margins += rng.normal(size=margins.shape) * 0.3
     witness = Witness("network", sample, _log_softmax(logits[fold, sample]), peers)
     return Evidence(true, labels, labels != true, witness, margins, taught)
+
+
+def compared(witness, labels):
+    """The witness, with what it knows beside others."""
+    noise = fit(witness.voices, labels[witness.sample])
+    return replace(witness, knows=noise.knowledge(witness.voices))
 
 
 def _margins(logits, labels):

@@ -8,12 +8,12 @@ from aumclean.verdict.evidence import Evidence, ensemble_of
 from aumclean.verdict.label_noise import alike
 from aumclean.verdict.posterior import Witness, posterior, together
 from aumclean.verdict.transitions import NO_DIRECTION
-from tests.verdict.conftest import evidence, flipped, uniform
+from tests.verdict.conftest import compared, evidence, flipped, uniform
 
 
 def weighed(found, **changed):
     given = {"margins": found.margins, "taught": found.taught, **changed}
-    return posterior(found.labels, found.witness.log_probs.shape[1], [found.witness], **given)
+    return posterior(found.labels, found.witness.log_probs.shape[1], [compared(found.witness, found.labels)], **given)
 
 
 def calibration_error(probability, wrong):
@@ -93,7 +93,8 @@ def said(found, skill):
 
 
 def by_features(found, skill):
-    return posterior(found.labels, 5, [Witness("features", np.arange(len(found.labels)), said(found, skill))])
+    witness = Witness("features", np.arange(len(found.labels)), said(found, skill))
+    return posterior(found.labels, 5, [compared(witness, found.labels)])
 
 
 def test_a_second_kind_of_witness_helps_and_has_a_word_of_its_own():
@@ -114,6 +115,7 @@ def test_new_images_are_judged_by_both_kinds():
     voices = [[one.witness.log_probs[np.argsort(one.witness.sample)], said(one, 2.0)] for one in (known, new)]
     names = ("network", "features")
     witnesses = [Witness(name, np.arange(3000), voice) for name, voice in zip(names, voices[0], strict=True)]
+    witnesses = [compared(one, known.labels) for one in witnesses]
     ensemble = ensemble_of(Evidence([], witnesses, NO_DIRECTION), known.labels, 5)
     assert ensemble.counts.sum() == pytest.approx(1)
     log_odds = ensemble.log_odds(voices[1], new.labels)
