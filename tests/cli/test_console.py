@@ -97,10 +97,16 @@ def test_measures_have_words_in_tables(capsys):
 def test_a_report_says_one_column_and_one_row(capsys, tmp_path, monkeypatch):
     from aumclean.diagnostics.report import Report, Table
     from aumclean.diagnostics.store import Store
+    from aumclean.files.records import Record
+
+    class Row(Record):
+        name: str
+        other_name: str
+        third: str
 
     monkeypatch.setenv("COLUMNS", "40")
     long = "x" * 15
-    rows = [{"name": long, "other_name": long, "third": long}] * 31
+    rows = [Row(name=long, other_name=long, third=long)] * 31
     report = Report(kind="test", title="t", lead="l", said=["fine"], tables=[Table("wide", "Wide", rows)])
     show_report(report, Store(tmp_path))
     written = capsys.readouterr().err

@@ -174,7 +174,8 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
     file = write(tmp_path, scenes(tmp_path, 120, swapped))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     found = scan(
-        read_samples(file), load({"out": tmp_path / "run", "image_size": 24, "batch_size": 32}, environment={})
+        read_samples(file),
+        load({"out": tmp_path / "run", "image_size": 24, "epochs": 12, "batch_size": 32}, environment={}),
     )
     report = found.verdict.report
     flagged = {row["sample_id"] for row in report.to_pylist() if row["flagged"]}
