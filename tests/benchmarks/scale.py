@@ -1,6 +1,7 @@
 """Judge and report a simulated margin log: peak memory, seconds, bytes on disk.
 
     uv run python tests/benchmarks/scale.py [--samples 10000000] [--epochs 10] [--draws 2] [--keep FOLDER]
+        [--threshold estimate|indicator]
 
 One label in ten is wrong; margins of right labels rise over the epochs, those of wrong ones and of indicator samples
 do not. Nothing is trained, and no image exists: the page shows none. The log is written by what a scan writes it with;
@@ -31,7 +32,7 @@ from aumclean.recipe import Recipe
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
 from aumclean.run.record import Data, Options, ScanRecord, Settings
-from aumclean.verdict.judge import judge
+from aumclean.verdict.judge import judge, settings_of
 
 CLASSES = 100
 NOISE = 0.1
@@ -44,10 +45,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="where to make the run; it is used again when it is there")
+    parser.add_argument("--threshold", choices=("estimate", "indicator"), default="estimate")
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.judge is not None:
-        judged(Run(options.judge))
+        judged(Run(options.judge), options.threshold)
         return
     with tempfile.TemporaryDirectory() as temporary:
         run = Run(options.keep or Path(temporary))
@@ -59,13 +61,14 @@ def main() -> None:
         print(f"bytes per sample and epoch: {sum(columns.values()) / passes:.2f}")
         for name, size in columns.items():
             print(f"  {name:<14}{size / passes:.3f}")
-        subprocess.run([sys.executable, __file__, "--judge", run.path], check=True)
+        again = [sys.executable, __file__, "--judge", run.path, "--threshold", options.threshold]
+        subprocess.run(again, check=True)
 
 
-def judged(run: Run) -> None:
+def judged(run: Run, threshold: str) -> None:
     threading.Thread(target=watch, daemon=True).start()
     started = time.perf_counter()
-    verdict = judge(run)
+    verdict = judge(run, settings_of(run, threshold=threshold))
     say_peak("judge", started)
     started = time.perf_counter()
     write_reports(run, verdict)
