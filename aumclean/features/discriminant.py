@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 
 from aumclean import chance
 from aumclean.margins.held_out import log_softmax
@@ -51,11 +52,10 @@ class _Moments:
         n = self.count.sum()
         mean = self.total / np.maximum(self.count, 1)[:, None]
         within = (self.square - mean.T @ self.total) / n
-        variance, axes = np.linalg.eigh(within)
-        turned, prior = mean @ axes, np.log((self.count + 1) / (n + len(self.count)))
+        variance, prior = max(float(np.diag(within).mean()), 1e-12), np.log((self.count + 1) / (n + len(self.count)))
         for shrinkage in shrinkages:
-            shrunk = (1 - shrinkage) * variance.clip(0) + shrinkage * max(float(variance.mean()), 1e-12)
-            weights = axes @ (turned / shrunk).T
+            shrunk = (1 - shrinkage) * within + shrinkage * variance * np.eye(len(within))
+            weights = scipy.linalg.solve(shrunk, mean.T, assume_a="pos")
             bias = prior - (mean.T * weights).sum(0) / 2
             yield Discriminant(weights.astype(np.float32), bias.astype(np.float32))
 

@@ -14,8 +14,9 @@ from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_ou
 from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
 from aumclean.run.record import RunRecord, ScanRecord
+from aumclean.verdict.anchors import by_surest, expected_errors
 from aumclean.verdict.aum import Areas, areas, no_areas
-from aumclean.verdict.label_noise import LabelNoise, alike, anchors_beyond, evenly, fit
+from aumclean.verdict.label_noise import LabelNoise, evenly, fit
 from aumclean.verdict.neighbours import read_near, vote
 from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior, shares, together
 from aumclean.verdict.transitions import (
@@ -23,10 +24,8 @@ from aumclean.verdict.transitions import (
     Transitions,
     labels_of_surest,
     last_predictions,
-    main_directions,
     read_corrected,
     read_predictions,
-    surest,
     transitions,
 )
 
@@ -95,35 +94,19 @@ def _noise_of_surest(
 ) -> tuple[np.ndarray | None, Transitions]:
     """How the images are labeled that one can be surest of, see `Witness`, and which errors have a direction.
 
-    Both by the witness that knows most, if it speaks of every sample. Where it speaks of a few, as
-    a network does, what all draws are surest of (see `labels_of_surest`) is more.
+    Both by the witness that knows most, if it speaks of every sample. Where it speaks of a few, as a network does, what
+    all draws are surest of (see `labels_of_surest`) is more.
     """
     if witnesses:
         most = max(range(len(witnesses)), key=lambda at: witnesses[at].knows)
         one, own = witnesses[most], labels[witnesses[most].sample]
         if sure is None or len(own) == len(labels):
-            anchors = _anchors(noises[most].classes(one.voices), own)
-            return anchors, main_directions(fit(one.voices, own, one.peers, anchors=anchors).transition)
+            return by_surest(noises[most], one.voices, own, one.peers)
     if sure is None:
         return None, NO_DIRECTION
     table = np.zeros(n_classes * n_classes)
     table[sure[0]] = sure[1]
     return table.reshape(n_classes, n_classes), transitions(*sure, n_classes)
-
-
-def _anchors(likely: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Anchors by how likely each class is the true one: float [m, classes], of images whose labels were not taught.
-
-    How often the witness errs on its surest images cannot be told class by class, for it takes errors with a direction
-    for its own; the typical class tells it.
-    """
-    n_classes, taken, surely = likely.shape[1], likely.argmax(1), likely.max(1)
-    sure = surest(taken, surely)
-    taken, surely, labels = taken[sure], surely[sure], labels[sure]
-    count = np.bincount(taken * n_classes + labels, minlength=n_classes**2).reshape(n_classes, n_classes)
-    size = count.sum(1)
-    own = np.bincount(taken, surely, n_classes)[size > 0] / size[size > 0]
-    return anchors_beyond(1 - float(np.median(own)), count)
 
 
 def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:
@@ -193,14 +176,6 @@ def _of_old_run(run: Run, files: list[Path], labels: np.ndarray, n_classes: int)
         logits[np.arange(len(ids)), labels[ids]] = 0
         parts.append(HeldOut(ids, np.full(len(ids), draw, np.int32), log_softmax(logits)))
     return joined(parts)
-
-
-def expected_errors(directed: Transitions, n_classes: int) -> np.ndarray:
-    """Which other class an error is expected to fall on: float64 [classes, classes], rows sum to 1."""
-    errors = alike(n_classes)
-    true, label = np.divmod(directed.pair, n_classes)
-    errors[true, label] *= np.exp(directed.log_ratio)
-    return np.asarray(errors / errors.sum(1, keepdims=True))
 
 
 @dataclass(frozen=True)

@@ -109,24 +109,6 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return np.asarray(raised / raised.sum(-1, keepdims=True))
 
 
-def anchors_beyond(doubt: float, count: np.ndarray) -> np.ndarray:
-    """Anchors of a witness that is not always right of the images that it is surest of: float64 [classes, classes].
-
-    With probability `doubt` a label contradicts it because it errs. What is contradicted more often than that is wrong,
-    and as many anchors are left as tell as much of that rate, were none in doubt (Fisher's information).
-
-    Args:
-        doubt: 0..1, below 1.
-        count: [classes, classes], how many images have each label, by the class they are taken for (row).
-    """
-    size, off = count.sum(1), count * (1 - np.eye(len(count)))
-    contradicted = off.sum(1) / np.maximum(size, 1)
-    rate = ((contradicted - doubt) / (1 - doubt)).clip(0)
-    worth = size * rate * (1 - rate) * (1 - doubt) ** 2 / np.maximum(contradicted * (1 - contradicted), TINY)
-    wrong = off * (worth * rate / np.maximum(off.sum(1), TINY))[:, None]
-    return np.asarray(wrong + np.diag(worth * (1 - rate)))
-
-
 def alike(n_classes: int) -> np.ndarray:
     """Errors that fall on any other class alike, float64 [classes, classes]; rows sum to 1."""
     errors = np.full((n_classes, n_classes), 1 / (n_classes - 1))

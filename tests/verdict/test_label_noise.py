@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from aumclean.verdict.label_noise import alike, anchors_beyond, fit
+from aumclean.verdict.label_noise import alike, fit
 from tests.verdict.conftest import evidence, flipped, uniform
 
 
@@ -44,31 +44,6 @@ def test_how_sure_images_are_labeled_tells_what_the_doubts_of_a_network_are():
     assert said[1].mean() == pytest.approx(wrong.mean(), abs=0.05)
     assert (said[1] > 0.5)[wrong].mean() > 0.9
     assert (said[1] > 0.5)[~wrong].mean() < 0.1
-
-
-def test_anchors_without_doubt_are_counted_as_they_are():
-    count = np.array([[70, 20, 10], [5, 50, 0], [0, 0, 0]])
-    assert anchors_beyond(0.0, count) == pytest.approx(count)
-
-
-def test_what_the_doubt_explains_is_no_error():
-    count = np.array([[85, 10, 5], [40, 60, 0], [0, 0, 0]])
-    left = anchors_beyond(0.2, count)
-    assert not left[0].any() and not left[2].any()
-    assert left[1, 0] / left[1].sum() == pytest.approx((0.4 - 0.2) / (1 - 0.2), abs=0.01)  # 0.4 = 0.2 + 0.8 rate
-    assert left[1, 2] == 0
-
-
-@pytest.mark.parametrize("doubt, rate", [(0.05, 0.1), (0.3, 0.2), (0.4, 0.05)])
-def test_as_many_anchors_are_left_as_tell_as_much_of_the_rate(doubt, rate):
-    """By how much an estimate of the rate scatters, from as many images with doubt and anchors without."""
-    rng, n = np.random.default_rng(0), 2000
-    count = np.round(n * np.array([[(1 - doubt) * (1 - rate), doubt + (1 - doubt) * rate], [0, 1]]))
-    anchors = anchors_beyond(doubt, count)[0].sum()
-    with_doubt = (rng.binomial(n, doubt + (1 - doubt) * rate, 20_000) / n - doubt) / (1 - doubt)
-    without = rng.binomial(round(anchors), rate, 20_000) / round(anchors)
-    assert anchors < n
-    assert with_doubt.std() == pytest.approx(without.std(), rel=0.05)
 
 
 def test_an_expected_error_is_believed_sooner():
