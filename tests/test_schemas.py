@@ -94,7 +94,7 @@ def documents(finished, scored, trained, tmp_path_factory):
     first, *others = everything.suspects
     outcome = check(
         subject,
-        GateConfig(max_flagged="0", max_unreadable="0", min_score=0.9999),
+        GateConfig(max_flagged="0", max_unreadable="0", min_score=1.0),
         baseline([gone, *others], everything.seen_keys - {first.key}),
         accepted={first.key},
     )

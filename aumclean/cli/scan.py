@@ -58,8 +58,9 @@ class Training(Options, panel=TRAIN):
     features: Annotated[
         str | None,
         option(
-            "A pretrained backbone as second witness: auto, timm:NAME[@FILE], torchvision:NAME[@FILE]; features of "
-            "your own: a .npy or .parquet; or none. [default: auto where it is installed and images have 32 pixels]",
+            "A second witness: a pretrained backbone (auto, timm:NAME[@FILE], torchvision:NAME[@FILE]), pixels, "
+            "features of your own (a .npy or .parquet), or none. [default: pixels of images below 32 pixels, else auto "
+            "where it is installed]",
         ),
     ] = None
     epochs: Annotated[

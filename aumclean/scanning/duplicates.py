@@ -14,12 +14,11 @@ from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
 from aumclean.features.near import FINE, grouped, near_pairs, pixel_rows
 from aumclean.features.neighbours import nearest, rows_of
+from aumclean.features.pixels import PIXELS
 from aumclean.progress import Track, untracked
 from aumclean.scanning.features import NEIGHBOURS, through_backbone
 from aumclean.training.backbone import is_available
 from aumclean.training.device import largest_image, make_accelerator
-
-PIXELS = "pixels"
 
 
 @dataclass(frozen=True)

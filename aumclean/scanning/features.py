@@ -28,6 +28,7 @@ from aumclean.features.discriminant import FOLDS, SHRINKAGES, Discriminant, fold
 from aumclean.features.extract import extract
 from aumclean.features.near import grouped, near_pairs
 from aumclean.features.neighbours import nearest, rows_of, scaled
+from aumclean.features.pixels import PIXELS, of_pixels
 from aumclean.files import atomic
 from aumclean.files.location import expanded
 from aumclean.files.records import read_record
@@ -67,7 +68,7 @@ def look(
 
     Args:
         opened: n images.
-        name: `auto`, `timm:NAME`, `torchvision:NAME` or a file.
+        name: `auto`, `timm:NAME`, `torchvision:NAME`, `pixels` or a file.
         config: where caches are, how many processes decode, and whether mirrored images count.
         accelerator: device and processes.
         track: shows the progress.
@@ -79,6 +80,8 @@ def look(
     """
     if own.is_own(name):
         return look_at_own(opened, read_rows(expanded(name), "features"), accelerator, track)
+    if name == PIXELS:
+        return _without_backbone(opened, PIXELS, of_pixels(opened.images), accelerator, track)
     about, dataset = through_backbone(opened, name, config, accelerator, track, run)
     rows = rows_of(dataset)
     neighbours = nearest(rows, NEIGHBOURS, accelerator.device, track)
@@ -90,8 +93,6 @@ def look(
 def look_at_own(opened: Opened, given: Rows, accelerator: Accelerator, track: Track) -> Looked:
     """Take features that the user made for what a backbone says.
 
-    Their cosines mean what nobody measured, so near-duplicates are identical files.
-
     Args:
         opened: n samples, images or not.
         given: features.
@@ -101,8 +102,15 @@ def look_at_own(opened: Opened, given: Rows, accelerator: Accelerator, track: Tr
     Raises:
         DataError: when they do not fit the samples.
     """
-    dataset = _with_features(opened, own.in_order(given, opened.samples.paths))
-    about = FeaturesRecord(name=given.name, sha256=sha256(dataset.images.data).hexdigest(), width=dataset.size)
+    return _without_backbone(opened, given.name, own.in_order(given, opened.samples.paths), accelerator, track)
+
+
+def _without_backbone(
+    opened: Opened, name: str, features: np.ndarray, accelerator: Accelerator, track: Track
+) -> Looked:
+    """What such features say. Nobody measured what their cosines mean, so near-duplicates are identical files."""
+    dataset = _with_features(opened, features)
+    about = FeaturesRecord(name=name, sha256=sha256(dataset.images.data).hexdigest(), width=dataset.size)
     neighbours = nearest(rows_of(dataset), NEIGHBOURS, accelerator.device, track)
     content = opened.files["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
     group = np.unique(content, return_index=True)[1][content].astype(np.int32)
@@ -176,6 +184,8 @@ def looked_at(opened: Opened, run: Run, accelerator: Accelerator, track: Track) 
         return None
     if own.is_own(record.features):
         raise RunError(f"{run.path}: its features were read from {record.features}, which has none of new images")
+    if record.features == PIXELS:
+        return _with_features(opened, of_pixels(opened.images))
     return through_backbone(opened, record.features, record.config, accelerator, track, run)[1]
 
 

@@ -14,7 +14,8 @@ from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size
 from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError
-from aumclean.features.own import anywhere, is_own
+from aumclean.features.own import anywhere
+from aumclean.features.pixels import PIXELS, needs_backbone
 from aumclean.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.run.record import Settings
 from aumclean.training.backbone import is_available
@@ -136,18 +137,19 @@ def _recipe(config: ScanConfig, arch: str, epochs: int, device: torch.device, fe
     )
     if config.preset != FROZEN:
         return recipe
-    flip = config.flip and not is_own(str(features))  # such features are of the images alone
+    flip = config.flip and needs_backbone(str(features))  # others are of the images alone
     return replace(recipe, crop=False, flip=flip, bf16=False, dropout=HEAD_DROPOUT)
 
 
 def _features(config: ScanConfig, size: int) -> str | None:
-    """Which backbone to look through: the one asked for, else `auto` where that is there and the images are no icons.
+    """Where features come from: as asked, else from `auto` where that is there, and from pixels where images are icons.
 
     Raises:
         ConfigError: when a scan without a network has none.
     """
     asked, published = config.features, config.judged_by != "estimate"
-    if asked is not None and is_own(asked):
+    small = size < SMALLEST_LOOKED_AT and config.against is None
+    if asked not in (None, "none") and not needs_backbone(asked):
         asked = anywhere(asked)
         if config.against is not None:
             raise ConfigError(f"--against: needs a backbone, and {asked} has no features of its images")
@@ -156,15 +158,15 @@ def _features(config: ScanConfig, size: int) -> str | None:
             raise ConfigError("--features none: leaves --preset frozen nothing to train on; name a backbone or a file")
         if config.arch != AUTO or config.pretrained:
             raise ConfigError("--preset frozen: trains no network; leave out --arch and --pretrained")
-        return asked or AUTO
+        return asked or (PIXELS if small else AUTO)
     if asked == "none" or (published and asked is None):
         if config.against is not None:
             raise ConfigError("--against: needs --features, by which images are compared")
         return None
     if published:
         raise ConfigError("--features: do not count where AUM decides as published; leave it out")
-    by_default = size >= SMALLEST_LOOKED_AT and is_available()
-    return asked or (AUTO if by_default or config.against is not None else None)
+    by_default = AUTO if is_available() or config.against is not None else None
+    return asked or (PIXELS if small else by_default)
 
 
 def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) -> bool:

@@ -26,7 +26,8 @@ from aumclean.dataset.samples import Samples
 from aumclean.decisions import ledger
 from aumclean.decisions.recorded import require_none
 from aumclean.errors import DataError, RunError, TrainingError
-from aumclean.features.own import anywhere, is_own
+from aumclean.features.own import anywhere
+from aumclean.features.pixels import needs_backbone
 from aumclean.files import atomic
 from aumclean.files.location import absolute, location
 from aumclean.progress import Track, untracked
@@ -68,7 +69,7 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> S
     plan = settle(samples, config)
     if config.horizon is not None:
         read_horizon(config.horizon)  # so that a wrong one fails before anything is decoded
-    if plan.features is not None and not is_own(plan.features):
+    if plan.features is not None and needs_backbone(plan.features):
         require_known(plan.features)
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
@@ -124,13 +125,13 @@ def _require_same(run: Run, record: ScanRecord, opened: Opened, plan: Plan) -> N
     if plan.features != record.features:
         raise RunError(
             f"{run.path}: was begun with --features {record.features or 'none'}, which would now be "
-            f"{plan.features or 'none'}; install what it needs, or scan again"
+            f"{plan.features or 'none'}; give the same options, install what they need, or scan again"
         )
 
 
 @dataclass(frozen=True)
 class _Ground:
-    """What draws are trained on: the data as they were opened, and what a backbone says of them, if one looked."""
+    """What draws are trained on: the data as they were opened, and their features, if they have some."""
 
     opened: Opened
     looked: Looked | None

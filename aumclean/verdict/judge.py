@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from aumclean.errors import ConfigError, RunError
 from aumclean.files import mapped, parquet
+from aumclean.files.records import read_record
 from aumclean.run.directory import Run
+from aumclean.run.features import FeaturesRecord
 from aumclean.run.record import Settings
 from aumclean.run.tables import read_column, texts_of
 from aumclean.verdict import warnings
@@ -19,7 +21,7 @@ from aumclean.verdict.cut import Cut, find_cut
 from aumclean.verdict.duplicates import duplicates
 from aumclean.verdict.evidence import read_evidence, weigh
 from aumclean.verdict.judged import Judged
-from aumclean.verdict.neighbours import read_near
+from aumclean.verdict.neighbours import Near, read_near
 from aumclean.verdict.posterior import Posterior
 from aumclean.verdict.summarise import summary_of
 from aumclean.verdict.summary import Summary
@@ -140,10 +142,16 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         confirmed=_read_confirmed(run),
         posterior=posterior,
         cut=cut,
-        near=read_near(run.neighbours, len(labels)) if run.neighbours.is_file() else None,
+        near=_read_near(run, len(labels)),
     )
     report = report_of(found, settings)
     return Verdict(report, summary_of(found, settings, record, report), settings, run)
+
+
+def _read_near(run: Run, n: int) -> Near | None:
+    """Where a backbone looked; nobody measured how near others' features, or pixels, of copies are."""
+    looked = run.features.is_file() and read_record(run.features, FeaturesRecord).image_size is not None
+    return read_near(run.neighbours, n) if looked else None
 
 
 def _decide(

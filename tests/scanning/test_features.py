@@ -11,8 +11,10 @@ from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.errors import AumcleanError, ConfigError, DataError, RunError
 from aumclean.run.directory import Run
+from aumclean.scanning.plan import settle
 from aumclean.scanning.scan import resume, scan
 from tests.features.conftest import drawing, save_jpeg
+from tests.test_schemas import problems
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_heads_on_features_alone_find_the_planted_errors(frozen, planted):
     report = frozen.verdict.report
     assert report["wrong_by_network"].null_count == 360
     assert report["wrong_by_features"].null_count == 0
-    assert {"near_group", "near_conflict", "leaked_from", "outlier"} <= set(report.column_names)
+    assert not {"near_group", "near_conflict", "leaked_from", "outlier"} & set(report.column_names)
     about = json.loads(frozen.run.features.read_text())
     assert about["width"] == 16
     assert 0 < about["shrinkage"] < 1
@@ -187,9 +189,16 @@ def test_options_that_contradict_each_other_are_refused(planted, tmp_path, optio
     assert not (tmp_path / "run").exists()
 
 
-def test_icons_and_published_presets_are_not_looked_at_unasked(finished):
-    assert finished.run.read_scan().features is None
-    assert "wrong_by_features" not in finished.verdict.report.column_names
+def test_small_images_speak_for_themselves(finished, planted):
+    assert finished.run.read_scan().features == "pixels"
+    about = json.loads(finished.run.features.read_text())
+    assert (about["name"], about["width"], about["image_size"]) == ("pixels", 12 * 12 * 3, None)
+    assert finished.verdict.report["wrong_by_features"].null_count == 0
+
+
+@pytest.mark.parametrize("options", [{"features": "none"}, {"preset": "paper"}, {"threshold": "indicator"}])
+def test_nothing_is_looked_at_where_that_is_not_wanted(planted, options):
+    assert settle(read_samples(planted.root), load(options, environment={})).features is None
 
 
 def test_a_backbone_finds_errors_copies_and_leaks(tmp_path, aumclean):
@@ -216,6 +225,7 @@ def test_a_backbone_finds_errors_copies_and_leaks(tmp_path, aumclean):
     assert {path for path, row in report.items() if row["leaked_from"]} == {
         path for path in report if path[-6:-4] in {"00", "01", "02", "03"}
     }
+    assert problems("report", json.loads(aumclean("report", run, "--format", "json").out)) == []
     gate = aumclean("gate", run, "--max-near-conflicts", 1, "--max-leaked", 4)
     assert gate.code == 1
     assert "max-near-conflicts" in gate.out
