@@ -13,13 +13,12 @@ import aumclean
 
 PACKAGE = Path(aumclean.__file__).parent
 
-GROUND = {"errors", "chance", "progress", "bar", "files"}
+GROUND = {"errors", "chance", "progress", "files"}
 BASE = GROUND | {"config", "recipe", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "chance": set(),
-    "progress": set(),
-    "bar": {"errors", "progress"},
+    "progress": {"errors"},
     "files": {"errors"},
     "recipe": set(),
     "config": {"errors", "recipe", "files"},
@@ -95,9 +94,9 @@ def test_imports_point_down(room, file):
 
 
 @pytest.mark.parametrize(("room", "file"), list(modules()), ids=lambda value: str(value).removeprefix(str(PACKAGE)))
-def test_only_the_command_line_and_the_bars_know_rich_and_only_training_knows_torch(room, file):
+def test_only_the_command_line_and_progress_know_rich_and_only_training_knows_torch(room, file):
     names = {name.split(".")[0] for name in imported(file)}
-    assert room == "cli" or not names & ({"typer"} if room == "bar" else {"typer", "rich"})
+    assert room == "cli" or not names & ({"typer"} if room == "progress" else {"typer", "rich"})
     assert room not in WITHOUT_TORCH or not names & {"torch", "torchvision", "accelerate"}
 
 

@@ -4,8 +4,7 @@ import io
 
 from rich.console import Console
 
-from aumclean.bar import bars, by_default
-from aumclean.progress import Seen
+from aumclean.progress import Seen, bars, by_default
 
 
 def test_a_stage_that_ended_early_leaves_nothing_to_the_next():

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aumclean.bar import bars
 from aumclean.errors import harmless, printable
-from aumclean.progress import Seen, T, Track, untracked
+from aumclean.progress import Seen, T, Track, bars, untracked
 
 LONGEST_ERROR = 1000  # characters
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
-from aumclean.bar import progress_bar
 from aumclean.config.reading import PATH_KEYS, load
 from aumclean.config.scan import Reading, ScanConfig
 from aumclean.decisions.clean import Policy
 from aumclean.door.data import samples_of
 from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
 from aumclean.files.location import expanded
+from aumclean.progress import progress_bar
 from aumclean.reports import FOLDERS, Format
 from aumclean.run.directory import Run as RunDirectory
 from aumclean.verdict.threshold import indicator_threshold

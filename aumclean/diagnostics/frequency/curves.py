@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import pyarrow as pa
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, band_names, measuring
@@ -19,7 +18,7 @@ from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.files import atomic, csv
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart
 SHUFFLED_EPOCHS = 3  # times as many: the paper trains 300 epochs in place of 100

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_names, measuring
@@ -18,7 +17,7 @@ from aumclean.diagnostics.study import Options, Preset, Study, asking, open_stud
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch
 

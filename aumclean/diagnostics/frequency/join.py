@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel
@@ -22,7 +21,7 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
 from aumclean.files import atomic, parquet
 from aumclean.margins import margins
-from aumclean.progress import Track, part_of
+from aumclean.progress import Track, by_default, part_of
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks

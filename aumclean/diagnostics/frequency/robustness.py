@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture
 from aumclean.diagnostics.frequency.bands import batches
@@ -22,7 +21,7 @@ from aumclean.diagnostics.study import Options, Preset, Study, asking, open_stud
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, part_of, untracked
+from aumclean.progress import Track, by_default, part_of, untracked
 from aumclean.training import augment
 from aumclean.training.attack import fgsm, pgd
 from aumclean.training.network import Network, read_network

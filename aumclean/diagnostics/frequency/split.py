@@ -12,7 +12,6 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from aumclean.bar import by_default
 from aumclean.dataset.decode import decode_each_whole
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
@@ -27,7 +26,7 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic, csv
 from aumclean.files.location import absolute
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 from aumclean.training.device import Device, describe, make_accelerator
 
 Look = Literal["none", "offset", "gain", "image-max"]

@@ -9,7 +9,6 @@ import torch
 from accelerate import Accelerator
 from scipy.special import softmax
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, strips
@@ -32,7 +31,7 @@ from aumclean.diagnostics.study import Options, Study, asking, open_images, open
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track, part_of
+from aumclean.progress import Track, by_default, part_of
 from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import describe, make_accelerator, takes_bf16

@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 import torch
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
@@ -19,7 +18,7 @@ from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.files.records import Share
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict

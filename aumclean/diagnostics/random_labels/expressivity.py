@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from aumclean.bar import by_default
 from aumclean.diagnostics.random_labels.presets import without_test
 from aumclean.diagnostics.random_labels.record import Constructed
 from aumclean.diagnostics.random_labels.theorem import TOLERANCE, fit_exactly
@@ -10,7 +9,7 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.diagnostics.write import write
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 
 DEPTHS = (1, 2, 8)
 QUICK_IMAGES = 20_000

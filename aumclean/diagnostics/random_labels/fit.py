@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from aumclean.bar import by_default
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
 from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
@@ -14,7 +13,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 
 FIGURE_1A: tuple[Corruption, ...] = ("true", "shuffled-pixels", "random-pixels", "gaussian", "random")
 DRAWN_POINTS = 400  # of a curve

@@ -14,7 +14,6 @@ import numpy as np
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
-from aumclean.bar import by_default
 from aumclean.config.reading import checked
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
@@ -32,7 +31,7 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic
 from aumclean.files.records import Share
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 from aumclean.recipe import Recipe
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.loop import Epoch

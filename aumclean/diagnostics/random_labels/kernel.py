@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.gram import Kernel
 from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, interpolate, require
@@ -12,7 +11,7 @@ from aumclean.diagnostics.rows import over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.write import write
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 
 KERNELS: tuple[Kernel, ...] = ("linear", "gaussian", "convolution")
 QUICK_IMAGES, QUICK_TEST, QUICK_FILTERS = 2000, 1000, 400

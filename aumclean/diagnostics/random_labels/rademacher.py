@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from aumclean.bar import by_default
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
@@ -21,7 +20,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 from aumclean.recipe import Recipe
 
 SIGNS = ("-1", "+1")

@@ -7,7 +7,6 @@ whether it helps; the best epoch beside the last, what early stopping could have
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
@@ -17,7 +16,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 from aumclean.recipe import Recipe
 from aumclean.training.models import build_model
 

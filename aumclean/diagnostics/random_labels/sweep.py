@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from aumclean.bar import by_default
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fit import require_level
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
@@ -14,7 +13,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
-from aumclean.progress import Track
+from aumclean.progress import Track, by_default
 
 PAPER_PROBABILITIES = tuple(tenth / 10 for tenth in range(11))
 QUICK_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)

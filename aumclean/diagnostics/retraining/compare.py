@@ -13,7 +13,6 @@ import pyarrow as pa
 import torch
 
 from aumclean import __version__
-from aumclean.bar import by_default
 from aumclean.dataset.open import read_scanned
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.retraining.manifests import ORACLE, RAW
@@ -25,7 +24,7 @@ from aumclean.diagnostics.retraining.training_sets import Subject
 from aumclean.diagnostics.store import Store, holding
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic, csv
-from aumclean.progress import Track, part_of, untracked
+from aumclean.progress import Track, by_default, part_of, untracked
 from aumclean.run.directory import Run
 from aumclean.training.device import describe
 from aumclean.verdict.judge import judge
