@@ -15,7 +15,17 @@ from filelock import FileLock, Timeout
 from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.files.records import Kind, read_record
-from aumclean.run.record import JudgedRecord, Place, Progress, RunRecord, ScanRecord, ScoresRecord, Settings
+from aumclean.run.record import Common, JudgedRecord, Place, Progress, RunRecord, ScanRecord, ScoresRecord, Settings
+
+
+class Inside:
+    """A file or folder by its place in a run directory: `run.<name>` is its path."""
+
+    def __init__(self, *place: str) -> None:
+        self.place = place
+
+    def __get__(self, run: "Run", kind: type["Run"]) -> Path:
+        return run.path.joinpath(*self.place)
 
 
 @dataclass(frozen=True)
@@ -30,50 +40,28 @@ class Run:
     path: Path
     moved: Path | None = None
 
-    @property
-    def run_json(self) -> Path:
-        """What was asked for and what came of it."""
-        return self.path / "run.json"
+    run_json = Inside("run.json")  # what was asked for and what came of it
+    scores_json = Inside("scores.json")  # in its place where `aumclean score` judged new images by the models of a run
+    data = Inside("data.parquet")  # the images and labels where the scan was given objects in memory: its own DATA then
+    samples = Inside("samples.parquet")  # a row per readable sample: id, path, label, content hash, size, source row
+    manifest = Inside("manifest.parquet")  # the input's columns for these; absent of a folder or where images are in it
+    unreadable = Inside("unreadable.csv")  # files that could not be decoded, with the reason
+    silenced = Inside("silenced.parquet")  # samples whose labels the `--ledger` had confirmed; absent without one
 
-    @property
-    def data(self) -> Path:
-        """The images and labels themselves where the scan was given objects in memory; the run's own DATA then."""
-        return self.path / "data.parquet"
+    margins = Inside("margins")  # the margin log, see `aumclean.margins.log`
+    held_out = Inside("held_out")  # what was said by what was not taught the label, see `aumclean.margins.held_out`
+    held_out_features = Inside("held_out", "features.parquet")  # the backbone's part of it: of every sample
+    features = Inside("features.json")  # which backbone looked, see `aumclean.run.features`; absent without one
+    neighbours = Inside("neighbours.parquet")  # near-duplicates, nearest others, see `aumclean.verdict.neighbours`
+    discriminant = Inside("models", "features.safetensors")  # turns features of new images into classes, for `score`
+    model_json = Inside("models", "model.json")  # architecture, class names and normalisation of the stored models
 
-    @property
-    def samples(self) -> Path:
-        """One row per readable sample: id, path, label, content hash, size, row in the source."""
-        return self.path / "samples.parquet"
-
-    @property
-    def manifest(self) -> Path:
-        """The input manifest's columns, a row per readable sample; absent when DATA is a folder or holds the images."""
-        return self.path / "manifest.parquet"
-
-    @property
-    def unreadable(self) -> Path:
-        """Files that could not be decoded, with the reason."""
-        return self.path / "unreadable.csv"
-
-    @property
-    def margins(self) -> Path:
-        """The margin log, see `aumclean.margins.log`."""
-        return self.path / "margins"
-
-    @property
-    def summary(self) -> Path:
-        """Counts, thresholds, noise rate, per class, per pair."""
-        return self.path / "summary.json"
-
-    @property
-    def scores_json(self) -> Path:
-        """Stands in place of `run.json` where new images were judged by the models of a run (`aumclean score`)."""
-        return self.path / "scores.json"
-
-    @property
-    def model_json(self) -> Path:
-        """Architecture, class names and normalisation of the stored models."""
-        return self.path / "models" / "model.json"
+    summary = Inside("summary.json")  # counts, thresholds, noise rate, per class, per pair
+    html = Inside("report.html")  # the page for people, self-contained
+    removed = Inside("removed.csv")  # the flagged samples with the reason
+    changes = Inside("changes.csv")  # what the cleaned manifest changed; the two together give the input back
+    decisions = Inside("decisions.jsonl")  # see `aumclean.decisions.journal`; no scan or report writes or deletes it
+    frequency = Inside("frequency.parquet")  # margins by band, from `frequency join`; its page is in the folder beside
 
     def report(self, suffix: str) -> Path:
         """One row per sample; `suffix` is csv or parquet."""
@@ -83,36 +71,6 @@ class Run:
         """The samples that stay; `suffix` is csv or parquet."""
         return self.path / f"cleaned.{suffix}"
 
-    @property
-    def html(self) -> Path:
-        """The page for people, self-contained."""
-        return self.path / "report.html"
-
-    @property
-    def removed(self) -> Path:
-        """The flagged samples with the reason."""
-        return self.path / "removed.csv"
-
-    @property
-    def changes(self) -> Path:
-        """What the cleaned manifest changed of the input, with the reason; the two together give the input back."""
-        return self.path / "changes.csv"
-
-    @property
-    def decisions(self) -> Path:
-        """What reviewers decided, see `aumclean.decisions.journal`; no scan and no report ever writes or deletes it."""
-        return self.path / "decisions.jsonl"
-
-    @property
-    def silenced(self) -> Path:
-        """The samples whose labels reviewers confirmed before this scan, from its `--ledger`; absent without one."""
-        return self.path / "silenced.parquet"
-
-    @property
-    def frequency(self) -> Path:
-        """Per sample the margins on its bands, from `aumclean frequency join`; its page lies in the folder beside."""
-        return self.path / "frequency.parquet"
-
     def model(self, draw: int) -> Path:
         """Averaged weights of one draw; there when the draw is done."""
         return self.path / "models" / f"draw={draw}.safetensors"
@@ -121,43 +79,13 @@ class Run:
         """Margins of all samples under the network of one draw, see `aumclean.margins.final`."""
         return self.path / "models" / f"draw={draw}.margins.parquet"
 
-    @property
-    def held_out(self) -> Path:
-        """What is said of samples by what was not taught their labels, see `aumclean.margins.held_out`."""
-        return self.path / "held_out"
-
     def held_out_part(self, part: int, rank: int | None = None) -> Path:
-        """One part of it, of a scan's draw; or what one of several processes says."""
+        """One part of what was held out, of a scan's draw; or what one of several processes says."""
         return self.held_out / (f"part-{part}.parquet" if rank is None else f"part-{part}-{rank}.parquet")
 
     def rank_done(self, rank: int) -> Path:
         """Stands there when a process of a training of one's own has written all that it has."""
         return self.path / "checkpoints" / f"rank={rank}.done"
-
-    @property
-    def held_out_features(self) -> Path:
-        """The part of the backbone: of every sample."""
-        return self.held_out / "features.parquet"
-
-    @property
-    def features(self) -> Path:
-        """Which backbone looked at the images, see `aumclean.run.features`; absent without one."""
-        return self.path / "features.json"
-
-    @property
-    def heads(self) -> "Run":
-        """Heads on the features, trained beside a network: margins, settings and state as in a run without one."""
-        return Run(self.path / "heads")
-
-    @property
-    def neighbours(self) -> Path:
-        """Near-duplicates and nearest others by the features, see `aumclean.verdict.neighbours`."""
-        return self.path / "neighbours.parquet"
-
-    @property
-    def discriminant(self) -> Path:
-        """What turns features of new images into classes, for `score`."""
-        return self.path / "models" / "features.safetensors"
 
     def checkpoint(self, draw: int) -> Path:
         """Latest training state of one draw, for `--resume`; deleted when the draw is done."""
@@ -167,14 +95,21 @@ class Run:
         """How far a draw is; written by whoever trains it, and taken into `run.json` when the run is judged."""
         return self.path / "checkpoints" / f"draw={draw}.json"
 
+    @property
+    def heads(self) -> "Run":
+        """Heads on the features, trained beside a network: margins, settings and state as in a run without one."""
+        return Run(self.path / "heads")
+
     def read(self) -> RunRecord:
         """`run.json`, with the progress of draws that are being trained.
 
         Raises:
             RunError: when this is no run directory, or one that is damaged or written by a newer aumclean.
         """
-        made_by = self._read(self.run_json, RunRecord).made_by
-        record: RunRecord = self._read(self.run_json, ScanRecord if made_by == "scan" else JudgedRecord)
+        of_scan = self._read(self.run_json, Common).made_by == "scan"
+        record: RunRecord = (
+            self._read(self.run_json, ScanRecord) if of_scan else self._read(self.run_json, JudgedRecord)
+        )
         done, seconds = list(record.epochs_done), list(record.training_seconds)
         for draw in range(record.draws):
             with suppress(FileNotFoundError):

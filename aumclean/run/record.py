@@ -132,8 +132,8 @@ class Progress(Record):
     training_seconds: Seconds
 
 
-class RunRecord(Record):
-    """`run.json`: what every run says of itself, by whatever means its evidence was made."""
+class Common(Record):
+    """What every `run.json` says, by whatever means the evidence was made."""
 
     schema_version: Literal[1] = Field(default=SCHEMA_VERSION, description="Version of this form of file.")
     made_by: Literal["scan", "recorder", "judge"] = Field(
@@ -167,13 +167,8 @@ class RunRecord(Record):
         """How many epochs of each draw there are for AUM to be read from."""
         return self.epochs_done
 
-    @property
-    def how(self) -> str:
-        """What was done, in words."""
-        raise NotImplementedError
 
-
-class ScanRecord(RunRecord):
+class ScanRecord(Common):
     """`run.json` of a scan: what was asked of it and what came of it."""
 
     made_by: Literal["scan"] = Field(default="scan", description="That a scan made the evidence.")
@@ -239,7 +234,7 @@ class Evidence(Record):
     )
 
 
-class JudgedRecord(RunRecord):
+class JudgedRecord(Common):
     """`run.json` of a run whose evidence was made by a training or by networks of somebody's own."""
 
     made_by: Literal["recorder", "judge"] = Field(description="Whether the Recorder or files brought the evidence.")
@@ -254,6 +249,10 @@ class JudgedRecord(RunRecord):
         named = " and ".join(dict.fromkeys(kinds.get(one.kind, one.kind) for one in self.evidence))
         trained = f": {self.draws} trainings of {max(self.epochs_done)} epochs" if self.draws else ""
         return f"judged {self.started[:10]} by {named} of networks of your own{trained}"
+
+
+RunRecord = ScanRecord | JudgedRecord
+"""`run.json`."""
 
 
 class ScoresRecord(Record):
