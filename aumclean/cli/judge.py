@@ -10,11 +10,10 @@ import typer
 from aumclean.cli.console import give, progress, say_notes, show, table
 from aumclean.cli.help import READ
 from aumclean.cli.options import Judging, Options, Reading, Writing, option, with_options
-from aumclean.cli.scan import expected
+from aumclean.cli.verdict import expected, most_suspect
 from aumclean.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aumclean.run.directory import Run
     from aumclean.verdict.judge import Verdict
 
 
@@ -91,7 +90,7 @@ def command(
     asked = Asked(**judging.given())
     with progress() as track:
         run, verdict = judge_labels(samples, sources, classes=classes, asked=asked, track=track, **writing.given())
-    show_verdict(run, verdict)
+    show_verdict(verdict)
     give(run.path)
 
 
@@ -104,9 +103,9 @@ def _names(given: str | None) -> list[str] | None:
     return [name.strip() for name in given.split(",")]
 
 
-def show_verdict(run: "Run", verdict: "Verdict") -> None:
+def show_verdict(verdict: "Verdict") -> None:
     """How much is flagged, how far to trust that, and which labels are the most suspect."""
-    from aumclean.verdict.estimate import percent, said
+    from aumclean.verdict.estimate import said
 
     summary = verdict.summary
     rate = summary.noise_rate
@@ -116,14 +115,5 @@ def show_verdict(run: "Run", verdict: "Verdict") -> None:
         ("noise rate", said(rate.estimate, rate.low, rate.high)),
         *expected(summary.flags),
     ]
-    parts = [table("", ("", ""), facts)]
-    suspects = [row for row in verdict.report.slice(0, 10).to_pylist() if row["flagged"]]
-    if suspects:
-        rows = [
-            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", percent(row["wrong_probability"]))
-            for row in suspects
-        ]
-        parts.append(
-            table("Most suspect", ("rank", "path", "label", "suggested", "wrong"), rows, right={"rank", "wrong"})
-        )
-    show(*parts, *(f"- {warning.code}: {warning.message}" for warning in summary.warnings))
+    warnings = (f"- {warning.code}: {warning.message}" for warning in summary.warnings)
+    show(table("", ("", ""), facts), *most_suspect(verdict.report), *warnings)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,12 +24,13 @@ from aumclean.cli.options import (
     option,
     with_options,
 )
+from aumclean.cli.verdict import expected, most_suspect
 from aumclean.errors import ConfigError, TrainingError
 from aumclean.files.json import to_json
 
 if TYPE_CHECKING:
     from aumclean.scanning.scan import Scan
-    from aumclean.verdict.summary import Estimated, Summary
+    from aumclean.verdict.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,15 +258,6 @@ def _resume(path: Path, frequency: bool) -> None:
     _end(finished, frequency)
 
 
-def expected(flags: "Mapping[Any, Estimated]") -> list[tuple[str, str]]:
-    """How good the flags should be, nothing when there are none."""
-    of = {"precision": "of the flagged labels should be wrong", "recall": "of the wrong labels should be flagged"}
-    return [
-        (name, f"{one.estimate:.0%} ({one.low:.0%} to {one.high:.0%}) {of[name]}")
-        for name, one in sorted(flags.items())
-    ]
-
-
 def _near_facts(summary: "Summary") -> list[tuple[str, str]]:
     """What the backbone found beside labels."""
     said = (
@@ -280,7 +272,7 @@ def show_summary(finished: "Scan") -> None:
     """What a person wants to know first: how much, where, which, and where the files are."""
     if finished.verdict is None:
         return
-    from aumclean.verdict.estimate import percent, said
+    from aumclean.verdict.estimate import said
 
     run, summary = finished.run, finished.verdict.summary
     record, rate = run.read_scan(), summary.noise_rate
@@ -314,14 +306,7 @@ def show_summary(finished: "Scan") -> None:
     pairs = [(row.label, row.suggested_label, f"{row.flagged:,}") for row in summary.per_pair[:5]]
     if pairs:
         parts.append(table("Top confusions", ("label", "looks like", "images"), pairs, right={"images"}))
-    suspects = [row for row in finished.verdict.report.slice(0, 10).to_pylist() if row["flagged"]]
-    if suspects:
-        rows = [
-            (row["rank"], row["path"], row["label"], row["suggested_label"] or "", percent(row["wrong_probability"]))
-            for row in suspects
-        ]
-        header = ("rank", "path", "label", "suggested", "wrong")
-        parts.append(table("Most suspect", header, rows, right={"rank", "wrong"}))
+    parts += most_suspect(finished.verdict.report)
     kept = run.cleaned("csv") if run.cleaned("csv").is_file() else run.cleaned("parquet")
     show(*parts)
     for what, path in (("all images, ranked", run.report("csv")), ("what stays", kept), ("what goes", run.removed)):

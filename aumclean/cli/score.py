@@ -7,6 +7,7 @@ import typer
 
 from aumclean.cli.console import counted, give, progress, say_notes, show, table
 from aumclean.cli.options import FinishedRun, OnDevice, Reading, Writing, with_options
+from aumclean.cli.verdict import most_suspect
 
 if TYPE_CHECKING:
     from aumclean.scanning.score import Scores
@@ -50,7 +51,7 @@ def command(
 def show_scores(scores: "Scores") -> None:
     """How many are new, how many suspect, how far to trust that, and which."""
     summary = scores.summary
-    from aumclean.verdict.estimate import percent, said
+    from aumclean.verdict.estimate import said
 
     alarms, rate = summary.false_alarms, summary.noise_rate
     facts = [
@@ -66,13 +67,4 @@ def show_scores(scores: "Scores") -> None:
     ):
         if count := getattr(summary, name):
             facts.append((name.replace("_", " "), f"{counted(count, noun)} {what}"))
-    parts = [table("", ("", ""), facts)]
-    suspects = [row for row in scores.report.slice(0, 10).to_pylist() if row["flagged"]]
-    if suspects:
-        rows = [
-            (row["rank"], row["path"], row["label"], row["suggested_label"], percent(row["wrong_probability"]))
-            for row in suspects
-        ]
-        header = ("rank", "path", "label", "suggested", "wrong")
-        parts.append(table("Most suspect", header, rows, right={"rank", "wrong"}))
-    show(*parts)
+    show(table("", ("", ""), facts), *most_suspect(scores.report))
