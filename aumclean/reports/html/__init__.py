@@ -10,9 +10,10 @@ from importlib import resources
 from markupsafe import Markup
 
 from aumclean import __version__
-from aumclean.reports.html import charts, page
+from aumclean.reports.html import charts, page, words
 from aumclean.reports.html.safety import command_line, environment, policy
 from aumclean.run.record import ScanRecord
+from aumclean.run.tables import read_unreadable
 from aumclean.verdict.judge import Verdict
 
 TOP = 1000
@@ -27,12 +28,12 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
     """
     record, summary = verdict.run.read(), verdict.summary
     rows = page.flagged(verdict).slice(0, top)
-    found, groups_left_out = page.conflicts(verdict)
-    pairs, first = page.pairs(verdict), [members[0]["sample_id"] for members in found]
+    groups, groups_left_out = page.conflicts(verdict)
+    pairs, first = page.pairs(verdict), [group.members[0]["sample_id"] for group in groups]
     wanted = [*rows["sample_id"].to_pylist(), *first, *(sample for pair in pairs for sample in pair.sample_ids)]
     pictures = page.thumbnails(verdict, wanted)
     suspects = page.suspects(verdict, pictures, top)
-    files, unreadable = page.unreadable(verdict)
+    unreadable = read_unreadable(verdict.run)
     class_names = record.data.class_names
     class_index = {name: index for index, name in enumerate(class_names)}
     style, script = _own("page.css"), _own("page.js")
@@ -49,26 +50,26 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
             recipe=asdict(record.recipe) if isinstance(record, ScanRecord) else {},
             command=command_line(record.argv),
             summary=summary,
-            trust=page.trust(verdict),
+            trust=words.trust(verdict),
             histograms=[
                 charts.histogram(counted, about.threshold or 0.0)
                 for counted, about in zip(summary.histograms, summary.thresholds, strict=True)
             ],
             heat_map=page.heat_map(verdict),
-            sentence=page.sentence(verdict),
+            sentence=words.sentence(verdict),
             review=command_line(["aumclean", "review", str(verdict.run.path)]),
             pairs=pairs,
             pictures=pictures,
-            repeated=page.repeated(verdict),
+            repeated=words.repeated(verdict),
             suspects=suspects,
             worst=suspects[: page.WORST],
             class_index=class_index,
             index=page.index(suspects, class_names),
             states={state: text for state, text in page.STATES.items() if state in present},
-            groups=page.groups(found, pictures),
+            groups=groups,
             groups_left_out=groups_left_out,
-            unreadable=files,
-            unreadable_left_out=unreadable - len(files),
+            unreadable=unreadable[: page.MOST_FILES],
+            unreadable_left_out=max(0, len(unreadable) - page.MOST_FILES),
         )
     )
     return text.encode("ascii", "xmlcharrefreplace").decode()  # browsers read plain ASCII a third faster
