@@ -12,15 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.dataset.decode import format_of
-from aumclean.dataset.images import Embedded
+from aumclean.dataset.images import Embedded, state_of
 from aumclean.dataset.pictures import pictures_of
-from aumclean.decisions import manifest
+from aumclean.dataset.table import parquet_file
 from aumclean.decisions.boxes import write_boxes
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
 from aumclean.errors import ConfigError, DataError, OutputError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
 from aumclean.run.tables import SAMPLES, read_samples
+
+STREAMED_ROWS = 1024  # of images, that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         rows = read_samples(run, "row")["row"].to_numpy()
         images = pictures_of(run).images
         assert isinstance(images, Embedded)
-        source = manifest.EmbeddedSource(images, rows, data.source_bytes, data.source_changed_ns)
-        schema, batches = cleaned_batches(*source.filtered(cleaning.kept), cleaning, data.label_column)
+        kept = embedded_rows(images, rows[cleaning.kept], (data.source_bytes, data.source_changed_ns))
+        schema, batches = cleaned_batches(*kept, cleaning, data.label_column)
         blocks = (pa.Table.from_batches([batch]) for batch in batches)
         parts.append(cleaning.changes)
     with ExitStack() as stack:
@@ -105,6 +107,37 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         place = run.place()
         write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
     atomic.write_pieces(changes, csv.pieces(pa.concat_tables(parts), guard=True))
+
+
+def embedded_rows(
+    images: Embedded, rows: np.ndarray, state: tuple[int, int]
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Rows of Parquet files with the images in a column, whole and streamed.
+
+    Args:
+        images: in which files.
+        rows: int64, ascending, counted through all files.
+        state: bytes and latest change of the files when they were scanned, see `state_of`.
+
+    Raises:
+        DataError: when they are gone or have changed, so that rows can no longer be told by their number.
+    """
+    first = images.files[0]
+    try:
+        same = state_of(images, first) == state
+    except OSError:
+        same = False
+    if not same:
+        raise DataError(f"{first}: is gone or has changed since the scan; no cleaned manifest can be made from it")
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in images.batches(STREAMED_ROWS):
+            low, high = np.searchsorted(rows, (start, start + len(batch)))
+            yield batch.take(pa.array(rows[low:high] - start))
+            start += len(batch)
+
+    return parquet_file(first).schema_arrow, stream()
 
 
 @contextmanager

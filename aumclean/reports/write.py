@@ -4,10 +4,13 @@ import itertools
 import logging
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from aumclean.decisions import recorded
 from aumclean.decisions.clean import clean
 from aumclean.decisions.cleaned import default_targets, write_cleaned
-from aumclean.decisions.manifest import removed
 from aumclean.files import atomic, csv, parquet
 from aumclean.reports import html
 from aumclean.run.directory import Run
@@ -37,8 +40,17 @@ def write_reports(run: Run, verdict: Verdict, *, final: bool = True) -> None:
     atomic.write_json(run.summary, verdict.summary.model_dump(mode="json"))
     atomic.write_text(run.html, html.render(shown))
     if final:
-        atomic.write_pieces(run.removed, csv.pieces(removed(verdict, cleaning.kept), guard=True))
+        atomic.write_pieces(run.removed, csv.pieces(removed(verdict.report, cleaning.kept), guard=True))
         run.finish(verdict.settings)
+
+
+def removed(report: pa.Table, kept: np.ndarray) -> pa.Table:
+    """The flagged samples that are not among `kept` (ids), most suspect first, each with the reason in words."""
+    goes = np.ones(len(report), bool)
+    goes[kept] = False
+    shown = ["sample_id", "path", "label", "suggested_label", "label_score", "reason"]
+    wanted = pc.and_(pc.fill_null(report["flagged"], False), pa.array(goes[report["sample_id"].to_numpy()]))
+    return report.select(shown).filter(wanted)
 
 
 def _keep_filled_in(run: Run) -> None:

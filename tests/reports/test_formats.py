@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from aumclean.dataset.images import Embedded
-from aumclean.decisions import manifest
+from aumclean.decisions import cleaned
 from aumclean.files import csv, parquet
 from aumclean.reports import json as json_report
 from aumclean.reports import markdown
+from aumclean.reports.write import removed
 from aumclean.run.directory import Run
 from aumclean.run.record import Settings
 from aumclean.verdict.judge import Verdict
@@ -84,7 +85,7 @@ def test_json_holds_summary_and_findings():
 
 
 def test_json_lines_hold_every_sample():
-    rows = [json.loads(line) for line in json_report.render_lines(verdict(HOSTILE)).splitlines()]
+    rows = [json.loads(line) for line in json_report.lines(verdict(HOSTILE).report)]
     assert [row["label"] for row in rows] == HOSTILE
     assert rows[-1]["flagged"] is None
 
@@ -122,20 +123,18 @@ def test_markdown_whole():
 
 
 def test_what_is_not_judged_stays_and_what_goes_has_a_reason():
-    one = verdict(["a", "b", "c"])
-    assert manifest.removed(one, kept=np.array([0, 1, 2])).to_pylist() == []
-    (row,) = manifest.removed(one, kept=np.array([1, 2])).to_pylist()
+    report = verdict(["a", "b", "c"]).report
+    assert removed(report, kept=np.array([0, 1, 2])).to_pylist() == []
+    (row,) = removed(report, kept=np.array([1, 2])).to_pylist()
     assert (row["sample_id"], row["reason"]) == (0, "too low")
 
 
 @pytest.mark.parametrize("keep", [[], [0], [1, 3, 4], [0, 1, 2, 3, 4]])
 def test_embedded_rows_are_streamed_out_in_order(tmp_path, keep, monkeypatch):
-    monkeypatch.setattr(manifest, "STREAMED_ROWS", 2)
+    monkeypatch.setattr(cleaned, "STREAMED_ROWS", 2)
     pq.write_table(pa.table({"x": range(10)}), tmp_path / "s.parquet")
     rows = np.array([0, 2, 4, 6, 8])
     status = (tmp_path / "s.parquet").stat()
-    source = manifest.EmbeddedSource(
-        Embedded((tmp_path / "s.parquet",), "image"), rows, status.st_size, status.st_mtime_ns
-    )
-    schema, batches = source.filtered(keep)
+    images, state = Embedded((tmp_path / "s.parquet",), "image"), (status.st_size, status.st_mtime_ns)
+    schema, batches = cleaned.embedded_rows(images, rows[keep], state)
     assert pa.Table.from_batches(batches, schema)["x"].to_pylist() == rows[keep].tolist()
