@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import torch
@@ -26,19 +26,6 @@ Measure = Callable[[Epoch], Mapping[str, Any]]
 Row = TypeVar("Row", bound=EpochRow)
 
 
-@dataclass(frozen=True)
-class Training(Generic[Row]):
-    """A training that has ended: what was measured after each epoch, and whether it ended early, as it was enough."""
-
-    rows: list[Row]
-    enough: bool
-
-    @property
-    def last(self) -> Row:
-        """After its last epoch."""
-        return self.rows[-1]
-
-
 def trained(
     store: Store,
     name: str,
@@ -53,8 +40,8 @@ def trained(
     keep_weights: bool = False,
     called: str | None = None,
     track: Track = untracked,
-) -> Training[Row]:
-    """Train, or read what an earlier call with the same arguments trained.
+) -> list[Row]:
+    """Train, or read what an earlier call with the same arguments trained: what was measured after each epoch.
 
     Args:
         store: where what was measured lies, as `trainings/<name>.json`.
@@ -73,29 +60,28 @@ def trained(
     """
     about = {"schema_version": SCHEMA_VERSION, "name": name, "recipe": asdict(recipe), "seed": seed}
     rows, ended = _stored(store, name, kind, about)
-    if ended is not None:
-        return Training(rows, ended)
+    if ended:
+        return rows
     checkpoint, total = store.checkpoint(name), recipe.epochs * len(dataset)
     behind = load_checkpoint(checkpoint, torch.device("cpu"))["epochs"] if checkpoint.is_file() else 0
     rows = rows[:behind]
-    stopped, shown = False, part_of(track, name.replace("-seed", ", seed ") if called is None else called, 0, total)
+    shown = part_of(track, name.replace("-seed", ", seed ") if called is None else called, 0, total)
     epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=shown)
     for epoch in epochs:
         own = {name: getattr(epoch, name) for name in ("loss", "accuracy", "learning_rate", "seconds")}
         rows.append(kind(epoch=epoch.number + 1, **own, **measure(epoch)))
-        stopped = enough(rows[-1])
-        is_last = stopped or epoch.number + 1 == recipe.epochs
+        is_last = epoch.number + 1 == recipe.epochs or enough(rows[-1])
         if accelerator.is_main_process:
             if is_last and keep_weights:
                 write_network(store.weights(name), epoch.model.state_dict(), dataset, recipe)
             measured = [row.model_dump() for row in rows]
-            atomic.write_json(store.training(name), {**about, "ended": is_last, "enough": stopped, "rows": measured})
+            atomic.write_json(store.training(name), {**about, "ended": is_last, "rows": measured})
         if is_last:
             break
     epochs.close()  # type: ignore[attr-defined]
     if accelerator.is_main_process:
         checkpoint.unlink(missing_ok=True)
-    return Training(rows, stopped)
+    return rows
 
 
 class _Stored(Record, Generic[Row]):
@@ -106,16 +92,15 @@ class _Stored(Record, Generic[Row]):
     recipe: dict[str, Any]
     seed: int
     ended: bool
-    enough: bool
     rows: list[Row] = Field(max_length=MOST_EPOCHS)
 
 
-def _stored(store: Store, name: str, kind: type[Row], about: Mapping[str, Any]) -> tuple[list[Row], bool | None]:
-    """The rows that are on disk; and of a training that has ended, whether it was enough."""
+def _stored(store: Store, name: str, kind: type[Row], about: Mapping[str, Any]) -> tuple[list[Row], bool]:
+    """The rows that are on disk, and whether the training has ended."""
     file = store.training(name)
     if not file.is_file():
-        return [], None
+        return [], False
     stored = read_record(file, _Stored[kind], remedy="delete it to repeat this training")  # type: ignore[valid-type]
     if any(getattr(stored, key) != value for key, value in json.loads(json.dumps(about)).items()):
         raise RunError(f"{file}: is of another recipe or seed; choose another --out")
-    return stored.rows, stored.enough if stored.ended else None
+    return stored.rows, stored.ended

@@ -68,11 +68,11 @@ def curves(
                 if kind == "shuffled":
                     _store_labels(store, data, study.train_paths, seed)
                 measure = measuring(data, recipe, data.take(watched), discs, study.accelerator.device)
-                done = trained(
+                rows = trained(
                     store, f"{kind}-seed={seed}", data, recipe, EpochRow, seed=seed, accelerator=study.accelerator,
                     measure=measure, track=track,
                 )  # fmt: skip
-                runs[kind].append(done.rows)
+                runs[kind].append(rows)
         report = _report(options, study.name, runs, [disc.radius for disc in discs], len(study.train.class_names))
         report.settings.update({**study.about(), "watched": len(watched), **asdict(natural)})
         return write(store, report)

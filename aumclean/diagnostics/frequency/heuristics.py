@@ -106,12 +106,12 @@ def heuristics(
             ways: tuple[BnEval, ...] = ("running", "batch") if recipe.batch_norm else ("running",)
             measure = _measuring(study, recipe, looked_at, discs, ways)
             for seed in options.seeds:
-                done = trained(
+                rows = trained(
                     store, f"{variant}-seed={seed}", study.train, recipe, EpochRow, seed=seed,
                     accelerator=study.accelerator, measure=measure, track=track,
                 )  # fmt: skip
                 for way in ways:
-                    judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(done.rows)
+                    judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(rows)
         report = _report(options, study.name, judged, [disc.radius for disc in discs], len(study.train.class_names))
         report.settings.update({**study.about(), "watched": len(looked_at), **asdict(plain)})
         return write(store, report)

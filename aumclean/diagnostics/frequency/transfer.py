@@ -122,11 +122,10 @@ def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, t
     def measure(epoch: Epoch) -> dict[str, float]:
         return {"test_original": right(epoch.model, study.test), "test_same": right(epoch.model, same)}
 
-    done = trained(
+    return trained(
         store, case.name(seed), train, recipe, _Tested, seed=seed, accelerator=study.accelerator, measure=measure,
         track=track,
     )  # fmt: skip
-    return done.rows
 
 
 def _report(options: Options, name: str, runs: dict[_Case, list[list[_Tested]]], n_classes: int) -> Report:

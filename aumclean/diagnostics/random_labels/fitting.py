@@ -23,7 +23,7 @@ from aumclean.diagnostics.random_labels.record import FitEpoch, FittedEpoch, Out
 from aumclean.diagnostics.report import Table
 from aumclean.diagnostics.rows import over_seeds
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.trainings import Training, trained
+from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.progress import Track, untracked
@@ -63,7 +63,7 @@ class Fitted:
         case, name, seed, recipe: of what, as in `fit_case`.
         realised_rate: share of the training labels that are wrong.
         steps_per_epoch: batches.
-        training: what was measured.
+        epochs: what was measured after each.
         level: the loss that counts as reached.
     """
 
@@ -73,13 +73,13 @@ class Fitted:
     recipe: Recipe
     realised_rate: float
     steps_per_epoch: int
-    training: Training[SteppedEpoch]
+    epochs: list[SteppedEpoch]
     level: float
 
     @property
     def steps(self) -> int:
         """That were trained."""
-        return self.steps_per_epoch * len(self.training.rows)
+        return self.steps_per_epoch * len(self.epochs)
 
     @property
     def steps_to_loss(self) -> int | None:
@@ -89,7 +89,7 @@ class Fitted:
     @property
     def steps_to_fit(self) -> int | None:
         """Steps until every training label was right in evaluation mode, seen at the end of an epoch; None: never."""
-        for row in self.training.rows:
+        for row in self.epochs:
             if row.train_accuracy == 1:
                 return row.epoch * self.steps_per_epoch
         return None
@@ -97,11 +97,11 @@ class Fitted:
     @property
     def best(self) -> FitEpoch:
         """The epoch with the best test accuracy: what early stopping could have kept, if it had known."""
-        return min(self.training.rows, key=lambda row: row.test_error)
+        return min(self.epochs, key=lambda row: row.test_error)
 
     def step_column(self, name: str) -> np.ndarray:
         """One measure over all steps, float64."""
-        return np.concatenate([getattr(row, name) for row in self.training.rows])
+        return np.concatenate([getattr(row, name) for row in self.epochs])
 
     def smoothed(self, name: str) -> np.ndarray:
         """One measure over all steps, each the mean over the last epoch's worth of steps up to it."""
@@ -109,7 +109,7 @@ class Fitted:
 
     def row(self, kind: type[Kind], **more: Any) -> Kind:
         """The outcome as a row of a table, with what tells it from the others there."""
-        last, best = self.training.last, self.best
+        last, best = self.epochs[-1], self.best
         return kind(
             **more,
             steps_to_fit=self.steps_to_fit,
@@ -122,7 +122,7 @@ class Fitted:
             realised_rate=self.realised_rate,
             steps=self.steps,
             epochs=last.epoch,
-            seconds=sum(row.seconds for row in self.training.rows),
+            seconds=sum(row.seconds for row in self.epochs),
         )
 
 
@@ -152,7 +152,7 @@ def tables_of(
             steps=epoch.epoch * each.steps_per_epoch,
         )
         for each, row in pairs
-        for epoch in each.training.rows
+        for epoch in each.epochs
     ]
     several = [Table("runs", "Every training", runs)] if len(fitted) > 1 else []
     return summary, [
@@ -198,13 +198,13 @@ def fit_case(
     test = corrupted_test(ground.test, ground.train, case.corruption, seed=seed)
     rate = realised_rate(dataset, ground.train)
     _keep_draw(store, full_name, case, dataset, seed, rate)
-    training = trained(
+    epochs = trained(
         store, full_name, dataset, recipe, SteppedEpoch, seed=seed, accelerator=ground.study.accelerator, track=track,
         measure=_measuring(ground, dataset, test, recipe),
         enough=lambda row: until_fitted and row.train_accuracy == 1 and row.loss <= level,
         called=", ".join(filter(None, (str(case).replace("-", " "), recipe.arch, name, f"seed {seed}" * bool(seed)))),
     )  # fmt: skip
-    return Fitted(case, name, seed, recipe, rate, len(training.rows[0].step_loss), training, level)
+    return Fitted(case, name, seed, recipe, rate, len(epochs[0].step_loss), epochs, level)
 
 
 def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) -> Callable[[Epoch], dict[str, Any]]:

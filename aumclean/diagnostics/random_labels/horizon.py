@@ -26,7 +26,7 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
-from aumclean.diagnostics.trainings import Training, trained
+from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic
@@ -172,27 +172,27 @@ def _draw(
             "other_fitted": float((epoch.margin[other] > 0).mean()),
         }
 
-    training = trained(
+    learned = trained(
         store, name, planted.dataset, recipe, Learned, seed=seed, accelerator=study.accelerator, measure=measure,
         track=track,
     )  # fmt: skip
-    return _with_found(store, name, training, planted, first_epoch)
+    return _with_found(store, name, learned, planted, first_epoch)
 
 
 def _with_found(
-    store: Store, name: str, training: Training[Learned], planted: Planted, first_epoch: int
+    store: Store, name: str, learned: list[Learned], planted: Planted, first_epoch: int
 ) -> list[PlantedEpoch]:
     """The epochs' rows with what AUM up to each would find: a scan stopped there has the very same margins."""
     is_planted = planted.planted[planted.judged]
     total = np.zeros(len(is_planted))
     rows = []
-    for number, row in enumerate(training.rows):
+    for number, row in enumerate(learned):
         margin = np.load(_margins(store, name, number), allow_pickle=False)[planted.judged]
         total = margin.astype(np.float64) if number <= first_epoch else total + margin
         suspects = total.argsort(kind="stable")[: is_planted.sum()]
         found, auroc = float(is_planted[suspects].mean()), float(roc_auc_score(is_planted, -total))
-        learned = row.model_dump(include={*Learned.__annotations__, "epoch", "seconds"})
-        rows.append(PlantedEpoch(found=found, auroc=auroc, **learned))
+        known = row.model_dump(include={*Learned.__annotations__, "epoch", "seconds"})
+        rows.append(PlantedEpoch(found=found, auroc=auroc, **known))
     return rows
 
 

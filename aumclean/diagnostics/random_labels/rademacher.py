@@ -77,7 +77,7 @@ def _row(
     estimates, steps = [], []
     for seed in seeds:
         fitted = fit_case(store, signs, Case("random"), recipe, seed=seed, name=f"n{count}", track=track)
-        estimates.append(max(0.0, 2 * max(row.train_accuracy for row in fitted.training.rows) - 1))
+        estimates.append(max(0.0, 2 * max(row.train_accuracy for row in fitted.epochs) - 1))
         steps.append(fitted.steps_to_fit)
     reached = [value for value in steps if value is not None]
     return Complexity(

@@ -156,7 +156,7 @@ def _beyond(ground: Ground, base: Recipe) -> str:
 
 
 def _row(each: Fitted) -> Regularized:
-    last = each.training.last
+    last = each.epochs[-1]
     return each.row(
         Regularized,
         regularizer=each.name,
@@ -168,7 +168,7 @@ def _row(each: Fitted) -> Regularized:
 
 def _line(fitted: list[list[Fitted]], name: str, labels: str, measure: str) -> Line:
     each_seed = [each for of_seed in fitted for each in of_seed if (each.name, str(each.case)) == (name, labels)]
-    return Line.over_seeds(name, [each.training.rows for each in each_seed], measure)
+    return Line.over_seeds(name, [each.epochs for each in each_seed], measure)
 
 
 def _said(summary: Sequence[Regularized]) -> list[str]:

@@ -19,7 +19,6 @@ from aumclean.diagnostics.random_labels.presets import Ground, base_recipe, cent
 from aumclean.diagnostics.random_labels.record import Fit
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
-from aumclean.diagnostics.trainings import Training
 from aumclean.errors import RunError
 from aumclean.recipe import Recipe
 
@@ -73,8 +72,8 @@ def epochs(*accuracies):
 
 
 def test_a_run_that_did_not_fit_is_censored_and_the_best_epoch_is_the_first_best():
-    training = Training(epochs((0.5, 0.3), (0.9, 0.6), (0.99, 0.6)), enough=False)
-    censored = Fitted(Case("random"), "", 0, RECIPE, 0.9, 2, training, 0.1)
+    seen = epochs((0.5, 0.3), (0.9, 0.6), (0.99, 0.6))
+    censored = Fitted(Case("random"), "", 0, RECIPE, 0.9, 2, seen, 0.1)
     assert (censored.steps, censored.steps_to_fit, censored.steps_to_loss) == (6, None, None)
     row = censored.row(Fit, corruption="random")
     assert row.steps_to_fit is None
@@ -83,10 +82,10 @@ def test_a_run_that_did_not_fit_is_censored_and_the_best_epoch_is_the_first_best
 
 def test_random_labels_are_learned_by_heart_and_stored_as_they_were_drawn(study, tmp_path):
     true, random = fit(tmp_path, study), fit(tmp_path, study, Case("random"))
-    assert true.training.last.train_accuracy == random.training.last.train_accuracy == 1
+    assert true.epochs[-1].train_accuracy == random.epochs[-1].train_accuracy == 1
     assert true.steps_to_fit < random.steps_to_fit <= random.steps
     assert random.realised_rate == pytest.approx(0.75, abs=0.15)
-    assert true.training.last.test_accuracy > 0.6 > random.training.last.test_accuracy
+    assert true.epochs[-1].test_accuracy > 0.6 > random.epochs[-1].test_accuracy
     drawn = json.loads(Store(tmp_path).training("random-mlp_1x512-seed0.drawn").read_text())
     assert np.mean(np.array(drawn["labels"]) != study.train.labels) == pytest.approx(random.realised_rate)
     assert fit(tmp_path, study, Case("random")) == random  # read, not trained again
