@@ -74,7 +74,7 @@ class Study:
         train_paths, test_paths: string arrays, a path per sample.
         fingerprint: what the data are, wherever they lie.
         accelerator: where to compute.
-        notes: what was decided on the user's behalf, as sentences.
+        image_size: side in pixels at which the images were opened.
     """
 
     name: str
@@ -84,7 +84,12 @@ class Study:
     test_paths: pa.Array
     fingerprint: str
     accelerator: Accelerator
-    notes: tuple[str, ...]
+    image_size: int
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing: 1 / classes."""
+        return 1 / len(self.train.class_names)
 
     def about(self) -> dict[str, Any]:
         """What to show of it."""
@@ -92,7 +97,7 @@ class Study:
             "training images": len(self.train),
             "test images": len(self.test),
             "classes": len(self.train.class_names),
-            "image size": self.train.images.shape[1],
+            "image size": self.image_size,
             "device": describe(self.accelerator.device),
         }
 
@@ -135,7 +140,7 @@ def open_study(options: Options, *, limit: int | None, test_limit: int | None, t
         test_paths=tested.samples.paths,
         fingerprint=hashlib.sha256(f"{size} {opened.digest()} {tested.digest()}".encode()).hexdigest(),
         accelerator=accelerator,
-        notes=whole.notes,
+        image_size=size,
     )
 
 

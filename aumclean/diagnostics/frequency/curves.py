@@ -14,7 +14,7 @@ from aumclean.diagnostics.frequency.record import BandCurve
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.rows import EpochRow, over_seeds
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.study import Options, asking, open_study
+from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.files import atomic, csv
@@ -73,7 +73,7 @@ def curves(
                     measure=measure, track=track,
                 )  # fmt: skip
                 runs[kind].append(rows)
-        report = _report(options, study.name, runs, [disc.radius for disc in discs], len(study.train.class_names))
+        report = _report(options, study, runs, [disc.radius for disc in discs])
         report.settings.update({**study.about(), "watched": len(watched), **asdict(natural)})
         return write(store, report)
 
@@ -96,10 +96,8 @@ def _row(kind: str, band: str, history: list[EpochRow], chance: float) -> BandCu
     )
 
 
-def _report(
-    options: Options, name: str, runs: dict[str, list[list[EpochRow]]], radii: list[float], n_classes: int
-) -> Report:
-    bands, chance = band_names(radii), 1 / n_classes
+def _report(options: Options, study: Study, runs: dict[str, list[list[EpochRow]]], radii: list[float]) -> Report:
+    bands, chance = band_names(radii), study.chance
     rows: list[BandCurve] = []
     panels = []
     for kind, seeds in runs.items():
@@ -129,7 +127,7 @@ def _report(
     caption = "Accuracy on training images after every epoch: as they are, low-pass, high-pass; dotted: chance."
     return Report(
         kind="frequency curves",
-        title=f"{name}: when each band is picked up",
+        title=f"{study.name}: when each band is picked up",
         lead="One network trained on natural labels, one on the same labels shuffled, judged on bands of its images.",
         said=said,
         tables=[Table("bands", "Bands over the training", rows)],

@@ -112,7 +112,7 @@ def heuristics(
                 )  # fmt: skip
                 for way in ways:
                     judged.setdefault(_Judged(variant, way, len(ways) > 1), []).append(rows)
-        report = _report(options, study.name, judged, [disc.radius for disc in discs], len(study.train.class_names))
+        report = _report(options, study, judged, [disc.radius for disc in discs])
         report.settings.update({**study.about(), "watched": len(looked_at), **asdict(plain)})
         return write(store, report)
 
@@ -147,10 +147,8 @@ def _row(way: _Judged, last: EpochRow, bands: list[str]) -> Heuristic:
     return Heuristic(variant=way.name, train=last.accuracy, test=test, gap=last.accuracy - test, **accuracy)
 
 
-def _report(
-    options: Options, name: str, judged: dict[_Judged, list[list[EpochRow]]], radii: list[float], n_classes: int
-) -> Report:
-    bands, chance = band_names(radii), 1 / n_classes
+def _report(options: Options, study: Study, judged: dict[_Judged, list[list[EpochRow]]], radii: list[float]) -> Report:
+    bands, chance = band_names(radii), study.chance
     rows: list[Heuristic] = []
     panels = []
     for way, seeds in judged.items():
@@ -168,7 +166,7 @@ def _report(
         panels.append(Panel(way.name, "epoch", "accuracy", lines, level=chance))
     return Report(
         kind="frequency heuristics",
-        title=f"{name}: how training changes the use of high frequencies",
+        title=f"{study.name}: how training changes the use of high frequencies",
         lead="The same network trained in several ways; test images judged as they are, low-pass and high-pass.",
         said=_said(options, rows, radii, chance),
         tables=[Table("heuristics", "After the last epoch", rows)],

@@ -98,7 +98,7 @@ def test(
         return _of_data(options, radii, edge, batch_norm, track)
     discs = discs_for(radii, edge, judge.images.images.shape[1])
     images, paths = judge.images, judge.paths
-    study = Study(subject.stem, images, images, paths, paths, digest, judge.accelerator, ())
+    study = Study(subject.stem, images, images, paths, paths, digest, judge.accelerator, images.size)
     with asking("frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge) as store:
         return write(store, _report(judge, discs, [], track))
 

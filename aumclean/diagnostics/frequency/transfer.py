@@ -103,7 +103,7 @@ def transfer(
         batch_norm=batch_norm, recipe=asdict(recipe),
     ) as store:  # fmt: skip
         runs = {case: [_train(store, case, study, recipe, seed, track) for seed in options.seeds] for case in cases}
-        report = _report(options, study.name, runs, len(study.train.class_names))
+        report = _report(options, study, runs)
         report.settings.update({**study.about(), **asdict(recipe)})
         return write(store, report)
 
@@ -128,20 +128,19 @@ def _train(store: Store, case: _Case, study: Study, recipe: Recipe, seed: int, t
     )  # fmt: skip
 
 
-def _report(options: Options, name: str, runs: dict[_Case, list[list[_Tested]]], n_classes: int) -> Report:
+def _report(options: Options, study: Study, runs: dict[_Case, list[list[_Tested]]]) -> Report:
     per_seed = [
         [case.row(history[-1]) for case, history in zip(runs, of_seed, strict=True)]
         for of_seed in zip(*runs.values(), strict=True)
     ]
     rows = over_seeds(per_seed, ["trained_on", "radius", "scaling", "batch_norm"])
-    chance = 1 / n_classes
     return Report(
         kind="frequency transfer",
-        title=f"{name}: from one band to whole images",
+        title=f"{study.name}: from one band to whole images",
         lead="Each network saw one band in training; it is judged on whole test images and on the same band of them.",
-        said=_said(options, rows, chance),
+        said=_said(options, rows, study.chance),
         tables=[Table("transfer", "Accuracy after the last epoch", rows)],
-        figures=[_against_radius(rows, chance), _over_epochs(runs, chance)],
+        figures=[_against_radius(rows, study.chance), _over_epochs(runs, study.chance)],
     )
 
 

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from aumclean.diagnostics.figures import COLOURS, Figure, Line, Panel
 from aumclean.diagnostics.random_labels.corruptions import OF_LABELS, Corruption
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
-from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.presets import DECAY, about, cannot, open_cropped, recipes
 from aumclean.diagnostics.random_labels.record import Fit
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.study import Options, asking
+from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default
@@ -46,20 +46,20 @@ def fit(
         AumcleanError: when the data, an option or the machine do not allow it.
     """
     require_level(level)
-    ground = open_ground(options, "fit", track=track)
-    (recipe, *more) = recipes(options, ground, "fit", rate_decay)
+    study = open_cropped(options, "fit", track=track)
+    (recipe, *more) = recipes(options, study, "fit", rate_decay)
     if more:
         raise ConfigError("--arch: fit takes one network; sweep compares several")
     cases = [Case(name, probability if name == "partial" else float(name == "random")) for name in corruptions]
     with asking(
-        "random-labels fit", options, ground.study,
+        "random-labels fit", options, study,
         corruptions=[str(case) for case in cases], level=level, recipe=asdict(recipe),
     ) as store:  # fmt: skip
         fitted = [
-            [fit_case(store, ground, case, recipe, seed=seed, level=level, track=track) for case in cases]
+            [fit_case(store, study, case, recipe, seed=seed, level=level, track=track) for case in cases]
             for seed in options.seeds
         ]
-        return write(store, _report(options, ground, fitted, level))
+        return write(store, _report(options, study, fitted, level))
 
 
 def require_level(level: float) -> None:
@@ -72,7 +72,7 @@ def require_level(level: float) -> None:
         raise ConfigError(f"--loss: {level:g} is not above 0")
 
 
-def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
+def _report(options: Options, study: Study, fitted: list[list[Fitted]], level: float) -> Report:
     recipe = fitted[0][0].recipe
     rows = [[each.row(Fit, corruption=str(each.case)) for each in of_seed] for of_seed in fitted]
     summary, tables = tables_of("fit", "Steps until fitted", ["corruption"], fitted, rows)
@@ -84,18 +84,18 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
         "in place of pixels, and random labels last. Each curve ends where all was fitted, or with the last epoch.",
         [
             Panel("training loss", "steps", "loss", _curves(fitted, "step_loss"), None, "y", level),
-            Panel("training accuracy", "steps", "accuracy", _curves(fitted, "step_accuracy"), level=ground.chance),
+            Panel("training accuracy", "steps", "accuracy", _curves(fitted, "step_accuracy"), level=study.chance),
         ],
     )
     return Report(
         kind="random-labels fit",
-        title=f"How fast {recipe.arch} fits {ground.study.name}, and noise in its place",
-        lead=f"One training of {recipe.arch} per corruption of {len(ground.train):,} images, everything else the same.",
-        said=[*_said(summary, fitted, ground, level), *cannot(options, ground, CANNOT)],
+        title=f"How fast {recipe.arch} fits {study.name}, and noise in its place",
+        lead=f"One training of {recipe.arch} per corruption of {len(study.train):,} images, everything else the same.",
+        said=[*_said(summary, fitted, study, level), *cannot(options, study, CANNOT)],
         tables=tables,
         figures=[figure],
-        settings=ground.settings(options, recipe, **{"loss to reach": level}),
-        facts={"steps_per_epoch": fitted[0][0].steps_per_epoch, "chance": ground.chance},
+        settings=about(study, options, recipe, **{"loss to reach": level}),
+        facts={"steps_per_epoch": fitted[0][0].steps_per_epoch, "chance": study.chance},
     )
 
 
@@ -111,7 +111,7 @@ def _curves(fitted: list[list[Fitted]], name: str) -> list[Line]:
     return lines
 
 
-def _said(summary: Sequence[Fit], fitted: list[list[Fitted]], ground: Ground, level: float) -> list[str]:
+def _said(summary: Sequence[Fit], fitted: list[list[Fitted]], study: Study, level: float) -> list[str]:
     def steps(row: Fit, count: float | None) -> str:
         return f"{row.corruption} never" if count is None else f"{row.corruption} {count:,.0f}"
 
@@ -128,7 +128,7 @@ def _said(summary: Sequence[Fit], fitted: list[list[Fitted]], ground: Ground, le
         )
     said += [
         f"{row.corruption}: {row.realised_rate:.1%} of the labels are wrong; test error "
-        f"{row.test_error:.1%}, where chance is {1 - ground.chance:.1%}."
+        f"{row.test_error:.1%}, where chance is {1 - study.chance:.1%}."
         for row in summary
         if row.corruption in OF_LABELS
     ]

@@ -18,11 +18,11 @@ from aumclean.diagnostics.random_labels.corruptions import (
     pixel_permutation,
     realised_rate,
 )
-from aumclean.diagnostics.random_labels.presets import Ground
 from aumclean.diagnostics.random_labels.record import FitEpoch, FittedEpoch, Outcome
 from aumclean.diagnostics.report import Table
 from aumclean.diagnostics.rows import over_seeds
 from aumclean.diagnostics.store import Store
+from aumclean.diagnostics.study import Study
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
 from aumclean.files import atomic
@@ -164,7 +164,7 @@ def tables_of(
 
 def fit_case(
     store: Store,
-    ground: Ground,
+    study: Study,
     case: Case,
     recipe: Recipe,
     *,
@@ -180,7 +180,7 @@ def fit_case(
 
     Args:
         store: where the training, and what was drawn for it, are kept.
-        ground: the data, not corrupted.
+        study: the data, not corrupted.
         case: how to corrupt them.
         recipe: how to train, the same for all cases that are compared.
         seed: of the corruption and of the training.
@@ -194,22 +194,22 @@ def fit_case(
     """
     full_name = "-".join(part for part in (str(case), recipe.arch, name, f"seed{seed}") if part)
     full_name = re.sub(r"[^\w.-]+", "-", full_name)  # fit for a file
-    dataset = corrupted(ground.train, case.corruption, seed=seed, probability=case.probability)
-    test = corrupted_test(ground.test, ground.train, case.corruption, seed=seed)
-    rate = realised_rate(dataset, ground.train)
+    dataset = corrupted(study.train, case.corruption, seed=seed, probability=case.probability)
+    test = corrupted_test(study.test, study.train, case.corruption, seed=seed)
+    rate = realised_rate(dataset, study.train)
     _keep_draw(store, full_name, case, dataset, seed, rate)
     epochs = trained(
-        store, full_name, dataset, recipe, SteppedEpoch, seed=seed, accelerator=ground.study.accelerator, track=track,
-        measure=_measuring(ground, dataset, test, recipe),
+        store, full_name, dataset, recipe, SteppedEpoch, seed=seed, accelerator=study.accelerator, track=track,
+        measure=_measuring(study, dataset, test, recipe),
         enough=lambda row: until_fitted and row.train_accuracy == 1 and row.loss <= level,
         called=", ".join(filter(None, (str(case).replace("-", " "), recipe.arch, name, f"seed {seed}" * bool(seed)))),
     )  # fmt: skip
     return Fitted(case, name, seed, recipe, rate, len(epochs[0].step_loss), epochs, level)
 
 
-def _measuring(ground: Ground, dataset: Dataset, test: Dataset, recipe: Recipe) -> Callable[[Epoch], dict[str, Any]]:
+def _measuring(study: Study, dataset: Dataset, test: Dataset, recipe: Recipe) -> Callable[[Epoch], dict[str, Any]]:
     """What is measured after every epoch: loss and accuracy on all training images, accuracy on the test part."""
-    device = ground.study.accelerator.device
+    device = study.accelerator.device
     scale = input_scale(dataset, recipe)
 
     def logits(epoch: Epoch, images: np.ndarray) -> np.ndarray:

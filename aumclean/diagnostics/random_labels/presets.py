@@ -5,7 +5,7 @@ at a rate of 0.1 (Inception) or 0.01 (the others) that falls by a factor of 0.95
 decay, no dropout. Not in the paper: batches of 128, Nesterov's form of the momentum, the initialisation.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from aumclean.dataset.dataset import Dataset
@@ -39,31 +39,7 @@ QUICK_IMAGES: dict[Command, int] = {"fit": 5000, "sweep": 1000, "regularize": 10
 QUICK_TEST = 1000
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What the trainings of a command share.
-
-    Attributes:
-        study: as read.
-        train, test: its two parts, cropped.
-    """
-
-    study: Study
-    train: Dataset
-    test: Dataset
-
-    def settings(self, options: Options, recipe: Recipe, **more: Any) -> dict[str, Any]:
-        """What the page shows of them."""
-        cropped = {"cropped to": self.train.images.shape[1]}
-        return {**self.study.about(), **cropped, **more, "seeds": list(options.seeds), **asdict(recipe)}
-
-    @property
-    def chance(self) -> float:
-        """Accuracy of guessing: 1 / classes."""
-        return 1 / len(self.train.class_names)
-
-
-def open_ground(options: Options, command: Command, *, track: Track = untracked) -> Ground:
+def open_cropped(options: Options, command: Command, *, track: Track = untracked) -> Study:
     """Read DATA and its test part; where images are as large as the paper's, cut out the middle.
 
     Raises:
@@ -73,7 +49,13 @@ def open_ground(options: Options, command: Command, *, track: Track = untracked)
     most = QUICK_IMAGES[command] if quick else None
     study = open_study(options, limit=most, test_limit=QUICK_TEST if quick else None, track=track)
     side = CROP if options.image_size is None and study.train.images.shape[1] > CROP else study.train.images.shape[1]
-    return Ground(study, centre(study.train, side), centre(study.test, side))
+    return replace(study, train=centre(study.train, side), test=centre(study.test, side))
+
+
+def about(study: Study, options: Options, recipe: Recipe, **more: Any) -> dict[str, Any]:
+    """What the page shows of a command's data and recipe."""
+    cropped = {"cropped to": study.train.images.shape[1]}
+    return {**study.about(), **cropped, **more, "seeds": list(options.seeds), **asdict(recipe)}
 
 
 def without_test(options: Options) -> Options:
@@ -104,11 +86,11 @@ def base_recipe(preset: Preset, arch: str) -> Recipe:
     )
 
 
-def recipes(options: Options, ground: Ground, command: Command, rate_decay: float = DECAY) -> list[Recipe]:
+def recipes(options: Options, study: Study, command: Command, rate_decay: float = DECAY) -> list[Recipe]:
     """One recipe per network: those that `--arch` names, separated by commas, or the preset's for the command.
 
     Args:
-        options, ground: of the command.
+        options, study: of the command.
         command: whose networks are taken where none is named.
         rate_decay: factor on the learning rate after every epoch.
 
@@ -121,11 +103,11 @@ def recipes(options: Options, ground: Ground, command: Command, rate_decay: floa
     named = options.arch.split(",") if options.arch else default[command]
     asked = options.model_copy(update={"arch": None})
     bases = (replace(base_recipe(options.preset, arch), rate_decay=rate_decay) for arch in named)
-    return [asked.recipe(base, ground.study.accelerator) for base in bases]
+    return [asked.recipe(base, study.accelerator) for base in bases]
 
 
-def cannot(options: Options, ground: Ground, what: str) -> list[str]:
+def cannot(options: Options, study: Study, what: str) -> list[str]:
     """What the preset `quick` cannot show of a command's question, as a sentence; nothing for `paper`."""
     if options.preset == "paper":
         return []
-    return [f"On {len(ground.train):,} images the preset quick cannot show {what}."]
+    return [f"On {len(study.train):,} images the preset quick cannot show {what}."]

@@ -13,11 +13,11 @@ import numpy as np
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
-from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes, without_test
+from aumclean.diagnostics.random_labels.presets import DECAY, about, cannot, open_cropped, recipes, without_test
 from aumclean.diagnostics.random_labels.record import Complexity
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.study import Options, asking
+from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default
@@ -52,15 +52,15 @@ def rademacher(
         raise ConfigError(f"--draws: {draws} is not at least 1")
     if bad := [fraction for fraction in fractions if not 0 < fraction <= 1]:
         raise ConfigError(f"--fractions: {bad[0]:g} is not above 0 and at most 1")
-    ground = open_ground(without_test(options), "rademacher", track=track)
-    networks = recipes(options, ground, "rademacher", rate_decay)
+    study = open_cropped(without_test(options), "rademacher", track=track)
+    networks = recipes(options, study, "rademacher", rate_decay)
     seeds = [seed * draws + draw for seed in options.seeds for draw in range(draws)]
     with asking(
-        "random-labels rademacher", options, ground.study,
+        "random-labels rademacher", options, study,
         draws=draws, fractions=list(fractions), recipes=[asdict(recipe) for recipe in networks],
     ) as store:  # fmt: skip
-        rows = [_row(store, ground, recipe, fraction, seeds, track) for recipe in networks for fraction in fractions]
-        return write(store, _report(options, ground, rows, networks))
+        rows = [_row(store, study, recipe, fraction, seeds, track) for recipe in networks for fraction in fractions]
+        return write(store, _report(options, study, rows, networks))
 
 
 def with_signs(dataset: Dataset) -> Dataset:
@@ -68,12 +68,10 @@ def with_signs(dataset: Dataset) -> Dataset:
     return dataset.with_labels(np.zeros(len(dataset), np.int64), SIGNS)
 
 
-def _row(
-    store: Store, ground: Ground, recipe: Recipe, fraction: float, seeds: Sequence[int], track: Track
-) -> Complexity:
-    count = max(2, round(fraction * len(ground.train)))
-    keep = np.arange(count) * len(ground.train) // count
-    signs = replace(ground, train=with_signs(ground.train.take(keep)), test=with_signs(ground.test.take(np.arange(0))))
+def _row(store: Store, study: Study, recipe: Recipe, fraction: float, seeds: Sequence[int], track: Track) -> Complexity:
+    count = max(2, round(fraction * len(study.train)))
+    keep = np.arange(count) * len(study.train) // count
+    signs = replace(study, train=with_signs(study.train.take(keep)), test=with_signs(study.test.take(np.arange(0))))
     estimates, steps = [], []
     for seed in seeds:
         fitted = fit_case(store, signs, Case("random"), recipe, seed=seed, name=f"n{count}", track=track)
@@ -92,7 +90,7 @@ def _row(
     )
 
 
-def _report(options: Options, ground: Ground, rows: list[Complexity], networks: Sequence[Recipe]) -> Report:
+def _report(options: Options, study: Study, rows: list[Complexity], networks: Sequence[Recipe]) -> Report:
     def line(arch: str) -> Line:
         own = [row for row in rows if row.arch == arch]
         return Line(
@@ -122,10 +120,10 @@ def _report(options: Options, ground: Ground, rows: list[Complexity], networks: 
     )
     return Report(
         kind="random-labels rademacher",
-        title=f"Random signs on {ground.study.name}",
-        lead=f"{', '.join(each.arch for each in networks)} trained on random signs of {len(ground.train):,} images.",
-        said=[*said, *cannot(options, ground, CANNOT)],
+        title=f"Random signs on {study.name}",
+        lead=f"{', '.join(each.arch for each in networks)} trained on random signs of {len(study.train):,} images.",
+        said=[*said, *cannot(options, study, CANNOT)],
         tables=[Table("rademacher", "Empirical Rademacher complexity", rows)],
         figures=[figure],
-        settings=ground.settings(options, networks[0]),
+        settings=about(study, options, networks[0]),
     )

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
-from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.presets import DECAY, about, cannot, open_cropped, recipes
 from aumclean.diagnostics.random_labels.record import Regularized
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.study import Options, asking
+from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, by_default
@@ -76,13 +76,13 @@ def regularize(
         raise ConfigError(f"--weight-decay: {strength.weight_decay:g} is not above 0")
     if not 0 < strength.dropout < 1:
         raise ConfigError(f"--dropout: {strength.dropout:g} is not between 0 and 1")
-    ground = open_ground(options, "regularize", track=track)
-    (base, *more) = recipes(options, ground, "regularize", rate_decay)
+    study = open_cropped(options, "regularize", track=track)
+    (base, *more) = recipes(options, study, "regularize", rate_decay)
     if more:
         raise ConfigError("--arch: regularize takes one network")
     if options.preset == "quick" and options.epochs is None:
         base = replace(base, epochs=QUICK_EPOCHS)
-    known = variants(base, strength, has_batch_norm=has_batch_norm(base.arch, ground))
+    known = variants(base, strength, has_batch_norm=has_batch_norm(base.arch, study))
     for name in names or ():
         if name not in known:
             raise ConfigError(
@@ -90,29 +90,29 @@ def regularize(
             )
     chosen = {name: known[name] for name in (names or known)}
     with asking(
-        "random-labels regularize", options, ground.study,
+        "random-labels regularize", options, study,
         recipes={name: asdict(recipe) for name, recipe in chosen.items()},
     ) as store:  # fmt: skip
         fitted = [
             [
-                fit_case(store, ground, case, recipe, seed=seed, name=name, until_fitted=False, track=track)
+                fit_case(store, study, case, recipe, seed=seed, name=name, until_fitted=False, track=track)
                 for name, recipe in chosen.items()
                 for case in LABELS
             ]
             for seed in options.seeds
         ]
-        return write(store, _report(options, ground, fitted, chosen))
+        return write(store, _report(options, study, fitted, chosen))
 
 
-def has_batch_norm(arch: str, ground: Ground) -> bool:
+def has_batch_norm(arch: str, study: Study) -> bool:
     """Whether the network has any batch normalisation to take away."""
     from torch import nn
 
-    model = build_model(arch, len(ground.train.class_names), ground.train.images.shape[1])
+    model = build_model(arch, len(study.train.class_names), study.train.images.shape[1])
     return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], chosen: dict[str, Recipe]) -> Report:
+def _report(options: Options, study: Study, fitted: list[list[Fitted]], chosen: dict[str, Recipe]) -> Report:
     per_seed = [[_row(each) for each in of_seed] for of_seed in fitted]
     keys, title = ["regularizer", "labels"], "Errors at the end and at the best epoch"
     summary, tables = tables_of("regularize", title, keys, fitted, per_seed)
@@ -120,7 +120,7 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], chosen
     panels = [
         Panel(f"{measure.replace('_', ' ')}, {labels} labels", "epoch", "accuracy",
               [_line(fitted, name, labels, measure) for name in chosen],
-              level=ground.chance)
+              level=study.chance)
         for labels in ("true", "random") for measure in ("train_accuracy", "test_accuracy")
     ]  # fmt: skip
     figure = Figure(
@@ -132,26 +132,26 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], chosen
     )
     return Report(
         kind="random-labels regularize",
-        title=f"Regularisers on true and on random labels of {ground.study.name}",
-        lead=f"{base.arch} on {len(ground.train):,} images, each regulariser alone, on true and on random labels.",
-        said=[*_said(summary), *cannot(options, ground, _beyond(ground, base))],
+        title=f"Regularisers on true and on random labels of {study.name}",
+        lead=f"{base.arch} on {len(study.train):,} images, each regulariser alone, on true and on random labels.",
+        said=[*_said(summary), *cannot(options, study, _beyond(study, base))],
         tables=tables,
         figures=[figure],
-        settings=ground.settings(options, base)
+        settings=about(study, options, base)
         | {
             "weight decay where on": max(recipe.weight_decay for recipe in chosen.values()),
             "dropout where on": max(recipe.dropout for recipe in chosen.values()),
         },
-        facts={"chance": ground.chance},
+        facts={"chance": study.chance},
     )
 
 
-def _beyond(ground: Ground, base: Recipe) -> str:
-    chance = CONFIDENT * (2 * 0.25 / max(1, len(ground.test))) ** 0.5  # of a difference of two shares near a half
+def _beyond(study: Study, base: Recipe) -> str:
+    chance = CONFIDENT * (2 * 0.25 / max(1, len(study.test))) ** 0.5  # of a difference of two shares near a half
     return (
-        f"differences of test error below {chance:.0%}, which {len(ground.test):,} test images leave to chance, nor "
+        f"differences of test error below {chance:.0%}, which {len(study.test):,} test images leave to chance, nor "
         f"whether random labels that {base.epochs} epochs do not fit would be fitted in more"
-        + ("" if has_batch_norm(base.arch, ground) else f", nor batch normalisation, of which {base.arch} has none")
+        + ("" if has_batch_norm(base.arch, study) else f", nor batch normalisation, of which {base.arch} has none")
     )
 
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fit import require_level
 from aumclean.diagnostics.random_labels.fitting import LOSS, Case, Fitted, fit_case, tables_of
-from aumclean.diagnostics.random_labels.presets import DECAY, Ground, cannot, open_ground, recipes
+from aumclean.diagnostics.random_labels.presets import DECAY, about, cannot, open_cropped, recipes
 from aumclean.diagnostics.random_labels.record import Sweep
 from aumclean.diagnostics.report import Report
 from aumclean.diagnostics.store import Store
-from aumclean.diagnostics.study import Options, asking
+from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default
@@ -48,21 +48,21 @@ def sweep(
     shares = tuple(probabilities or (QUICK_PROBABILITIES if quick else PAPER_PROBABILITIES))
     if bad := [share for share in shares if not 0 <= share <= 1]:
         raise ConfigError(f"--probabilities: {bad[0]:g} is not between 0 and 1")
-    ground = open_ground(options, "sweep", track=track)
-    networks = recipes(options, ground, "sweep", rate_decay)
+    study = open_cropped(options, "sweep", track=track)
+    networks = recipes(options, study, "sweep", rate_decay)
     with asking(
-        "random-labels sweep", options, ground.study,
+        "random-labels sweep", options, study,
         probabilities=list(shares), level=level, recipes=[asdict(recipe) for recipe in networks],
     ) as store:  # fmt: skip
         fitted = [
             [
-                fit_case(store, ground, Case("partial", share), recipe, seed=seed, level=level, track=track)
+                fit_case(store, study, Case("partial", share), recipe, seed=seed, level=level, track=track)
                 for recipe in networks
                 for share in shares
             ]
             for seed in options.seeds
         ]
-        return write(store, _report(options, ground, fitted, level))
+        return write(store, _report(options, study, fitted, level))
 
 
 def rows_of(fitted: Sequence[Fitted]) -> list[Sweep]:
@@ -86,7 +86,7 @@ def rows_of(fitted: Sequence[Fitted]) -> list[Sweep]:
     ]
 
 
-def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level: float) -> Report:
+def _report(options: Options, study: Study, fitted: list[list[Fitted]], level: float) -> Report:
     per_seed = [rows_of(of_seed) for of_seed in fitted]
     keys = ["arch", "probability"]
     summary, tables = tables_of("sweep", "By network and probability", keys, fitted, per_seed)
@@ -102,7 +102,7 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
                   _lines(per_seed, archs, "relative_steps_to_loss"), None),
             Panel("steps to zero training error", "probability", "relative to true labels",
                   _lines(per_seed, archs, "relative_steps_to_fit"), None),
-            Panel("test error", "probability", "error", _lines(per_seed, archs, "test_error"), level=1 - ground.chance),
+            Panel("test error", "probability", "error", _lines(per_seed, archs, "test_error"), level=1 - study.chance),
         ],
     )  # fmt: skip
     rates = ", ".join(f"{arch} {recipe.learning_rate:g}" for arch, recipe in networks.items())
@@ -110,16 +110,16 @@ def _report(options: Options, ground: Ground, fitted: list[list[Fitted]], level:
     recipe = replace(first.recipe, arch=", ".join(archs))
     return Report(
         kind="random-labels sweep",
-        title=f"Random labels in {ground.study.name}: time to fit, and what is left of the rest",
-        lead=f"{', '.join(archs)} on {len(ground.train):,} images, labels redrawn at random with growing probability.",
+        title=f"Random labels in {study.name}: time to fit, and what is left of the rest",
+        lead=f"{', '.join(archs)} on {len(study.train):,} images, labels redrawn at random with growing probability.",
         said=[
             *_said(summary, archs),
-            *cannot(options, ground, CANNOT.format(steps=fitted[0][0].steps_per_epoch)),
+            *cannot(options, study, CANNOT.format(steps=fitted[0][0].steps_per_epoch)),
         ],
         tables=tables,
         figures=[figure],
-        settings=ground.settings(options, recipe, **{"loss to reach": level}) | {"learning_rate": rates},
-        facts={"chance": ground.chance},
+        settings=about(study, options, recipe, **{"loss to reach": level}) | {"learning_rate": rates},
+        facts={"chance": study.chance},
     )
 
 

@@ -15,7 +15,7 @@ from aumclean.diagnostics.random_labels.fitting import (
     steps_to_loss,
     trailing_mean,
 )
-from aumclean.diagnostics.random_labels.presets import Ground, base_recipe, centre, recipes
+from aumclean.diagnostics.random_labels.presets import base_recipe, centre, recipes
 from aumclean.diagnostics.random_labels.record import Fit
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
@@ -29,7 +29,7 @@ TRUE, DATA = Case("true"), Path("data")
 
 
 def fit(path, study, case=TRUE, seed=0, **options):
-    return fit_case(Store(path), Ground(study, study.train, study.test), case, RECIPE, seed=seed, **options)
+    return fit_case(Store(path), study, case, RECIPE, seed=seed, **options)
 
 
 def test_cross_entropy_is_that_of_torch():
@@ -111,12 +111,11 @@ def test_the_middle_is_cut_out(study):
 
 
 def test_quick_fits_with_convolutions_at_a_rate_that_learns_before_it_memorises(study):
-    ground = Ground(study, study.train, study.test)
-    (recipe,) = recipes(Options(data=DATA), ground, "fit")
+    (recipe,) = recipes(Options(data=DATA), study, "fit")
     assert (recipe.arch, recipe.learning_rate, recipe.batch_size) == ("resnet8-s2d", 0.2, 64)
-    asked = recipes(Options(data=DATA, arch="mlp_1x512,small_inception"), ground, "fit")
+    asked = recipes(Options(data=DATA, arch="mlp_1x512,small_inception"), study, "fit")
     assert [(each.arch, each.learning_rate) for each in asked] == [("mlp_1x512", 0.01), ("small_inception", 0.1)]
-    networks = [each.arch for each in recipes(Options(data=DATA, preset="paper"), ground, "sweep")]
+    networks = [each.arch for each in recipes(Options(data=DATA, preset="paper"), study, "sweep")]
     assert networks == ["small_inception", "small_alexnet", "mlp_1x512"]
 
 
