@@ -96,10 +96,9 @@ def regularize(
 
     Example: `aumclean random-labels regularize photos/ --holdout 0.2 --arch resnet9 --limit 2000`
     """
-    from aumclean.diagnostics.random_labels.regularize import Strength
     from aumclean.diagnostics.random_labels.regularize import regularize as run
 
-    answer(run, study, only, strength=Strength(weight_decay, dropout), rate_decay=rate_decay)
+    answer(run, study, only, weight_decay=weight_decay, dropout=dropout, rate_decay=rate_decay)
 
 
 def expressivity(

@@ -63,7 +63,6 @@ class Report:
     """What a diagnostic found.
 
     Attributes:
-        kind: the command, such as `frequency curves`.
         title: of the page.
         lead: what was asked, of what, in a sentence.
         said: what it shows, and what it cannot show, as sentences; shown first.
@@ -74,7 +73,6 @@ class Report:
         facts: further values for programs.
     """
 
-    kind: str
     title: str
     lead: str
     said: Sequence[str]

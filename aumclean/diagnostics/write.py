@@ -35,7 +35,7 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
     answer = {
         "state": "done",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "kind": report.kind,
+        "kind": record.question["kind"],
         "said": list(report.said),
         "files": sorted(file.name for file in (*files, store.page)),
         "facts": report.facts,

@@ -1,4 +1,4 @@
-"""Adversarial images: the fast gradient sign method and projected gradient descent, within a box around each pixel."""
+"""Adversarial images: projected gradient descent within a box around each pixel; a single step is FGSM."""
 
 import torch
 from torch import nn
@@ -51,17 +51,3 @@ def pgd(
         attacked = torch.clamp(moved, start - 255 * epsilon, start + 255 * epsilon).clamp(0, 255)
     model.train(was_training)
     return attacked.detach()
-
-
-def fgsm(
-    model: nn.Module,
-    pixels: torch.Tensor,
-    labels: torch.Tensor,
-    mean: torch.Tensor,
-    std: torch.Tensor,
-    epsilon: float,
-    *,
-    bf16: bool = False,
-) -> torch.Tensor:
-    """One step of `epsilon`; arguments as for `pgd`."""
-    return pgd(model, pixels, labels, mean, std, epsilon, 1, epsilon, bf16=bf16)

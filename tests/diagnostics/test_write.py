@@ -42,7 +42,6 @@ def report():
     )
     panels = [Panel("one", "epoch", "accuracy", [line], level=0.1), Panel("two", "x", "y", [line], None, "xy")]
     return Report(
-        kind="frequency test",
         title=f"Bands of {NASTY}",
         lead="What was asked.",
         said=["It shows this.", NASTY],

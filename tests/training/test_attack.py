@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aumclean.training import augment
-from aumclean.training.attack import fgsm, pgd
+from aumclean.training.attack import pgd
 
 MEAN, STD = torch.full((3,), 127.0), torch.full((3,), 64.0)
 
@@ -28,7 +28,7 @@ def loss(model, pixels, labels):
 def test_an_attack_raises_the_loss_within_its_box(linear):
     pixels, labels = batch()
     for attacked in (
-        fgsm(linear, pixels, labels, MEAN, STD, 0.03),
+        pgd(linear, pixels, labels, MEAN, STD, 0.03, 1, 0.03),
         pgd(linear, pixels, labels, MEAN, STD, 0.03, 10, 0.003),
     ):
         assert loss(linear, attacked, labels) > loss(linear, pixels, labels) + 0.05
@@ -36,12 +36,12 @@ def test_an_attack_raises_the_loss_within_its_box(linear):
         assert attacked.min() >= 0 and attacked.max() <= 255
 
 
-def test_fgsm_is_the_sign_of_the_gradient_stated_plainly(linear):
+def test_a_single_step_is_fgsm_the_sign_of_the_gradient_stated_plainly(linear):
     pixels, labels = batch()
     inputs = pixels.float().requires_grad_()
     F.cross_entropy(linear(((inputs - MEAN) / STD).permute(0, 3, 1, 2)), labels).backward()
     expected = (pixels.float() + 255 * 0.02 * inputs.grad.sign()).clamp(0, 255)
-    torch.testing.assert_close(fgsm(linear, pixels, labels, MEAN, STD, 0.02), expected)
+    torch.testing.assert_close(pgd(linear, pixels, labels, MEAN, STD, 0.02, 1, 0.02), expected)
 
 
 def test_an_attack_leaves_mode_and_gradients_of_the_model_alone(linear):

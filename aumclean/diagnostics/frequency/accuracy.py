@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -107,18 +107,6 @@ def accuracies(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str
     return {name: float((values.argmax(1) == labels).mean()) for name, values in logits.items()}
 
 
-def band_accuracies(
-    model: nn.Module,
-    dataset: Dataset,
-    discs: Sequence[Disc],
-    mean: Sequence[float],
-    std: Sequence[float],
-    **options: object,
-) -> dict[str, float]:
-    """`accuracies` of `band_logits`; options as for that."""
-    return accuracies(band_logits(model, dataset.images, discs, mean, std, **options), dataset.labels)  # type: ignore[arg-type]
-
-
 def measuring(
     train: Dataset,
     recipe: Recipe,
@@ -129,6 +117,7 @@ def measuring(
 ) -> Callable[[Epoch], dict[str, float]]:
     """What measures, after every epoch of a training on `train`, the accuracy on each band of what is looked at."""
     scale = input_scale(train, recipe)
-    return lambda epoch: band_accuracies(
-        epoch.model, looked_at, discs, *scale, device=device, bn_eval=bn_eval, bf16=recipe.bf16
+    options: dict[str, Any] = {"device": device, "bn_eval": bn_eval, "bf16": recipe.bf16}
+    return lambda epoch: accuracies(
+        band_logits(epoch.model, looked_at.images, discs, *scale, **options), looked_at.labels
     )

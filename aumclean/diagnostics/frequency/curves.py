@@ -126,7 +126,6 @@ def _report(options: Options, study: Study, runs: dict[str, list[list[EpochRow]]
     said += limits(options, unseen)
     caption = "Accuracy on training images after every epoch: as they are, low-pass, high-pass; dotted: chance."
     return Report(
-        kind="frequency curves",
         title=f"{study.name}: when each band is picked up",
         lead="One network trained on natural labels, one on the same labels shuffled, judged on bands of its images.",
         said=said,

@@ -165,7 +165,6 @@ def _report(options: Options, study: Study, judged: dict[_Judged, list[list[Epoc
                 )  # fmt: skip
         panels.append(Panel(way.name, "epoch", "accuracy", lines, level=chance))
     return Report(
-        kind="frequency heuristics",
         title=f"{study.name}: how training changes the use of high frequencies",
         lead="The same network trained in several ways; test images judged as they are, low-pass and high-pass.",
         said=_said(options, rows, radii, chance),

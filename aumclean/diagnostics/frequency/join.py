@@ -233,7 +233,6 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
     ]
     note = f"The first {LISTED:,}." if len(listed) == LISTED else ""
     return Report(
-        kind="frequency join",
         title=f"{verdict.run.read().data.name}: which band carries each label",
         lead=f"{n:,} samples of {verdict.run.path}, judged on both bands at a radius of {disc.radius:g} bins.",
         said=said,

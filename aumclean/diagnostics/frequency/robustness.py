@@ -23,12 +23,12 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default, part_of, untracked
 from aumclean.training import augment
-from aumclean.training.attack import fgsm, pgd
+from aumclean.training.attack import pgd
 from aumclean.training.network import Network, read_network
 
 EPSILONS: dict[Preset, tuple[float, ...]] = {"quick": (0.03,), "paper": (0.03, 0.06, 0.09)}
 RHOS: dict[Preset, tuple[float, ...]] = {"quick": (0.0, 0.25, 1.0), "paper": (0.0, 0.1, 0.25, 0.5, 1.0)}
-PGD_STEPS = 10  # of a tenth of epsilon each
+ATTACKS = {"fgsm": 1, "pgd": 10}  # steps, which together could go as far as epsilon
 BETWEEN = 2  # for the smallest successful epsilon, so many values per epsilon asked for are tried
 BATCH = 100
 
@@ -145,12 +145,12 @@ def under_attack(
         done += len(pixels)
         record("clean", pixels, labels)
         for epsilon in tried:
-            record(f"fgsm-{epsilon:g}", fgsm(model, pixels, labels, shift, scale, epsilon, bf16=bf16), labels)
-            attacked = pgd(model, pixels, labels, shift, scale, epsilon, PGD_STEPS, epsilon / PGD_STEPS, bf16=bf16)
-            record(f"pgd-{epsilon:g}", attacked, labels)
+            for attack, steps in ATTACKS.items():
+                attacked = pgd(model, pixels, labels, shift, scale, epsilon, steps, epsilon / steps, bf16=bf16)
+                record(f"{attack}-{epsilon:g}", attacked, labels)
     whole = {key: np.concatenate(parts) for key, parts in right.items()}
     found = {"clean": float(whole["clean"].mean())}
-    for attack in ("fgsm", "pgd"):
+    for attack in ATTACKS:
         for epsilon in epsilons:
             found[f"{attack}-{epsilon:g}"] = float(whole[f"{attack}-{epsilon:g}"].mean())
             smaller = [whole[f"{attack}-{other:g}"] for other in tried if other <= epsilon]
@@ -196,7 +196,7 @@ def _report(
     ]
     said += limits(options, ["a network near its final accuracy", "attacks of ten steps in training"])
     panels = []
-    for attack in ("fgsm", "pgd"):
+    for attack in ATTACKS:
         columns = ("clean", *(f"{attack}-{epsilon:g}" for epsilon in epsilons))
         lines = [
             Line(f"{model}, rho {rho:g}", [0.0, *epsilons], [getattr(of(model, rho), name) for name in columns],
@@ -219,7 +219,6 @@ def _report(
     panels.append(Panel("smoothing", "rho", "accuracy", lines))
     gain = "divided by 1 + 8 rho" if keep_gain else "not divided by 1 + 8 rho, as in the paper"
     return Report(
-        kind="frequency robustness",
         title=f"{name}: attacks and smooth kernels",
         lead="A plain and an adversarially trained network, attacked as they are and with their first layer smoothed.",
         said=said,

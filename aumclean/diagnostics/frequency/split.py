@@ -306,7 +306,6 @@ def _report(
     if unreadable:
         said.append(f"{len(unreadable):,} images cannot be read and are left out; unreadable.csv lists them.")
     return Report(
-        kind="frequency split",
         title=f"{samples.name}: low and high frequencies",
         lead=f"{energy.images:,} images, each cut at a radius of {disc.radius:g} {unit}.",
         said=said,

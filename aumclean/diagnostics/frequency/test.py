@@ -201,7 +201,6 @@ def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track)
             "frequencies depends on it."
         )
     return Report(
-        kind="frequency test",
         title="Right on which frequencies",
         lead=f"{len(labels):,} images, judged by {judge.what}.",
         said=[*sentences, *said],

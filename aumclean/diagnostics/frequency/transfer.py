@@ -135,7 +135,6 @@ def _report(options: Options, study: Study, runs: dict[_Case, list[list[_Tested]
     ]
     rows = over_seeds(per_seed, ["trained_on", "radius", "scaling", "batch_norm"])
     return Report(
-        kind="frequency transfer",
         title=f"{study.name}: from one band to whole images",
         lead="Each network saw one band in training; it is judged on whole test images and on the same band of them.",
         said=_said(options, rows, study.chance),

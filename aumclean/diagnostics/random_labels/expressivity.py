@@ -34,7 +34,6 @@ def expressivity(
     with asking("random-labels expressivity", options, study, depths=list(depths)) as store:
         rows = [fit for seed in options.seeds for fit in fit_exactly(study.train, depths=tuple(depths), seed=seed)]
         report = Report(
-            kind="random-labels expressivity",
             title=f"Any labels of {study.name}, fitted exactly",
             lead=f"ReLU networks constructed to give {len(study.train):,} images random labels, without training.",
             said=[*map(_said, rows), _NOT],

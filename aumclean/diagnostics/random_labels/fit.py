@@ -88,7 +88,6 @@ def _report(options: Options, study: Study, fitted: list[list[Fitted]], level: f
         ],
     )
     return Report(
-        kind="random-labels fit",
         title=f"How fast {recipe.arch} fits {study.name}, and noise in its place",
         lead=f"One training of {recipe.arch} per corruption of {len(study.train):,} images, everything else the same.",
         said=[*_said(summary, fitted, study, level), *cannot(options, study, CANNOT)],

@@ -231,7 +231,6 @@ def _report(
         ],
     )
     return Report(
-        kind=KIND,
         title=f"Memorisation horizon of {recipe.arch} on {study.name}",
         lead=(
             f"The scan's training on {len(study.train):,} images, {share:.0%} of the labels made wrong, over "

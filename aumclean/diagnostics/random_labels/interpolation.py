@@ -37,21 +37,6 @@ CG_TOLERANCE = 1e-6
 CG_ITERATIONS = 2000
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a kernel will be solved, and what that takes.
-
-    Attributes:
-        solver: `cholesky` of K; `primal` where a linear kernel has fewer dimensions than samples, so that K has no
-            inverse and the least squares of least norm are what comes nearest; `cg`, conjugate gradients, where K does
-            not fit in memory: it is computed again in every step.
-        bytes: of memory, at the most.
-    """
-
-    solver: Solver
-    bytes: int
-
-
 def plan(
     kernel: Kernel,
     train: int,
@@ -62,8 +47,12 @@ def plan(
     filters: int = FILTERS,
     solver: Solver | None = None,
     memory: float | None = None,
-) -> Plan:
-    """Choose the solver by the memory there is.
+) -> tuple[Solver, int]:
+    """Choose the solver by the memory there is; and how many bytes it takes at the most.
+
+    `cholesky` of K; `primal` where a linear kernel has fewer dimensions than samples, so that K has no inverse and the
+    least squares of least norm are what comes nearest; `cg`, conjugate gradients, where K does not fit in memory: it is
+    computed again in every step.
 
     Args:
         kernel: which.
@@ -100,7 +89,7 @@ def plan(
             f"--memory: the {kernel} kernel of {train:,} images needs {needs[chosen] / GIB:.2f} GiB by {chosen}, "
             f"{available / GIB:.2f} GiB may be used; raise --memory or lower --limit"
         )
-    return Plan(chosen, needs[chosen])
+    return chosen, needs[chosen]
 
 
 def interpolate(
@@ -138,11 +127,11 @@ def interpolate(
     random = corrupted(train, "random", seed=seed)
     distinct = distinct_images(train.images)
     classes = len(train.class_names)
-    planned = plan(
+    solver, needed = plan(
         name, len(distinct), len(test), train.images[0].size, classes, filters=filters, solver=solver, memory=memory
     )
-    needs, images = planned.bytes / GIB, f"{len(distinct):,}"
-    logger.info("%s kernel of %s images: %.2f GiB of memory, %s", name, images, needs, SOLVERS[planned.solver])
+    images = f"{len(distinct):,}"
+    logger.info("%s kernel of %s images: %.2f GiB of memory, %s", name, images, needed / GIB, SOLVERS[solver])
     rows, others = _rows(name, train.images[distinct], test.images, filters, seed)
     gram = Gram(rows, (gamma or bandwidth(rows)) if name == "gaussian" else None)
     labels: dict[Labels, np.ndarray] = {"true": train.labels[distinct], "random": random.labels[distinct]}
@@ -151,14 +140,14 @@ def interpolate(
     fits = []
     for ridge in (0.0, *ridges):
         started = time.perf_counter()
-        solved = _solve(gram, others, targets, ridge, planned.solver)
+        solved = _solve(gram, others, targets, ridge, solver)
         seconds = time.perf_counter() - started
         for index, (kind, given) in enumerate(labels.items()):
             own = slice(index * classes, (index + 1) * classes)  # the columns that are for these labels
             errors = _errors(solved, own, given, test.labels, targets)
             fits.append(
                 KernelFit(
-                    kernel=name, labels=kind, ridge=ridge, solver=planned.solver, jitter=solved.jitter,
+                    kernel=name, labels=kind, ridge=ridge, solver=solver, jitter=solved.jitter,
                     samples=len(distinct), iterations=solved.iterations, seconds=seconds, **errors,
                 )
             )  # fmt: skip

@@ -86,7 +86,6 @@ def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters
             "paper's 32,000 filters, are far lower."
         )
     return Report(
-        kind="random-labels kernel",
         title=f"Kernel machines that interpolate {study.name}",
         lead=f"The solutions of least norm on {len(study.train):,} images, tested on {len(study.test):,}.",
         said=said,

@@ -119,7 +119,6 @@ def _report(options: Options, study: Study, rows: list[Complexity], networks: Se
         "on the test error that rests on this complexity allows any error."
     )
     return Report(
-        kind="random-labels rademacher",
         title=f"Random signs on {study.name}",
         lead=f"{', '.join(each.arch for each in networks)} trained on random signs of {len(study.train):,} images.",
         said=[*said, *cannot(options, study, CANNOT)],

@@ -5,7 +5,7 @@ whether it helps; the best epoch beside the last, what early stopping could have
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
@@ -25,27 +25,19 @@ QUICK_EPOCHS = 25  # all of them are trained, fourteen times
 CONFIDENT = 1.96  # standard errors on either side: 95%
 
 
-@dataclass(frozen=True)
-class Strength:
-    """How much of each regulariser, where it is on."""
-
-    weight_decay: float = 5e-4
-    dropout: float = 0.5
-
-
-def variants(base: Recipe, strength: Strength, *, has_batch_norm: bool) -> dict[str, Recipe]:
+def variants(base: Recipe, weight_decay: float, dropout: float, *, has_batch_norm: bool) -> dict[str, Recipe]:
     """The recipe with each regulariser on alone, augmentation and weight decay together, all, and no batch norm.
 
     Without batch normalisation the rate is a tenth: at the full one the small Inception does not learn anything.
     """
-    decay = replace(base, weight_decay=strength.weight_decay)
+    decay = replace(base, weight_decay=weight_decay)
     found = {
         "none": base,
         "augmentation": replace(base, crop=True, flip=True),
         "weight decay": decay,
         "augmentation and weight decay": replace(decay, crop=True, flip=True),
-        "dropout": replace(base, dropout=strength.dropout),
-        "all three": replace(decay, crop=True, flip=True, dropout=strength.dropout),
+        "dropout": replace(base, dropout=dropout),
+        "all three": replace(decay, crop=True, flip=True, dropout=dropout),
     }
     if has_batch_norm:
         found["no batch norm"] = replace(base, batch_norm=False, learning_rate=base.learning_rate / 10)
@@ -56,7 +48,8 @@ def regularize(
     options: Options,
     names: Sequence[str] | None = None,
     *,
-    strength: Strength = Strength(),
+    weight_decay: float = 5e-4,
+    dropout: float = 0.5,
     rate_decay: float = DECAY,
     track: Track = by_default,
 ) -> tuple[Report, Store]:
@@ -65,24 +58,24 @@ def regularize(
     Args:
         options: of every diagnostic.
         names: of the variants; all that the network can have by default.
-        strength: of the regularisers.
+        weight_decay, dropout: how much of each, where it is on.
         rate_decay: factor on the learning rate after every epoch.
         track: for a progress display.
 
     Raises:
         AumcleanError: when the data, an option or the machine do not allow it.
     """
-    if not strength.weight_decay > 0:
-        raise ConfigError(f"--weight-decay: {strength.weight_decay:g} is not above 0")
-    if not 0 < strength.dropout < 1:
-        raise ConfigError(f"--dropout: {strength.dropout:g} is not between 0 and 1")
+    if not weight_decay > 0:
+        raise ConfigError(f"--weight-decay: {weight_decay:g} is not above 0")
+    if not 0 < dropout < 1:
+        raise ConfigError(f"--dropout: {dropout:g} is not between 0 and 1")
     study = open_cropped(options, "regularize", track=track)
     (base, *more) = recipes(options, study, "regularize", rate_decay)
     if more:
         raise ConfigError("--arch: regularize takes one network")
     if options.preset == "quick" and options.epochs is None:
         base = replace(base, epochs=QUICK_EPOCHS)
-    known = variants(base, strength, has_batch_norm=has_batch_norm(base.arch, study))
+    known = variants(base, weight_decay, dropout, has_batch_norm=has_batch_norm(base.arch, study))
     for name in names or ():
         if name not in known:
             raise ConfigError(
@@ -131,7 +124,6 @@ def _report(options: Options, study: Study, fitted: list[list[Fitted]], chosen: 
         panels,
     )
     return Report(
-        kind="random-labels regularize",
         title=f"Regularisers on true and on random labels of {study.name}",
         lead=f"{base.arch} on {len(study.train):,} images, each regulariser alone, on true and on random labels.",
         said=[*_said(summary), *cannot(options, study, _beyond(study, base))],

@@ -109,7 +109,6 @@ def _report(options: Options, study: Study, fitted: list[list[Fitted]], level: f
     first = fitted[0][0]
     recipe = replace(first.recipe, arch=", ".join(archs))
     return Report(
-        kind="random-labels sweep",
         title=f"Random labels in {study.name}: time to fit, and what is left of the rest",
         lead=f"{', '.join(archs)} on {len(study.train):,} images, labels redrawn at random with growing probability.",
         said=[

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from aumclean.diagnostics.frequency.accuracy import band_accuracies, band_logits, judging
+from aumclean.diagnostics.frequency.accuracy import accuracies, band_logits, judging
 from aumclean.diagnostics.frequency.bands import Disc
 from aumclean.diagnostics.frequency.test import test as judge
 from aumclean.diagnostics.store import Store
@@ -127,7 +127,7 @@ def test_logits_of_bands_are_those_of_bands_made_by_hand(study):
     for name, band in (("original", images), ("low-3", low), ("high-3", images - low)):
         inputs = torch.from_numpy(((band - 10) / 50).transpose(0, 3, 1, 2)).float()
         np.testing.assert_allclose(found[name], model(inputs).detach().numpy(), atol=1e-4)
-    right = band_accuracies(model, study.test, [disc], [10.0] * 3, [50.0] * 3, device=torch.device("cpu"))
+    right = accuracies(found, study.test.labels)
     assert right["original"] == (found["original"].argmax(1) == study.test.labels).mean()
 
 
