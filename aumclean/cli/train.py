@@ -149,13 +149,13 @@ def command(
         if curve.removal_curve is not None:
             target = out or Path("runs") / f"{curve.removal_curve.resolve().name}-removal"
             run = Run(curve.removal_curve)
-            outcome = retraining.removal_curve(run, tested, options, target, track=track, **curve.points())
+            found = retraining.removal_curve(run, tested, options, target, track=track, **curve.points())
         else:
             target = out or Path("runs") / f"{trained[RAW].name}-train"
-            outcome = retraining.compare(trained, tested, options, target, track=track)
-    show_results(outcome.summary)
-    say(f"every training: {outcome.path / 'results.csv'}, summary: {outcome.path / 'results.json'}")
-    give(outcome.path)
+            found = retraining.compare(trained, tested, options, target, track=track)
+    show_results(found)
+    say(f"every training: {target / 'results.csv'}, summary: {target / 'results.json'}")
+    give(target)
 
 
 def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) -> None:

@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +18,7 @@ from aumclean.diagnostics.retraining.manifests import ORACLE, RAW
 from aumclean.diagnostics.retraining.options import Options, Setting
 from aumclean.diagnostics.retraining.record import Comparison, Tested, Trained
 from aumclean.diagnostics.retraining.results import results
-from aumclean.diagnostics.retraining.training import Training
-from aumclean.diagnostics.retraining.training_sets import Subject
+from aumclean.diagnostics.retraining.training import Subject, Training
 from aumclean.diagnostics.store import Store, holding
 from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic, csv
@@ -36,21 +34,6 @@ COLUMNS = ["name", "order", "removed", "seed", "images", "error", "train_accurac
 LEARNED_NOTHING = 1.1  # times the share of the largest class
 
 Score = Literal["aum", "label_score"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was measured.
-
-    Attributes:
-        trainings: one row per training: name, order, removed, seed, images, error, train_accuracy, seconds.
-        summary: per manifest, or per point of the curve, over all seeds; as `results.json` has it.
-        path: the folder with both.
-    """
-
-    trainings: pa.Table
-    summary: Comparison
-    path: Path
 
 
 def oracle(samples: Samples, column: str) -> Samples:
@@ -79,7 +62,7 @@ def with_oracle(manifests: Mapping[str, Samples], column: str) -> dict[str, Samp
 
 def compare(
     manifests: Mapping[str, Samples], test: Samples, options: Options, out: Path, *, track: Track = by_default
-) -> Outcome:
+) -> Comparison:
     """Train on each manifest alike and measure the error on the same test set.
 
     Every training has the same number of epochs, as in the paper, so a manifest with fewer images has fewer steps.
@@ -92,7 +75,7 @@ def compare(
             the share of the gap between the first and it that the others close is given too.
         test: what to measure on; its labels should be right.
         options: how to train.
-        out: folder of the results; made when missing.
+        out: folder of the results; made when missing: `results.json` and, with a row per training, `results.csv`.
         track: wraps streams of samples for a progress display.
 
     Raises:
@@ -115,7 +98,7 @@ def removal_curve(
     percentages: Sequence[float] = (10, 20, 30, 40, 50, 60),
     by: Score = "aum",
     track: Track = untracked,
-) -> Outcome:
+) -> Comparison:
     """Test error against the number of removed samples, the most suspect first and, for comparison, at random.
 
     The paper's figure 5. As there (asappresearch/aum, runner.py: `subset`, then `train`), what is left is trained on
@@ -155,7 +138,7 @@ def removal_curve(
 
 def _measure(
     subjects: list[Subject], test: Samples, options: Options, setting: Setting, out: Path, track: Track
-) -> Outcome:
+) -> Comparison:
     class_names = tuple(sorted({name for subject in subjects for name in subject.opened.samples.class_names}))
     unknown = sorted(set(test.class_names) - set(class_names))
     if unknown:
@@ -177,7 +160,8 @@ def _measure(
                 _warn_if_nothing_was_learned(row, subject)
                 wrong[subject.name].append(predicted != true)
                 if accelerator.is_main_process:
-                    atomic.write_text(out / "results.csv", csv.to_csv(csv.guarded(_table(trainings))))
+                    table = pa.Table.from_pylist([one.model_dump() for one in trainings]).select(COLUMNS)
+                    atomic.write_text(out / "results.csv", csv.to_csv(csv.guarded(table)))
         summary = Comparison(
             aumclean=__version__,
             torch=torch.__version__,
@@ -192,11 +176,7 @@ def _measure(
         )
         if accelerator.is_main_process:
             atomic.write_json(out / "results.json", summary.model_dump(mode="json"))
-    return Outcome(_table(trainings), summary, out)
-
-
-def _table(trainings: Sequence[Trained]) -> pa.Table:
-    return pa.Table.from_pylist([one.model_dump() for one in trainings]).select(COLUMNS)
+    return summary
 
 
 def _warn_if_nothing_was_learned(row: Trained, subject: Subject) -> None:

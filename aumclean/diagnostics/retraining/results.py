@@ -6,7 +6,7 @@ import numpy as np
 
 from aumclean.diagnostics.retraining.manifests import ORACLE
 from aumclean.diagnostics.retraining.record import Difference, Result, Trained
-from aumclean.diagnostics.retraining.training_sets import Subject
+from aumclean.diagnostics.retraining.training import Subject
 
 CONFIDENT = 1.96  # standard errors on either side: 95%
 

@@ -1,4 +1,4 @@
-"""One plain training: the recipe, and where its result is."""
+"""One plain training: what it sees, the recipe, and where its result is."""
 
 import hashlib
 import json
@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened
 from aumclean.diagnostics.retraining.record import SCHEMA_VERSION, Facts, Trained
-from aumclean.diagnostics.retraining.training_sets import Subject
 from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
@@ -23,6 +22,22 @@ from aumclean.progress import Track
 from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, normalisation
 from aumclean.training.predict import predict
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a training sees: some samples of a data source."""
+
+    name: str
+    opened: Opened
+    kept: np.ndarray  # ascending int64 positions
+    order: str | None = None  # by what samples were removed
+    removed: int = 0
+
+    def dataset(self, class_names: tuple[str, ...]) -> Dataset:
+        """Its samples as arrays, labels as indices into `class_names`."""
+        whole = self.opened.dataset().with_classes(class_names)
+        return whole if len(self.kept) == len(whole) else whole.take(self.kept)
 
 
 @dataclass(frozen=True)
