@@ -21,7 +21,8 @@ from aumclean.diagnostics.retraining.record import Comparison
 from aumclean.diagnostics.store import Answer
 from aumclean.gate import json as gate_json
 from aumclean.gate.baseline import Baseline, Suspect, baseline, baseline_of, render
-from aumclean.gate.check import Outcome, check, suspects
+from aumclean.gate.check import check, suspects
+from aumclean.gate.outcome import Outcome
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
 from aumclean.run.record import JudgedRecord, ScanRecord, ScoresRecord

@@ -3,97 +3,20 @@
 from collections.abc import Set
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
-from aumclean import __version__
 from aumclean.config.gate import GateConfig, Limit
 from aumclean.errors import ConfigError, did_you_mean, printable
-from aumclean.files.records import Count, Record, Share
 from aumclean.gate.baseline import Baseline, Suspect
+from aumclean.gate.outcome import Check, Finding, Outcome, Rule, counted
 from aumclean.gate.subject import Subject, as_arrow, places
 
-Rule = Literal["mislabeled", "conflicting-duplicate", "near-conflict", "leaked", "low-score", "unreadable"]
 # Standard deviations of what repeating a scan changes: wherever a sample lies, it flips in fewer than six of a million
 # repetitions, if the changes are normally distributed.
 HYSTERESIS = 4.0
 COPIED = ("path", "label", "suggested_label", "suggested_confidence", "label_score", "content_hash")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One sample that a person should look at, and why."""
-
-    rule: Annotated[Rule, Field(description="What is wrong with it.")]
-    path: Annotated[str, Field(description="As in the report.")]
-    file: Annotated[str, Field(description="File to look at, relative to the working directory where possible.")]
-    line: Annotated[int, Field(ge=1, description="Line in it, counted from 1.")]
-    label: Annotated[str | None, Field(description="Its label; null if unreadable.")] = None
-    suggested_label: Annotated[str | None, Field(description="Class it looks like.")] = None
-    suggested_confidence: Annotated[Share | None, Field(description="How sure.")] = None
-    label_score: Annotated[Share | None, Field(description="0 to 1, low is suspect.")] = None
-    content_hash: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file.")] = None
-    is_new: Annotated[bool | None, Field(description="Whether the baseline does not know it; null without a baseline.")]
-    failing: Annotated[bool, Field(description="Whether a budget that is exceeded counts it.")]
-    message: Annotated[str, Field(description="One sentence, control characters escaped.")]
-
-    @property
-    def at_line(self) -> int | None:
-        """The line that says something to a person: none where the file is the image, or a table without lines."""
-        is_image = f"/{self.file}".endswith(f"/{self.path}")
-        return None if is_image or self.file.endswith(".parquet") else self.line
-
-    @property
-    def place(self) -> str:
-        """Where to look, for people."""
-        file = printable(self.file)
-        return file if self.at_line is None else f"{file}:{self.at_line}"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One budget."""
-
-    name: Annotated[str, Field(description="Its option, and the class where it is for one.")]
-    passed: Annotated[bool, Field(description="Whether it holds.")]
-    measured: Annotated[str, Field(description="What was measured, in words.")]
-    allowed: Annotated[str, Field(description="What is allowed, in words.")]
-
-
-class Tool(Record):
-    """What wrote it."""
-
-    name: Literal["aumclean"] = Field(default="aumclean", description="The program.")
-    version: str = Field(default=__version__, description="Its version.")
-
-
-class Outcome(Record):
-    """What a gate found."""
-
-    schema_version: Literal[1] = Field(default=1, description="Version of this form of file.")
-    tool: Tool = Field(default=Tool(), description="What wrote it.")
-    passed: bool = Field(description="Whether every budget holds.")
-    subject: Path = Field(description="The directory that was looked at.")
-    samples: Count = Field(description="Samples in it.")
-    flagged: Count = Field(description="Flagged ones, less those that reviewers decided to keep.")
-    new: Count | None = Field(description="Suspects that the baseline does not know; null without a baseline.")
-    checks: tuple[Check, ...] = Field(min_length=1, description="Every budget that was asked for.")
-    findings: tuple[Finding, ...] = Field(
-        description="What a person should look at: failing ones first, then new ones, then the most suspect first."
-    )
-    fixed: tuple[Suspect, ...] = Field(description="Suspects of the baseline that are suspect no more.")
-    notes: tuple[str, ...] = Field(description="What a reader must know to trust the outcome.")
-
-    @property
-    def headline(self) -> str:
-        """The outcome in one line."""
-        if self.passed:
-            return f"gate passed: {_counted(len(self.checks), 'budget')} held"
-        failed = sum(not check.passed for check in self.checks)
-        return f"gate failed: {failed} of {_counted(len(self.checks), 'budget')} exceeded"
 
 
 @dataclass(frozen=True)
@@ -254,10 +177,10 @@ def _checks(
         add("max-unreadable", within, _share(count, total), f"at most {config.max_unreadable}")
     if config.min_score is not None:
         count = int(masks.low.sum())
-        add("min-score", not count, f"{_counted(count, 'sample')} below", f"none below {config.min_score:g}", masks.low)
+        add("min-score", not count, f"{counted(count, 'sample')} below", f"none below {config.min_score:g}", masks.low)
     if baseline is not None:
         allowed, count = config.max_new or 0, int(masks.new.sum())
-        add("max-new", count <= allowed, _counted(count, "new suspect"), f"at most {allowed}", masks.new)
+        add("max-new", count <= allowed, counted(count, "new suspect"), f"at most {allowed}", masks.new)
     elif config.max_new is not None:
         raise ConfigError("--max-new: counts what is not in a baseline; give --baseline FILE")
     if count := int((~judged).sum()):
@@ -351,11 +274,11 @@ def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ..
     notes = []
     kept = int(_among(subject, accepted, subject.mask("flagged")).sum())
     if kept:
-        notes.append(f"{_counted(kept, 'flagged sample')} that reviewers decided to keep not counted")
+        notes.append(f"{counted(kept, 'flagged sample')} that reviewers decided to keep not counted")
     if known := int(masks.known.sum()):
-        notes.append(f"{_counted(known, 'suspect')} known to the baseline")
+        notes.append(f"{counted(known, 'suspect')} known to the baseline")
     if drifted := int(masks.drifted.sum()):
-        notes.append(f"{_counted(drifted, 'suspect')} seen unflagged by the baseline and still near the threshold")
+        notes.append(f"{counted(drifted, 'suspect')} seen unflagged by the baseline and still near the threshold")
     if false_alarms := subject.summary.false_alarms:
         notes.append(
             f"of {len(subject.report):,} new images {false_alarms.expected_at_most:.1f} at most are expected to be "
@@ -366,7 +289,3 @@ def _notes(subject: Subject, masks: _Masks, accepted: Set[str]) -> tuple[str, ..
 
 def _share(count: int, of: int) -> str:
     return f"{count:,} of {of:,} ({count / max(of, 1):.1%})"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

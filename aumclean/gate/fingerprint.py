@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from aumclean.gate.check import Finding
+from aumclean.gate.outcome import Finding
 
 
 def fingerprints(findings: Sequence[Finding]) -> list[str]:

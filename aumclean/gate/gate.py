@@ -9,7 +9,8 @@ from aumclean.errors import ConfigError
 from aumclean.files import atomic
 from aumclean.gate import Format, github, gitlab, json, junit, markdown, sarif, sheet, text
 from aumclean.gate.baseline import baseline_of, read_baseline, write_baseline
-from aumclean.gate.check import Outcome, check, suspects
+from aumclean.gate.check import check, suspects
+from aumclean.gate.outcome import Outcome
 from aumclean.gate.subject import key, read_subject
 from aumclean.run.directory import Run
 

@@ -1,16 +1,15 @@
 """GitHub Actions: workflow commands that annotate files, and the outputs of a step."""
 
 from aumclean.errors import printable
-from aumclean.gate.check import Finding, Outcome
+from aumclean.gate.outcome import Finding, Outcome
 
 MOST = 10  # of errors and of warnings: GitHub drops what a step says beyond
 
 
 def render(outcome: Outcome) -> str:
     """The worst failing findings as errors, the worst of the others as warnings, then the budgets in words."""
-    open_findings = [finding for finding in outcome.findings if finding.is_new is not False or finding.failing]
-    failing = [finding for finding in open_findings if finding.failing]
-    others = [finding for finding in open_findings if not finding.failing]
+    failing = outcome.failing
+    others = [finding for finding in outcome.open if not finding.failing]
     lines = [_annotation("error", finding) for finding in failing[:MOST]]
     lines += [_annotation("warning", finding) for finding in others[:MOST]]
     lines.append(_data(outcome.headline))

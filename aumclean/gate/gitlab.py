@@ -1,8 +1,8 @@
 """GitLab code quality: a JSON array that a merge request compares with its target branch by fingerprint."""
 
 from aumclean.files.json import to_json
-from aumclean.gate.check import Finding, Outcome
 from aumclean.gate.fingerprint import fingerprints
+from aumclean.gate.outcome import Finding, Outcome
 
 
 def render(outcome: Outcome) -> str:

@@ -1,7 +1,7 @@
 """JSON for programs: the whole outcome, or one line per finding. Its schema is `schemas/gate.schema.json`."""
 
 from aumclean.files.json import to_json
-from aumclean.gate.check import Outcome
+from aumclean.gate.outcome import Outcome
 
 
 def render(outcome: Outcome) -> str:

@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 
 from aumclean.errors import printable
-from aumclean.gate.check import Outcome
+from aumclean.gate.outcome import Outcome
 
 MOST = 100
 
@@ -14,10 +14,9 @@ def render(outcome: Outcome) -> str:
     counts = {"tests": str(len(outcome.checks)), "failures": str(failures), "errors": "0", "skipped": "0"}
     suites = ET.Element("testsuites", {"name": "aumclean", **counts})
     suite = ET.SubElement(suites, "testsuite", {"name": f"aumclean gate {printable(str(outcome.subject))}", **counts})
-    failing = [f"- {f.place}: {f.message}" for f in outcome.findings if f.failing]
-    listed = "\n".join(failing[:MOST])
-    if len(failing) > MOST:
-        listed += f"\nand {len(failing) - MOST:,} more"
+    listed = "\n".join(f"- {finding.place}: {finding.message}" for finding in outcome.failing[:MOST])
+    if (more := len(outcome.failing) - MOST) > 0:
+        listed += f"\nand {more:,} more"
     for check in outcome.checks:
         case = ET.SubElement(suite, "testcase", {"name": check.name, "classname": "aumclean.gate", "time": "0"})
         if not check.passed:

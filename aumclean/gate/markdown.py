@@ -1,6 +1,6 @@
 """Markdown (GitHub flavoured), for a comment on a pull request and for GitHub's step summary."""
 
-from aumclean.gate.check import Finding, Outcome
+from aumclean.gate.outcome import Finding, Outcome
 from aumclean.gate.red import next_steps
 from aumclean.reports.markdown import cell, table
 
@@ -17,14 +17,13 @@ def render(outcome: Outcome, sheet: str | None = None) -> str:
         outcome: of the gate.
         sheet: where the contact sheet is, in Markdown, if there is one.
     """
-    open_findings = [finding for finding in outcome.findings if finding.is_new is not False or finding.failing]
-    shown = open_findings[:MOST]
-    while len(text := _page(outcome, shown, len(open_findings), sheet)) > COMMENT_LIMIT and shown:
+    shown = outcome.open[:MOST]
+    while len(text := _page(outcome, shown, sheet)) > COMMENT_LIMIT and shown:
         shown = shown[: len(shown) // 2]
     return text
 
 
-def _page(outcome: Outcome, shown: list[Finding], total: int, sheet: str | None) -> str:
+def _page(outcome: Outcome, shown: list[Finding], sheet: str | None) -> str:
     rows = [("ok" if check.passed else "FAIL", check.name, check.measured, check.allowed) for check in outcome.checks]
     parts = [MARKER, f"## Label quality: {outcome.headline}", table(("", "budget", "measured", "allowed"), rows)]
     if sheet is not None and shown:
@@ -40,6 +39,7 @@ def _page(outcome: Outcome, shown: list[Finding], total: int, sheet: str | None)
             )
             for finding in shown
         ]
+        total = len(outcome.open)
         title = f"The {len(shown)} worst of {total:,}" if total > len(shown) else f"All {total:,}"
         listed = table(("path", "label", "looks like", "label score", "why"), found)
         parts.append(f"<details open><summary>{title}</summary>\n\n{listed}\n\n</details>")

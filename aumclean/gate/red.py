@@ -2,7 +2,7 @@
 
 import shlex
 
-from aumclean.gate.check import Outcome
+from aumclean.gate.outcome import Outcome
 from aumclean.run.directory import Run
 
 STEPS = (
@@ -16,7 +16,7 @@ STEPS = (
 
 def next_steps(outcome: Outcome) -> list[str]:
     """The steps that this outcome asks for, with the command where one helps."""
-    rules = {finding.rule for finding in outcome.findings if finding.failing}
+    rules = {finding.rule for finding in outcome.failing}
     steps = [STEPS[0], STEPS[1]]
     if "conflicting-duplicate" in rules:
         steps.append(STEPS[2])

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 from aumclean import __version__
 from aumclean.files.json import to_json
-from aumclean.gate.check import Finding, Outcome
 from aumclean.gate.fingerprint import fingerprints
+from aumclean.gate.outcome import Finding, Outcome
 from aumclean.gate.red import STEPS
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aumclean.files import parquet
-from aumclean.gate.check import Finding, Outcome
+from aumclean.gate.outcome import Finding, Outcome
 from aumclean.run.directory import Run
 
 MOST = 24
@@ -13,8 +13,7 @@ MOST = 24
 
 def worst(outcome: Outcome) -> list[Finding]:
     """What a person should look at first: not what the baseline accepts, and what has a picture."""
-    wanted = [finding for finding in outcome.findings if finding.is_new is not False or finding.failing]
-    return [finding for finding in wanted if finding.content_hash is not None][:MOST]
+    return [finding for finding in outcome.open if finding.content_hash is not None][:MOST]
 
 
 def render(outcome: Outcome, data: Path | None = None) -> bytes:

@@ -1,6 +1,6 @@
 """Plain text, for a person who reads a build log."""
 
-from aumclean.gate.check import Outcome
+from aumclean.gate.outcome import Outcome
 from aumclean.gate.red import next_steps
 
 MOST = 20
@@ -14,10 +14,9 @@ def render(outcome: Outcome) -> str:
         f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.measured}, {check.allowed}"
         for check in outcome.checks
     ]
-    failing = [finding for finding in outcome.findings if finding.failing]
-    lines += [f"- {finding.place}: {finding.message}" for finding in failing[:MOST]]
-    if len(failing) > MOST:
-        lines.append(f"and {len(failing) - MOST:,} more")
+    lines += [f"- {finding.place}: {finding.message}" for finding in outcome.failing[:MOST]]
+    if (more := len(outcome.failing) - MOST) > 0:
+        lines.append(f"and {more:,} more")
     if outcome.fixed:
         lines.append(f"{len(outcome.fixed):,} of the baseline's suspects are fixed; --prune forgets them")
     lines += [f"note: {note}" for note in outcome.notes]
