@@ -14,16 +14,15 @@ import aumclean
 PACKAGE = Path(aumclean.__file__).parent
 
 GROUND = {"errors", "chance", "progress", "files"}
-BASE = GROUND | {"config", "recipe", "run", "margins"}
+BASE = GROUND | {"config", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "chance": set(),
     "progress": {"errors"},
     "files": {"errors"},
-    "recipe": set(),
-    "config": {"errors", "recipe", "files"},
+    "config": {"errors", "files"},
     "margins": GROUND,
-    "run": GROUND | {"config", "recipe"},
+    "run": GROUND | {"config"},
     "dataset": BASE,
     "verdict": BASE,
     "training": BASE | {"dataset"},

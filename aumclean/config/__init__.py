@@ -1,1 +1,1 @@
-"""The options of a scan and of a gate: typed tables, filled from a file, the environment and the command line."""
+"""The options of a scan and of a gate, filled from a file, the environment and the command line; and the recipe."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from aumclean.config.presets import PRESETS, Combine, Preset, Threshold
+from aumclean.config.recipe import MOST_EPOCHS, closing_epochs
 from aumclean.files.records import MOST
-from aumclean.recipe import MOST_EPOCHS, closing_epochs
 
 Parallel = Literal["auto", "draws", "data"]
 ClassFolder = Literal["first", "last"]

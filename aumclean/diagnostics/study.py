@@ -12,6 +12,7 @@ import pyarrow as pa
 from accelerate import Accelerator
 from pydantic import Field
 
+from aumclean.config.recipe import Recipe
 from aumclean.config.scan import Reading
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size, open_samples
@@ -20,7 +21,6 @@ from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.store import Store, opened
 from aumclean.errors import ConfigError, DataError
 from aumclean.progress import Track, untracked
-from aumclean.recipe import Recipe
 from aumclean.training.device import Device, Precision, describe, make_accelerator, takes_bf16
 
 Preset = Literal["quick", "paper"]

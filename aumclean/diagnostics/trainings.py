@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from pydantic import Field
 
+from aumclean.config.recipe import MOST_EPOCHS, Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
@@ -16,7 +17,6 @@ from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.files.records import Record, read_record
 from aumclean.progress import Track, part_of, untracked
-from aumclean.recipe import MOST_EPOCHS, Recipe
 from aumclean.training.loop import Epoch, load_checkpoint, train
 from aumclean.training.network import write_network
 

@@ -7,9 +7,9 @@ from pydantic import Field, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from aumclean.config.presets import Combine, Rule, Threshold
+from aumclean.config.recipe import LINEAR, Recipe, closing_epochs
 from aumclean.config.scan import MOST_DRAWS, MOST_PIXELS, ScanConfig
 from aumclean.files.records import Count, Record, Seconds, Share, Time
-from aumclean.recipe import LINEAR, Recipe, closing_epochs
 
 SCHEMA_VERSION: Final = 1
 

@@ -12,11 +12,11 @@ import torch
 from accelerate import Accelerator
 
 from aumclean import chance
+from aumclean.config.recipe import LINEAR
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import with_indicators
 from aumclean.margins.log import EpochMargins, read_block, remove_other_parts, write_epoch
 from aumclean.progress import T, Track, part_of
-from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
 from aumclean.run.record import Progress, RunRecord
 from aumclean.scanning.kept_networks import keep_network

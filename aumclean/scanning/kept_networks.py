@@ -16,13 +16,13 @@ import torch
 from pydantic import Field
 
 from aumclean import chance
+from aumclean.config.recipe import LINEAR, Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import ConfigError, RunError
 from aumclean.files import atomic
 from aumclean.margins.final import Final, final_margins, write_final
 from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write_held_out
 from aumclean.progress import Track
-from aumclean.recipe import LINEAR, Recipe
 from aumclean.run.directory import Run
 from aumclean.training.loop import normalisation
 from aumclean.training.models import build_model

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from psutil import virtual_memory
 
+from aumclean.config.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.config.scan import AUTO, FROZEN, ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import image_size
@@ -16,7 +17,6 @@ from aumclean.dataset.samples import Samples
 from aumclean.errors import ConfigError
 from aumclean.features.own import anywhere
 from aumclean.features.pixels import PIXELS, needs_backbone
-from aumclean.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.run.record import Settings
 from aumclean.training.backbone import is_available
 from aumclean.training.device import describe, largest_image, make_accelerator, takes_bf16

@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list
 
 from aumclean import __version__
 from aumclean.config.reading import PATH_KEYS
+from aumclean.config.recipe import LINEAR
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.images import state_of
@@ -31,7 +32,6 @@ from aumclean.features.pixels import needs_backbone
 from aumclean.files import atomic
 from aumclean.files.location import absolute, location
 from aumclean.progress import Track, untracked
-from aumclean.recipe import LINEAR
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import Data, Options, ScanRecord

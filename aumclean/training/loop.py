@@ -16,12 +16,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from aumclean import chance
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError, TrainingError
 from aumclean.files import atomic
 from aumclean.margins import margins
 from aumclean.progress import Track, untracked
-from aumclean.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.models import SEEDING, model_of
 from aumclean.training.objective import logits_and_loss

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aumclean.config.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.errors import ConfigError, did_you_mean
-from aumclean.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.training.backbone import bare_body, load_backbone
 from aumclean.training.heads import Float32Linear, LinearHead
 from aumclean.training.zhang_networks import ZHANG_NETWORKS

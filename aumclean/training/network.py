@@ -12,10 +12,10 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import nn
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError
 from aumclean.files import atomic
-from aumclean.recipe import Recipe
 from aumclean.training.loop import input_scale
 from aumclean.training.models import model_of
 from aumclean.training.predict import predict

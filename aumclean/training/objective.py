@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aumclean.recipe import Recipe
+from aumclean.config.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.attack import pgd
 

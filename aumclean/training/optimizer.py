@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from aumclean.recipe import Recipe
+from aumclean.config.recipe import Recipe
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

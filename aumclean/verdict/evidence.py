@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aumclean.config.recipe import LINEAR
 from aumclean.errors import RunError
 from aumclean.files import parquet
 from aumclean.margins.final import read_final
 from aumclean.margins.held_out import HeldOut, joined, log_softmax, read_held_out, read_part
-from aumclean.recipe import LINEAR
 from aumclean.run.directory import Run
 from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.anchors import by_surest, expected_errors

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from aumclean.config.recipe import MOST_EPOCHS, Recipe
 from aumclean.errors import ConfigError, RunError
 from aumclean.files.records import Count, Record, problem, read_record
-from aumclean.recipe import MOST_EPOCHS, Recipe
 from aumclean.run.record import ComparedRecipe, Horizon, RunRecord, ScanRecord
 from aumclean.verdict.warnings import Caution
 

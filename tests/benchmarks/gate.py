@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aumclean.recipe import Recipe
+from aumclean.config.recipe import Recipe
 from aumclean.run.directory import Run
 from aumclean.run.record import Data, Options, ScanRecord, Settings
 

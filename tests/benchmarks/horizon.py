@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from aumclean.config.presets import PRESETS
-from aumclean.recipe import closing_epochs
+from aumclean.config.recipe import closing_epochs
 
 RATE = 0.2  # of wrong labels
 

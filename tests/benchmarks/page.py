@@ -20,10 +20,10 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from sklearn.datasets import load_sample_images
 
+from aumclean.config.recipe import Recipe
 from aumclean.margins.final import final_margins, write_final
 from aumclean.margins.held_out import HeldOut, log_softmax, write_held_out
 from aumclean.margins.log import EpochMargins, write_epoch
-from aumclean.recipe import Recipe
 from aumclean.reports import html
 from aumclean.run.directory import Run
 from aumclean.run.record import Data, Options, ScanRecord, Settings

@@ -17,10 +17,10 @@ from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn import functional as F
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
 from aumclean.margins import margins
-from aumclean.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.loop import normalisation
 from aumclean.training.models import model_of

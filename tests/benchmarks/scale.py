@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean import __version__
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.margins.final import RIVALS, Final, write_final
 from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, write_held_out
 from aumclean.margins.log import EpochMargins, write_epoch
-from aumclean.recipe import Recipe
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
 from aumclean.run.record import Data, Options, ScanRecord, Settings

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
-from aumclean.recipe import Recipe
 from aumclean.training import loop
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 from aumclean.training.side_by_side import side_by_side

@@ -19,11 +19,11 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.margins.log import EpochMargins, epoch_file, write_epoch
-from aumclean.recipe import Recipe
 from aumclean.training import augment, loop
 from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 from aumclean.training.models import build_model

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 
+from aumclean.config.recipe import Recipe
 from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
-from aumclean.recipe import Recipe
 from aumclean.training.device import make_accelerator
 
 RECIPE = Recipe("resnet8", epochs=4, learning_rate=1e-2, batch_size=32, weight_decay=0.0, optimizer="adam")

@@ -12,11 +12,11 @@ import torch
 from accelerate import Accelerator
 
 import aumclean
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import ConfigError, DataError, RunError, TrainingError
 from aumclean.margins.gather import Gathering, _OnDevice, _OnHost
 from aumclean.margins.log import read_block
-from aumclean.recipe import Recipe
 from aumclean.run.directory import Run
 from aumclean.training import loop
 

@@ -86,7 +86,7 @@ def test_a_file_that_is_no_weights_or_of_another_network_is_named(weights, tmp_p
 
 
 def test_a_network_that_is_trained_further_starts_from_these_weights_and_is_kept_without_them(backbone, weights):
-    from aumclean.recipe import Recipe
+    from aumclean.config.recipe import Recipe
     from aumclean.training.models import build_model, model_of
 
     recipe = Recipe(arch="fine-tuned:auto", epochs=1, learning_rate=0.1, batch_size=4, weight_decay=0.0)

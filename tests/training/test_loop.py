@@ -6,10 +6,10 @@ import torch
 from torch.nn import functional as F
 
 from aumclean import chance
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import TrainingError
 from aumclean.margins import margins
-from aumclean.recipe import Recipe
 from aumclean.training import loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import build_model

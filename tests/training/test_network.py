@@ -5,9 +5,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import RunError
-from aumclean.recipe import Recipe
 from aumclean.training.models import model_of
 from aumclean.training.network import About, Network, read_network, write_network
 from aumclean.training.predict import predict

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
-from aumclean.recipe import Recipe
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.predict import predict

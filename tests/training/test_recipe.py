@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aumclean.recipe import Recipe, closing_epochs
+from aumclean.config.recipe import Recipe, closing_epochs
 from aumclean.training import augment, loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import Shift, model_of

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
-from aumclean.recipe import Recipe
 from aumclean.training import loop
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import check_model

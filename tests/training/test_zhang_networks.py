@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from aumclean.recipe import Recipe
+from aumclean.config.recipe import Recipe
 from aumclean.training.heads import Float32Linear
 from aumclean.training.models import build_model, model_of
 from aumclean.training.zhang_networks import ZHANG_NETWORKS, CentredBatchNorm, ResponseNorm

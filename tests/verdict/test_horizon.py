@@ -3,8 +3,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from aumclean.config.recipe import Recipe
 from aumclean.errors import ConfigError
-from aumclean.recipe import Recipe
 from aumclean.run.record import Horizon
 from aumclean.verdict.horizon import COMPARED, horizon_warnings, read_horizon
 

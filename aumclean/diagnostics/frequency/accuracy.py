@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.frequency.bands import Disc, batches, low_pass
 from aumclean.progress import Track, untracked
-from aumclean.recipe import Recipe
 from aumclean.training import augment
 from aumclean.training.loop import Epoch, input_scale
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.accuracy import ORIGINAL, BnEval, band_names, measuring
@@ -18,7 +19,6 @@ from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, by_default
-from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch
 
 EPSILON = 8 / 255  # of the attack that is trained against, as Wang et al. 2020 do

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from aumclean.config.recipe import Recipe
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.study import Options, Preset
-from aumclean.recipe import Recipe
 
 Command = Literal["test", "curves", "transfer", "heuristics", "robustness"]
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.frequency.bands import Disc, Edge, Scaling, with_band
@@ -19,7 +20,6 @@ from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
 from aumclean.files.records import Share
 from aumclean.progress import Track, by_default
-from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
 

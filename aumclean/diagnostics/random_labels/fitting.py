@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy.special import log_softmax
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.corruptions import (
     Corruption,
@@ -27,7 +28,6 @@ from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
 from aumclean.files import atomic
 from aumclean.progress import Track, untracked
-from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, input_scale
 from aumclean.training.predict import predict
 

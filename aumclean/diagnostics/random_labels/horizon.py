@@ -15,6 +15,7 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from aumclean.config.reading import checked
+from aumclean.config.recipe import Recipe
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
@@ -32,7 +33,6 @@ from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic
 from aumclean.files.records import Share
 from aumclean.progress import Track, by_default
-from aumclean.recipe import Recipe
 from aumclean.scanning.plan import Plan, settle
 from aumclean.training.loop import Epoch
 from aumclean.verdict.horizon import KIND

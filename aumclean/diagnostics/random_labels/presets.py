@@ -8,11 +8,11 @@ decay, no dropout. Not in the paper: batches of 128, Nesterov's form of the mome
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.study import Options, Preset, Study, open_study
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, untracked
-from aumclean.recipe import Recipe
 
 Command = Literal["fit", "sweep", "regularize", "rademacher"]
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, fit_case
@@ -21,7 +22,6 @@ from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default
-from aumclean.recipe import Recipe
 
 SIGNS = ("-1", "+1")
 DRAWS = 3

@@ -7,6 +7,7 @@ whether it helps; the best epoch beside the last, what early stopping could have
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from aumclean.config.recipe import Recipe
 from aumclean.diagnostics.figures import Figure, Line, Panel
 from aumclean.diagnostics.random_labels.fitting import Case, Fitted, fit_case, tables_of
 from aumclean.diagnostics.random_labels.presets import DECAY, about, cannot, open_cropped, recipes
@@ -17,7 +18,6 @@ from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, by_default
-from aumclean.recipe import Recipe
 from aumclean.training.models import build_model
 
 LABELS = (Case("true"), Case("random"))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.open import Opened, image_size, open_samples
 from aumclean.dataset.samples import Samples
 from aumclean.progress import Track
-from aumclean.recipe import Recipe
 from aumclean.training.device import Device, Precision, largest_image, make_accelerator, takes_bf16
 from aumclean.training.models import check_model, choose_arch
 

@@ -4,8 +4,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from aumclean.config.recipe import Recipe
 from aumclean.files.records import Count, Record, Seconds, Share, Text
-from aumclean.recipe import Recipe
 
 SCHEMA_VERSION: Final = 1
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from accelerate import Accelerator
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened
 from aumclean.diagnostics.retraining.record import SCHEMA_VERSION, Facts, Trained
@@ -19,7 +20,6 @@ from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
 from aumclean.files import atomic, parquet
 from aumclean.progress import Track
-from aumclean.recipe import Recipe
 from aumclean.training.loop import Epoch, normalisation
 from aumclean.training.predict import predict
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from aumclean.config.recipe import Recipe
 from aumclean.diagnostics.random_labels.fitting import (
     Case,
     Fitted,
@@ -20,7 +21,6 @@ from aumclean.diagnostics.random_labels.record import Fit
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options
 from aumclean.errors import RunError
-from aumclean.recipe import Recipe
 
 RECIPE = Recipe("mlp_1x512", 40, 0.02, 32, 0.0, crop=False, flip=False, pixels="image")
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from aumclean.config.recipe import Recipe
 from aumclean.diagnostics.random_labels.horizon import crossing, interval, longest_scan, plant
-from aumclean.recipe import Recipe
 from tests.diagnostics.conftest import write_bands
 
 
