@@ -10,8 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aumclean.door.api import Run, Scores, aum, judge, open_run, scan, score, threshold
+    from aumclean.door.api import aum, judge, open_run, scan, score, threshold
     from aumclean.door.recorder import Recorder
+    from aumclean.door.run import Run, Scores
     from aumclean.errors import AumcleanError, ConfigError, DataError, OutputError, RunError, TrainingError
 
 __version__ = "0.1.0"
@@ -37,8 +38,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'aumclean' has no attribute '{name}'")
-    room = "errors" if name.endswith("Error") else "door.recorder" if name == "Recorder" else "door.api"
-    return getattr(importlib.import_module(f"aumclean.{room}"), name)
+    places = {"Recorder": "door.recorder", "Run": "door.run", "Scores": "door.run"}
+    place = "errors" if name.endswith("Error") else places.get(name, "door.api")
+    return getattr(importlib.import_module(f"aumclean.{place}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,41 +1,30 @@
 """The public door: what `import aumclean` gives, composed from the rooms; nothing is printed here."""
 
-import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from aumclean.config.reading import PATH_KEYS, load
+from aumclean.config.reading import load
 from aumclean.config.scan import Reading, ScanConfig
-from aumclean.decisions.clean import Policy
-from aumclean.door.data import samples_of
-from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
+from aumclean.door.data import known_options, samples_of
+from aumclean.door.run import Run, Scores
+from aumclean.errors import ConfigError, DataError
 from aumclean.files.location import expanded
 from aumclean.progress import progress_bar
-from aumclean.reports import FOLDERS, Format
 from aumclean.run.directory import Run as RunDirectory
 from aumclean.verdict.threshold import indicator_threshold
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
     from aumclean.dataset.samples import Samples
     from aumclean.judging.judge import Sources
-    from aumclean.verdict.judge import Verdict
-    from aumclean.verdict.summary import ScoreSummary, Summary
-
-logging.getLogger("aumclean").addHandler(logging.NullHandler())  # a library prints nothing unless logging is set up
-logger = logging.getLogger(__name__)
 
 
-def scan(data: Any, **options: Any) -> "Run":
+def scan(data: Any, **options: Any) -> Run:
     """Find the mislabeled images of a data set.
 
     Args:
@@ -59,7 +48,7 @@ def scan(data: Any, **options: Any) -> "Run":
         run = aumclean.scan((images, labels), out="runs/photos", epochs=15)
         ```
     """
-    settled = load(_known("scan", options, ScanConfig.model_fields))
+    settled = load(known_options("scan", options, ScanConfig.model_fields))
     if settled.only_draw is not None and not isinstance(data, str | os.PathLike):
         raise ConfigError("only_draw: several machines cannot share an object in memory; store it and pass its path")
     with _without_chatter():
@@ -74,14 +63,14 @@ def scan(data: Any, **options: Any) -> "Run":
 
 
 def score(
-    run: "Run | str | os.PathLike[str]",
+    run: Run | str | os.PathLike[str],
     data: Any,
     *,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     **reading: Any,
-) -> "Scores":
+) -> Scores:
     """Judge images that came after a scan with the networks that it keeps: seconds instead of a training.
 
     Args:
@@ -99,7 +88,7 @@ def score(
     Raises:
         AumcleanError: as `scan` does.
     """
-    reading = _known("score", reading, Reading.model_fields)
+    reading = known_options("score", reading, Reading.model_fields)
     if device not in {"auto", "cpu", "cuda", "mps"}:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, mps")
     target = None if out is None else expanded(out)
@@ -129,7 +118,7 @@ def judge(
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     **judging: Any,
-) -> "Run":
+) -> Run:
     """Judge labels, of images or not, by what networks of your own say: predictions, features, or margins.
 
     Args:
@@ -161,7 +150,7 @@ def judge(
     """
     from aumclean.judging.judge import Asked, judge_labels
 
-    asked = Asked(**_known("judge", judging, Asked.__dataclass_fields__))
+    asked = Asked(**known_options("judge", judging, Asked.__dataclass_fields__))
     sources = _sources(pred_probs, logits, features, margins, aum)
     samples, stored = _labeled(labels, paths, None if root is None else expanded(root))
     where: dict[str, Any] = {"out": None if out is None else expanded(out), "overwrite": overwrite}
@@ -172,7 +161,7 @@ def judge(
     return Run(run.path, verdict)
 
 
-def open_run(path: str | os.PathLike[str]) -> "Run":
+def open_run(path: str | os.PathLike[str]) -> Run:
     """Open the run directory of a finished scan, whoever made it.
 
     Args:
@@ -231,185 +220,12 @@ def threshold(aum_of_indicators: Any, percentile: float = 99) -> float:
     return indicator_threshold(values, percentile)
 
 
-class Run:
-    """A finished scan: its findings as tables, its reports, and the way to cleaned data.
-
-    `open_run` and `scan` make it. It reads its directory, which the command line takes as well.
-
-    Attributes:
-        path: the run directory.
-    """
-
-    def __init__(self, path: Path, verdict: "Verdict | None" = None) -> None:
-        self.path = Path(path)
-        if verdict is not None:
-            self._verdict = verdict
-
-    @cached_property
-    def _verdict(self) -> "Verdict":
-        from aumclean.verdict.judge import judge
-
-        directory = RunDirectory(self.path)
-        directory.require_finished()
-        return judge(directory)
-
-    def _with_decisions(self) -> "Verdict":
-        from aumclean.decisions.recorded import with_decisions
-
-        return with_decisions(self._verdict, RunDirectory(self.path))
-
-    @property
-    def report(self) -> "pd.DataFrame":
-        """One row per sample, the most suspect first, with the columns of report.csv.
-
-        `sample_id` is the row of `samples.parquet`; decisions that reviewers made since are in it.
-        """
-        return _frame(self._with_decisions().report)
-
-    @property
-    def suspects(self) -> "pd.DataFrame":
-        """The flagged samples, the most suspect first; columns as in `report`."""
-        return _flagged(self.report)
-
-    @property
-    def summary(self) -> "Summary":
-        """The content of summary.json as attributes: counts, thresholds, `noise_rate`, `per_class`, `warnings`."""
-        return self._verdict.summary
-
-    @overload
-    def reports(self, format: Literal["parquet", "pred-probs"]) -> bytes: ...
-    @overload
-    def reports(
-        self, format: Literal["cleanlab", "label-studio", "cvat", "fiftyone", "huggingface"]
-    ) -> dict[str, str | bytes]: ...
-    @overload
-    def reports(self, format: Literal["csv", "json", "jsonl", "markdown", "html"]) -> str: ...
-
-    def reports(self, format: Format) -> str | bytes | dict[str, str | bytes]:
-        """The report in a format of `aumclean report`.
-
-        Args:
-            format: `csv`, `json`, `jsonl`, `markdown` or `html`: a text; `parquet` or `pred-probs`: bytes; or
-                `cleanlab`, `label-studio`, `cvat`, `fiftyone` or `huggingface`: the contents of several files, by
-                name, all of them in memory (`aumclean report -o FOLDER` writes them piece by piece).
-
-        Raises:
-            ConfigError: for another format.
-            DataError: when the format cannot hold the data.
-        """
-        from aumclean.reports.render import render
-
-        if format not in get_args(Format):
-            raise ConfigError(f"format: '{format}' is not known{did_you_mean(format, get_args(Format))}")
-        files: dict[str, str | bytes] = {}
-        for name, pieces in render(self._with_decisions(), format).items():
-            content = b"".join(pieces)
-            is_text = not name.endswith((".parquet", ".npy", ".zip"))
-            files[name] = content.decode(errors="surrogateescape") if is_text else content
-        return files if format in FOLDERS else files.popitem()[1]
-
-    def clean(
-        self,
-        out: str | os.PathLike[str] | None = None,
-        policy: Policy = "drop",
-        decisions: "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None" = None,
-        copy_to: str | os.PathLike[str] | None = None,
-    ) -> Path:
-        """Write the cleaned manifest, and every change with its reason beside it; the images are never touched.
-
-        Reviewed samples follow the reviewer, the others the policy.
-
-        Args:
-            out: manifest to write, .csv or .parquet; those of the run directory by default.
-            policy: what becomes of flagged samples that nobody decided: they go, get the suggested label, or weigh
-                less (a column `weight`).
-            decisions: files of decisions, in place of those made in review.
-            copy_to: a new folder that gets copies of the images that stay, one folder per class.
-
-        Returns:
-            The manifest, which `scan` takes; with `root` where it lies elsewhere than the run and lists files.
-
-        Raises:
-            ConfigError: for a policy or a suffix that is not known.
-            DataError: when decisions cannot be used, or the images have changed since.
-            OutputError: when a file cannot be written.
-        """
-        from aumclean.decisions import recorded
-        from aumclean.decisions.cleaned import clean_run
-
-        directory = RunDirectory(self.path)
-        if policy not in get_args(Policy):
-            raise ConfigError(f"policy: '{policy}' is none of {', '.join(get_args(Policy))}")
-        files = [decisions] if isinstance(decisions, str | os.PathLike) else decisions
-        found = recorded.of_files(map(expanded, files), directory) if files else recorded.of_run(directory)
-        if found.problems:
-            raise DataError(
-                f"{len(found.problems)} decisions cannot be used, so nothing was written; the first: "
-                f"{found.problems[0]}"
-            )
-        target, folder = (None if path is None else expanded(path) for path in (out, copy_to))
-        return clean_run(directory, self._verdict.report, found.decided, policy, target, folder).manifests[0]
-
-    def __repr__(self) -> str:
-        try:
-            summary, rate = self.summary, self.summary.noise_rate.estimate
-        except RunError as error:
-            return f"<aumclean.Run {error}>"
-        count = len(summary.warnings)
-        noted = f"; {count} warning{'s' * (count > 1)} in summary" if count else ""
-        return (
-            f"<aumclean.Run {str(self.path)!r}: {summary.samples:,} images in {summary.classes} classes, "
-            f"{summary.flagged:,} flagged, noise rate about {rate:.1%}{noted}>"
-        )
-
-    def _repr_html_(self) -> str | None:
-        """What a notebook shows: counts, the noise rate, and the most suspect images."""
-        from aumclean.reports import notebook
-
-        try:
-            return notebook.render(self._with_decisions())
-        except RunError:  # of draws that others still train
-            return None
-
-
-class Scores:
-    """New images, judged by the networks of a run.
-
-    Attributes:
-        path: the directory that was made; `aumclean gate` takes it.
-        summary: the content of its summary.json, as attributes.
-    """
-
-    def __init__(self, path: Path, report: "pa.Table", summary: "ScoreSummary") -> None:
-        self.path, self.summary = path, summary
-        self._report = report
-
-    @property
-    def report(self) -> "pd.DataFrame":
-        """One row per new image, the most suspect first, with the columns of its report.csv."""
-        return _frame(self._report)
-
-    @property
-    def suspects(self) -> "pd.DataFrame":
-        """The flagged images, the most suspect first."""
-        return _flagged(self.report)
-
-    def __repr__(self) -> str:
-        new, flagged = self.summary.samples, self.summary.flagged
-        return f"<aumclean.Scores {str(self.path)!r}: {new:,} new images, {flagged:,} flagged>"
-
-
 @contextmanager
 def _without_chatter() -> Iterator[None]:
     """Load libraries without their advice to a notebook: a bar of theirs lacks widgets that ours does without."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "IProgress not found")
         yield
-
-
-def _frame(report: "pa.Table") -> "pd.DataFrame":
-    frame: pd.DataFrame = report.to_pandas()
-    return frame
 
 
 def _labeled(labels: Any, paths: Sequence[str] | None, root: Path | None) -> "tuple[Samples, bool]":
@@ -441,22 +257,3 @@ def _sources(pred_probs: Any, logits: Any, features: Any, margins: Any, aum: Any
     if not found and looked_at is None and log is None and table is None:
         raise ConfigError("judge(): needs pred_probs, logits, features, margins or aum")
     return Sources(found, looked_at, log, table)
-
-
-def _flagged(report: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows that are flagged; what is not judged has no flag."""
-    return report[report["flagged"].eq(True)].reset_index(drop=True)
-
-
-def _known(function: str, options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
-    """The options, paths made of texts.
-
-    Raises:
-        ConfigError: for one that is not known.
-    """
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"{function}() has no option '{name}'{did_you_mean(name, known)}")
-    return {
-        name: expanded(value) if name in PATH_KEYS and value is not None else value for name, value in options.items()
-    }

@@ -1,19 +1,21 @@
-"""Whatever the door is given as data, as samples: those in files where they are, objects in the run directory."""
+"""What the door is given: data as samples, those in files where they are, objects in the run directory; and options."""
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from aumclean.config.reading import PATH_KEYS
 from aumclean.dataset.in_memory import InMemory, in_memory
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.decisions.recorded import require_none
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, did_you_mean
 from aumclean.files import atomic
+from aumclean.files.location import expanded
 from aumclean.progress import Track
 from aumclean.run.directory import Run, new_run
 
@@ -72,3 +74,17 @@ def _objects(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("data: several processes cannot share an object in memory; store it and pass its path")
     return in_memory(data, image_column=path_column, label_column=label_column, limit=limit)
+
+
+def known_options(function: str, options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """The options, paths made of texts.
+
+    Raises:
+        ConfigError: for one that is not among `known`.
+    """
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"{function}() has no option '{name}'{did_you_mean(name, known)}")
+    return {
+        name: expanded(value) if name in PATH_KEYS and value is not None else value for name, value in options.items()
+    }

@@ -10,7 +10,8 @@ import numpy as np
 
 from aumclean.config.presets import PRESETS
 from aumclean.dataset.indicators import draw_indicators
-from aumclean.door.api import Run, _known
+from aumclean.door.data import known_options
+from aumclean.door.run import Run
 from aumclean.errors import ConfigError, DataError, RunError, TrainingError
 from aumclean.files.location import expanded
 from aumclean.judging.judge import Asked, finish, run_of_training
@@ -268,7 +269,7 @@ class Recorder:
         Raises:
             RunError: when a draw has no epochs yet, or another process does not finish.
         """
-        asked = Asked(**_known("finish", judging, Asked.__dataclass_fields__))
+        asked = Asked(**known_options("finish", judging, Asked.__dataclass_fields__))
         self._write_held()
         if self.rank:
             done = self._run.rank_done(self.rank)
