@@ -107,16 +107,16 @@ def bare_body(name: str) -> nn.Module:
     if where == AUTO:
         return cast(nn.Module, _timm().create_model(OF_WHEEL, pretrained=False, num_classes=0))
     if where.startswith(TORCHVISION):
-        model = _torchvision(where.removeprefix(TORCHVISION), None)
+        arch = where.removeprefix(TORCHVISION)
+        model = cast(nn.Module, _known_to_torchvision(arch).get_model(arch, weights=None))
         _take_off_head(model)
         return model
     if not where.startswith(TIMM):
         raise ConfigError(
             f"--arch {name}: has no pretrained weights; with --pretrained give timm:NAME or torchvision:NAME"
         )
-    return cast(
-        nn.Module, _known_to_timm(where.removeprefix(TIMM)).create_model(where.removeprefix(TIMM), num_classes=0)
-    )
+    arch = where.removeprefix(TIMM)
+    return cast(nn.Module, _known_to_timm(arch).create_model(arch, num_classes=0))
 
 
 def _from_wheel() -> Backbone:
@@ -156,10 +156,9 @@ def _from_timm(name: str, arch: str, weights: Path | None) -> Backbone:
 
 
 def _from_torchvision(name: str, arch: str, weights: Path | None) -> Backbone:
+    zoo = _known_to_torchvision(arch)
     try:
-        model = _torchvision(arch, None if weights is not None else "DEFAULT")
-    except ConfigError:
-        raise
+        model = zoo.get_model(arch, weights=None if weights is not None else "DEFAULT")
     except Exception as error:  # as of the hub
         why = " ".join(str(error).split())[:200]
         raise DataError(
@@ -170,10 +169,6 @@ def _from_torchvision(name: str, arch: str, weights: Path | None) -> Backbone:
     if weights is not None:
         _load_body(model, weights)
     return _backbone(name, model, None, 224, IMAGENET_MEAN, IMAGENET_STD)
-
-
-def _torchvision(arch: str, weights: str | None) -> nn.Module:
-    return cast(nn.Module, _known_to_torchvision(arch).get_model(arch, weights=weights))
 
 
 def _known_to_torchvision(arch: str) -> Any:
