@@ -45,6 +45,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 column, 2 columns."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def printable(text: str) -> str:
     """Names come from strangers: what a terminal, a page or a build log (`##[`, `##vso[`) obeys is shown as text."""
     if not text.isprintable():

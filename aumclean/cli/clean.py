@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aumclean.cli.console import counted, give, say
+from aumclean.cli.console import give, say
 from aumclean.cli.options import FinishedRun, option, with_options
 from aumclean.cli.review import list_problems
+from aumclean.errors import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

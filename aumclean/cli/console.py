@@ -73,11 +73,6 @@ def _indented(sentence: str, width: int) -> str:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things: 1 column, 2 columns."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def give(data: object) -> None:
     """Print data to standard output: once, also when several processes work together."""
     if is_main_process():

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import console, counted, give, progress, say, show, table
+from aumclean.cli.console import console, give, progress, say, show, table
 from aumclean.cli.help import CONTEXT, TRAIN, Command, Group
 from aumclean.cli.options import Computing, Data, LimitedReading, Writing, option, with_options
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from aumclean.diagnostics import study

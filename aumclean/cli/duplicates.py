@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from aumclean.cli.console import counted, progress, say, show, table
+from aumclean.cli.console import progress, say, show, table
 from aumclean.cli.help import READ
 from aumclean.cli.options import CacheDir, LimitedReading, OnDevice, Verify, Workers, option, with_options
+from aumclean.errors import counted
 
 SHOWN = 20  # rows in the terminal
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from aumclean.cli.console import counted, progress, say_notes, show, table
+from aumclean.cli.console import progress, say_notes, show, table
 from aumclean.cli.help import COMPUTE, READ
 from aumclean.cli.options import CacheDir, Data, LimitedReading, OnDevice, Workers, option, with_options
+from aumclean.errors import counted
 
 SHOWN = 5  # unreadable images in the terminal
 

@@ -7,10 +7,10 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from aumclean.cli.console import counted, give, say
+from aumclean.cli.console import give, say
 from aumclean.cli.help import JUDGE, WRITE
 from aumclean.cli.options import Options, option, with_options
-from aumclean.errors import ConfigError, did_you_mean
+from aumclean.errors import ConfigError, counted, did_you_mean
 from aumclean.gate import Format
 
 FAILED = 1

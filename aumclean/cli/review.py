@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aumclean.cli.console import counted, give, say
+from aumclean.cli.console import give, say
 from aumclean.cli.options import FinishedRun, MovedData, option, with_options
-from aumclean.errors import ConfigError, DataError
+from aumclean.errors import ConfigError, DataError, counted
 
 if TYPE_CHECKING:
     from aumclean.review.session import ReviewSession

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import counted, give, progress, say, say_notes, show, table
+from aumclean.cli.console import give, progress, say, say_notes, show, table
 from aumclean.cli.help import JUDGE, READ, TRAIN
 from aumclean.cli.options import (
     Computing,
@@ -25,7 +25,7 @@ from aumclean.cli.options import (
     with_options,
 )
 from aumclean.cli.verdict import expected, most_suspect
-from aumclean.errors import ConfigError, TrainingError
+from aumclean.errors import ConfigError, TrainingError, counted
 from aumclean.files.json import to_json
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aumclean.cli.console import counted, give, progress, say_notes, show, table
+from aumclean.cli.console import give, progress, say_notes, show, table
 from aumclean.cli.options import FinishedRun, OnDevice, Reading, Writing, with_options
 from aumclean.cli.verdict import most_suspect
+from aumclean.errors import counted
 
 if TYPE_CHECKING:
     from aumclean.scanning.score import Scores

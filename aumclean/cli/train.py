@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aumclean.cli.console import counted, give, progress, say, say_notes, show, table
+from aumclean.cli.console import give, progress, say, say_notes, show, table
 from aumclean.cli.help import READ, TRAIN, WRITE
 from aumclean.cli.options import Computing, LimitedReading, Options, Verify, Workers, option, with_options
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from aumclean.diagnostics.retraining.options import Options as TrainOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
 from aumclean.decisions.clean import Policy
-from aumclean.errors import ConfigError, DataError, RunError, did_you_mean
+from aumclean.errors import ConfigError, DataError, RunError, counted, did_you_mean
 from aumclean.files.location import expanded
 from aumclean.reports import FOLDERS, Format
 from aumclean.run.directory import Run as RunDirectory
@@ -145,7 +145,7 @@ class Run:
         except RunError as error:
             return f"<aumclean.Run {error}>"
         count = len(summary.warnings)
-        noted = f"; {count} warning{'s' * (count > 1)} in summary" if count else ""
+        noted = f"; {counted(count, 'warning')} in summary" if count else ""
         return (
             f"<aumclean.Run {str(self.path)!r}: {summary.samples:,} images in {summary.classes} classes, "
             f"{summary.flagged:,} flagged, noise rate about {rate:.1%}{noted}>"

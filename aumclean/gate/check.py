@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from aumclean.config.gate import GateConfig, Limit
-from aumclean.errors import ConfigError, did_you_mean, printable
+from aumclean.errors import ConfigError, counted, did_you_mean, printable
 from aumclean.gate.baseline import Baseline, Suspect
-from aumclean.gate.outcome import Check, Finding, Outcome, Rule, counted
+from aumclean.gate.outcome import Check, Finding, Outcome, Rule
 from aumclean.gate.subject import Subject, as_arrow, places
 
 # Standard deviations of what repeating a scan changes: wherever a sample lies, it flips in fewer than six of a million

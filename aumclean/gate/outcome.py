@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aumclean import __version__
-from aumclean.errors import printable
+from aumclean.errors import counted, printable
 from aumclean.files.records import Count, Record, Share
 from aumclean.gate.baseline import Suspect
 
@@ -95,8 +95,3 @@ class Outcome(Record):
             return f"gate passed: {counted(len(self.checks), 'budget')} held"
         failed = sum(not check.passed for check in self.checks)
         return f"gate failed: {failed} of {counted(len(self.checks), 'budget')} exceeded"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number of things: 1 budget, 2 budgets."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from aumclean.dataset.parallel import available_cpus
-from aumclean.errors import TrainingError
+from aumclean.errors import TrainingError, counted
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -67,7 +67,6 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
     if device.type == "cpu":
-        threads = torch.get_num_threads()
-        plural = "" if threads == 1 else "s"
-        return f"CPU {platform.machine()}, {threads} thread{plural}, {torch.backends.cpu.get_cpu_capability()}"
+        threads = counted(torch.get_num_threads(), "thread")
+        return f"CPU {platform.machine()}, {threads}, {torch.backends.cpu.get_cpu_capability()}"
     return device.type
