@@ -149,13 +149,16 @@ def _change(row: Row, by_sample: dict[int, Row], policy: Policy) -> Row | None:
     return {**change, "action": "remove"}
 
 
-def cleaned_table(table: pa.Table, cleaning: Cleaning, label_column: str) -> tuple[pa.Table, pa.Table]:
+def cleaned_table(
+    table: pa.Table, cleaning: Cleaning, label_column: str, *, noting_rows: bool = True
+) -> tuple[pa.Table, pa.Table]:
     """Carry out a cleaning on the table of all samples.
 
     Args:
         table: the input's own columns, row i is sample i.
         cleaning: what to do.
         label_column: the column with the labels.
+        noting_rows: whether the changes hold rows that are removed; not where the images are in them.
 
     Returns:
         The cleaned table, and the changes with what is needed to undo them.
@@ -164,10 +167,11 @@ def cleaned_table(table: pa.Table, cleaning: Cleaning, label_column: str) -> tup
         DataError: when there is a column `weight` already that holds no numbers.
     """
     changes = cleaning.changes
-    is_removed = pc.equal(changes["action"], "remove").to_numpy()
-    rows = _as_json(table, cleaning._ids("remove"))
-    originals = pa.array((next(rows) if removed else None for removed in is_removed), pa.string(), size=len(changes))
-    changes = changes.set_column(changes.column_names.index("original"), "original", originals)
+    if noting_rows:
+        is_removed = pc.equal(changes["action"], "remove").to_numpy()
+        rows = _as_json(table, cleaning._ids("remove"))
+        noted = pa.array((next(rows) if removed else None for removed in is_removed), pa.string(), size=len(changes))
+        changes = changes.set_column(changes.column_names.index("original"), "original", noted)
     table = _with_labels(table, cleaning.new_labels, label_column)
     if cleaning.weighs:
         table, changes = _with_weights(table, cleaning, changes)
@@ -180,8 +184,8 @@ def _as_json(table: pa.Table, rows: np.ndarray) -> Iterator[str]:
             yield json.dumps(row, default=csv.as_text)
 
 
-def _with_labels(table: pa.Table, new_labels: dict[int, str], column: str, first: int = 0) -> pa.Table:
-    """The table, whose row i is sample first + i, with new labels; ClassLabel numbers stay numbers."""
+def _with_labels(table: pa.Table, new_labels: dict[int, str], column: str) -> pa.Table:
+    """The table with new labels, by row; ClassLabel numbers stay numbers."""
     if not new_labels:
         return table
     index = table.column_names.index(column)
@@ -189,7 +193,7 @@ def _with_labels(table: pa.Table, new_labels: dict[int, str], column: str, first
     names = hugging_face_features(table.schema).get(column, {}).get("names")
     values = table[column].to_pylist()
     for sample, label in new_labels.items():
-        values[sample - first] = names.index(label) if names and pa.types.is_integer(field.type) else label
+        values[sample] = names.index(label) if names and pa.types.is_integer(field.type) else label
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     try:
         made = pa.array(values, pa.string()).cast(kind) if pa.types.is_string(kind) else _as_kind(values, kind)
@@ -208,7 +212,7 @@ def _with_weights(table: pa.Table, cleaning: Cleaning, changes: pa.Table) -> tup
     """With a weight column; one that is there already is multiplied, and the old weights are noted."""
     factor = cleaning.weights()
     if WEIGHT not in table.column_names:
-        return table.append_column(WEIGHT, pa.array(factor)), changes
+        return _with_weight_feature(table.append_column(WEIGHT, pa.array(factor))), changes
     old = table[WEIGHT].to_pylist()
     try:
         new = [text if share == 1 else float(text) * share for text, share in zip(old, factor, strict=True)]
@@ -225,43 +229,14 @@ def _with_weights(table: pa.Table, cleaning: Cleaning, changes: pa.Table) -> tup
     )
 
 
-def cleaned_batches(
-    schema: pa.Schema, batches: Iterator[pa.RecordBatch], cleaning: Cleaning, label_column: str
-) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The same for rows too large to be held at once; `batches` are the kept rows, in order.
-
-    Raises:
-        DataError: when there is a column `weight` already.
-    """
-    if cleaning.weighs:
-        if WEIGHT in schema.names:
-            raise DataError("the data have a column 'weight' already; rename it, or choose another --policy")
-        schema = _with_weight_feature(schema.append(pa.field(WEIGHT, pa.float64())))
-
-    def stream() -> Iterator[pa.RecordBatch]:
-        first, kept, new_labels, weights = 0, cleaning.kept, cleaning.new_labels, cleaning.weights()
-        for batch in batches:
-            ids = kept[first : first + len(batch)]
-            first += len(batch)
-            table = pa.Table.from_batches([batch])
-            here = {
-                position: new_labels[sample] for position, sample in enumerate(ids.tolist()) if sample in new_labels
-            }
-            table = _with_labels(table, here, label_column)
-            if cleaning.weighs:
-                table = table.append_column(WEIGHT, pa.array(weights[ids]))
-            yield from table.cast(schema).to_batches()
-
-    return schema, stream()
-
-
-def _with_weight_feature(schema: pa.Schema) -> pa.Schema:
+def _with_weight_feature(table: pa.Table) -> pa.Table:
     """The `datasets` library refuses a column that its own metadata do not name."""
-    if not hugging_face_features(schema):
-        return schema
-    about = json.loads(schema.metadata[b"huggingface"])
+    metadata = table.schema.metadata
+    if not hugging_face_features(table.schema):
+        return table
+    about = json.loads(metadata[b"huggingface"])
     about["info"]["features"][WEIGHT] = {"dtype": "float64", "_type": "Value"}
-    return schema.with_metadata({**schema.metadata, b"huggingface": json.dumps(about).encode()})
+    return table.replace_schema_metadata({**metadata, b"huggingface": json.dumps(about).encode()})
 
 
 def read_changes(file: Path) -> pa.Table:

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from aumclean.dataset.decode import format_of
 from aumclean.dataset.images import Embedded, state_of
 from aumclean.dataset.pictures import pictures_of
-from aumclean.dataset.table import parquet_file
 from aumclean.decisions.boxes import write_boxes
-from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_batches, cleaned_table
+from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_table
 from aumclean.errors import ConfigError, DataError, OutputError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
+from aumclean.run.record import Data
 from aumclean.run.tables import SAMPLES, read_samples
 
 STREAMED_ROWS = 1024  # of images, that are in memory at a time
@@ -81,25 +81,16 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         DataError: when a target cannot hold the data, or the data are gone.
     """
     data = run.read().data
-    parts: list[pa.Table] = []
-    if data.image_column is None:
-        blocks = _cleaned_blocks(run, cleaning, data.label_column, parts)
-        first = next(blocks)
-        schema, blocks = first.schema, itertools.chain([first], blocks)
-    else:
+    if data.image_column is not None:
         for target in targets:
             if target.suffix.lower() != ".parquet":
                 raise DataError(f"{target}: the images are in {data.source}, so the cleaned data must be .parquet")
-        rows = read_samples(run, "row")["row"].to_numpy()
-        images = pictures_of(run).images
-        assert isinstance(images, Embedded)
-        kept = embedded_rows(images, rows[cleaning.kept], (data.source_bytes, data.source_changed_ns))
-        schema, batches = cleaned_batches(*kept, cleaning, data.label_column)
-        blocks = (pa.Table.from_batches([batch]) for batch in batches)
-        parts.append(cleaning.changes)
+    parts: list[pa.Table] = []
+    blocks = _cleaned_blocks(run, cleaning, data, parts)
+    first = next(blocks)
     with ExitStack() as stack:
-        writers = [stack.enter_context(_writer(target, schema)) for target in targets]
-        for block in blocks:
+        writers = [stack.enter_context(_writer(target, first.schema)) for target in targets]
+        for block in itertools.chain([first], blocks):
             for write in writers:
                 write(block)
     if data.boxes is not None:
@@ -107,37 +98,6 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         place = run.place()
         write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
     atomic.write_pieces(changes, csv.pieces(pa.concat_tables(parts), guard=True))
-
-
-def embedded_rows(
-    images: Embedded, rows: np.ndarray, state: tuple[int, int]
-) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Rows of Parquet files with the images in a column, whole and streamed.
-
-    Args:
-        images: in which files.
-        rows: int64, ascending, counted through all files.
-        state: bytes and latest change of the files when they were scanned, see `state_of`.
-
-    Raises:
-        DataError: when they are gone or have changed, so that rows can no longer be told by their number.
-    """
-    first = images.files[0]
-    try:
-        same = state_of(images, first) == state
-    except OSError:
-        same = False
-    if not same:
-        raise DataError(f"{first}: is gone or has changed since the scan; no cleaned manifest can be made from it")
-
-    def stream() -> Iterator[pa.RecordBatch]:
-        start = 0
-        for batch in images.batches(STREAMED_ROWS):
-            low, high = np.searchsorted(rows, (start, start + len(batch)))
-            yield batch.take(pa.array(rows[low:high] - start))
-            start += len(batch)
-
-    return parquet_file(first).schema_arrow, stream()
 
 
 @contextmanager
@@ -153,15 +113,16 @@ def _writer(target: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], No
                 yield lambda block: file.writelines(csv.pieces(block, header=False))
 
 
-def _cleaned_blocks(run: Run, cleaning: Cleaning, label_column: str, changes: list[pa.Table]) -> Iterator[pa.Table]:
+def _cleaned_blocks(run: Run, cleaning: Cleaning, data: Data, changes: list[pa.Table]) -> Iterator[pa.Table]:
     """The cleaned rows of the input some at a time; what was changed of them goes to the end of `changes`."""
+    embedded = data.image_column is not None
     first = 0
-    for block in input_blocks(run):
+    for block in embedded_blocks(run, data) if embedded else input_blocks(run):
         here = cleaning.at(first, first + len(block))
-        first += len(block)
-        cleaned, changed = cleaned_table(block, here, label_column)
-        ids = changed["sample_id"].to_numpy() + np.int32(first - len(block))
+        cleaned, changed = cleaned_table(block, here, data.label_column, noting_rows=not embedded)
+        ids = changed["sample_id"].to_numpy() + np.int32(first)
         changes.append(changed.set_column(0, changed.schema.field(0), pa.array(ids)))
+        first += len(block)
         yield cleaned
 
 
@@ -176,6 +137,28 @@ def input_blocks(run: Run) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch])
     if n != run.read().data.samples:
         raise RunError(f"{file}: is not of the samples of this run; scan again")
+
+
+def embedded_blocks(run: Run, data: Data) -> Iterator[pa.Table]:
+    """The same of Parquet files with the images in a column: so few at a time that the images fit into memory.
+
+    Raises:
+        DataError: when the files are gone or have changed, so that rows can no longer be told by their number.
+    """
+    images, rows = pictures_of(run).images, read_samples(run, "row")["row"].to_numpy()
+    assert isinstance(images, Embedded)
+    source = images.files[0]
+    try:
+        same = state_of(images, source) == (data.source_bytes, data.source_changed_ns)
+    except OSError:
+        same = False
+    if not same:
+        raise DataError(f"{source}: is gone or has changed since the scan; no cleaned manifest can be made from it")
+    first = 0
+    for batch in images.batches(STREAMED_ROWS):
+        low, high = np.searchsorted(rows, (first, first + len(batch)))
+        yield pa.Table.from_batches([batch]).take(pa.array(rows[low:high] - first))
+        first += len(batch)
 
 
 @contextmanager

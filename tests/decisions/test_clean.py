@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from aumclean.dataset.read import read_samples
+from aumclean.decisions import cleaned
 from aumclean.decisions.answers import SCHEMA
-from aumclean.decisions.clean import CHANGES, Cleaning, clean, cleaned_batches, cleaned_table, read_changes, restore
+from aumclean.decisions.clean import CHANGES, Cleaning, clean, cleaned_table, read_changes, restore
 from aumclean.decisions.cleaned import copies, write_cleaned
 from aumclean.errors import DataError
 from aumclean.files import csv
+from aumclean.run.tables import SAMPLES
 
 LABELS = ["cat", "dog", "cat", "dog", "=cat", "dog"]
 
@@ -126,20 +128,26 @@ def class_label_schema(names):
 
 
 @pytest.mark.parametrize("size", [1, 2, 6])
-def test_streamed_rows_are_cleaned_alike_and_class_numbers_stay_numbers(size):
+def test_rows_some_at_a_time_are_cleaned_alike_and_class_numbers_stay_numbers(size):
     schema = class_label_schema(["=cat", "cat", "dog"])
     table = pa.table({"image": [b"x"] * 6, "label": [1, 2, 1, 2, 0, 2]}, schema=schema)
     cleaning = clean(report(), decided(s1="keep", s3="relabel =cat"), "weight", "r")
     cleaning2 = clean(report(), decided(s1="keep", s3="relabel =cat"), "drop", "r")
-    made, batches = cleaned_batches(schema, iter(table.to_batches(max_chunksize=size)), cleaning, "label")
-    weighed = pa.Table.from_batches(batches, made)
+
+    def in_blocks(cleaning):
+        starts = range(0, len(table), size)
+        return pa.concat_tables(
+            cleaned_table(table.slice(start, size), cleaning.at(start, start + size), "label", noting_rows=False)[0]
+            for start in starts
+        )
+
+    weighed = in_blocks(cleaning)
     assert weighed["label"].to_pylist() == [1, 2, 1, 0, 0, 2]
     assert weighed["weight"].to_pylist() == [0.4, 1, 0, 1, 1, 1]
-    assert json.loads(made.metadata[b"huggingface"])["info"]["features"]["weight"]["dtype"] == "float64"
-    rest = table.take(pa.array(cleaning2.kept)).to_batches(max_chunksize=size)
-    made, batches = cleaned_batches(schema, iter(rest), cleaning2, "label")
-    assert pa.Table.from_batches(batches, made)["label"].to_pylist() == [2, 0, 0, 2]
-    assert made.equals(schema, check_metadata=True)
+    assert json.loads(weighed.schema.metadata[b"huggingface"])["info"]["features"]["weight"]["dtype"] == "float64"
+    rest = in_blocks(cleaning2)
+    assert rest["label"].to_pylist() == [2, 0, 0, 2]
+    assert rest.schema.equals(schema, check_metadata=True)
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.string(), pa.dictionary(pa.int32(), pa.string())])
@@ -263,13 +271,14 @@ def test_an_image_that_changed_since_the_scan_stops_the_copy(own_run, tmp_path):
 
 
 def embedded(run, tmp_path):
-    """The run as if its images had lain in a Parquet file, with ClassLabel numbers."""
+    """The run as if its images had lain in a Parquet file, with ClassLabel numbers, a broken one after each of them."""
     samples = pq.read_table(run.samples).to_pylist()
     names = sorted({row["label"] for row in samples})
     images = []
     for row in samples:
-        images.append((pq_root(run) / row["path"]).read_bytes())
-    labels = [names.index(row["label"]) for row in samples]
+        images += [(pq_root(run) / row["path"]).read_bytes(), b"broken"]
+    labels = [names.index(row["label"]) for row in samples for _ in range(2)]
+    pq.write_table(pa.Table.from_pylist([{**row, "row": 2 * n} for n, row in enumerate(samples)], SAMPLES), run.samples)
     file = tmp_path / "data.parquet"
     pq.write_table(pa.table({"image": images, "label": labels}, schema=class_label_schema(names)), file)
     record = run.read()
@@ -282,12 +291,15 @@ def embedded(run, tmp_path):
     return file
 
 
-def test_images_in_a_table_are_cleaned_into_a_table_that_is_data_again(own_run, tmp_path):
-    embedded(own_run, tmp_path)
+@pytest.mark.parametrize("rows", [7, 1024])
+def test_images_in_a_table_are_cleaned_into_a_table_that_is_data_again(own_run, tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(cleaned, "STREAMED_ROWS", rows)
+    file = embedded(own_run, tmp_path)
     cleaning = a_change(own_run, 7, "relabel", "green")
     out, changes = tmp_path / "c.parquet", tmp_path / "changes.csv"
     write_cleaned(own_run, cleaning, [out], changes)
     again = read_samples(out)
+    assert pq.read_table(out)["image"].to_pylist() == pq.read_table(file)["image"].to_pylist()[::2]
     old = pq.read_table(own_run.samples)["label"].to_pylist()
     assert again.label_names().to_pylist() == [*old[:7], "green", *old[8:]]
     assert len(read_changes(changes)) == 1

@@ -7,10 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from aumclean.dataset.images import Embedded
-from aumclean.decisions import cleaned
 from aumclean.files import csv, parquet
 from aumclean.reports import json as json_report
 from aumclean.reports import markdown
@@ -127,14 +124,3 @@ def test_what_is_not_judged_stays_and_what_goes_has_a_reason():
     assert removed(report, kept=np.array([0, 1, 2])).to_pylist() == []
     (row,) = removed(report, kept=np.array([1, 2])).to_pylist()
     assert (row["sample_id"], row["reason"]) == (0, "too low")
-
-
-@pytest.mark.parametrize("keep", [[], [0], [1, 3, 4], [0, 1, 2, 3, 4]])
-def test_embedded_rows_are_streamed_out_in_order(tmp_path, keep, monkeypatch):
-    monkeypatch.setattr(cleaned, "STREAMED_ROWS", 2)
-    pq.write_table(pa.table({"x": range(10)}), tmp_path / "s.parquet")
-    rows = np.array([0, 2, 4, 6, 8])
-    status = (tmp_path / "s.parquet").stat()
-    images, state = Embedded((tmp_path / "s.parquet",), "image"), (status.st_size, status.st_mtime_ns)
-    schema, batches = cleaned.embedded_rows(images, rows[keep], state)
-    assert pa.Table.from_batches(batches, schema)["x"].to_pylist() == rows[keep].tolist()
