@@ -7,7 +7,7 @@ from PIL import Image
 
 from aumclean.dataset.decode import format_of
 from aumclean.dataset.pictures import Pictures
-from aumclean.review.queue import Queue, alike
+from aumclean.review.queue import Queue
 
 WEB_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
 LARGEST_SENT = 2_000_000  # bytes; what is larger, or of another format, goes as a JPEG of at most:
@@ -80,3 +80,17 @@ class QueuePictures:
         if not 0 <= sample_id < len(self.pictures.rows):
             raise FileNotFoundError(f"there is no sample {sample_id}")
         return sample_id
+
+
+def alike(vectors: np.ndarray, position: int, count: int) -> list[int]:
+    """The positions whose pictures are nearest to one's.
+
+    Args:
+        vectors: float32 [positions, features], rows of NaN where there is no picture.
+        position: whose neighbours.
+        count: how many, at most.
+    """
+    distance = np.square(vectors - vectors[position]).sum(1)
+    distance[position] = np.nan
+    order = np.argsort(distance, kind="stable")[:count]
+    return [int(found) for found in order if np.isfinite(distance[found])]

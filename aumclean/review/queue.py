@@ -25,16 +25,6 @@ WITNESSES = {"wrong_by_network": "the network", "wrong_by_features": "the featur
 
 
 @dataclass(frozen=True)
-class Unseen:
-    """What nobody is going to look at: samples outside the queue, and the wrong labels expected among them."""
-
-    samples: int
-    expected: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Queue:
     """Samples to review.
 
@@ -47,7 +37,8 @@ class Queue:
         examples: for every class the sample ids that fit it best, the highest AUM first.
         copies: sample ids and labels of the other samples with the same file, by content hash, where there are any.
         flagged, unflagged: how many samples of the run are, of those that were judged.
-        unseen: what is left outside; None when blind, or when the networks know nothing.
+        unseen: how many `samples` are outside, where nobody is going to look, and how many wrong labels are `expected`
+            among them, from `low` to `high`; None when blind, or when the networks know nothing.
         nearest: per position sample ids and labels of the images that are most like it by features; [] without these.
     """
 
@@ -60,7 +51,7 @@ class Queue:
     copies: dict[str, list[tuple[int, str]]]
     flagged: int
     unflagged: int
-    unseen: Unseen | None
+    unseen: dict[str, float] | None
     nearest: list[list[tuple[int, str]]]
 
     def __len__(self) -> int:
@@ -198,7 +189,7 @@ def _queue(
     )
 
 
-def _unseen(verdict: Verdict, queue: pa.Table) -> Unseen | None:
+def _unseen(verdict: Verdict, queue: pa.Table) -> dict[str, float] | None:
     """The wrong labels outside the queue; their interval is that of the noise rate, less what is in it."""
     noise, wrong = verdict.summary.noise_rate, verdict.report["wrong_probability"]
     if noise.low is None or noise.high is None:
@@ -206,7 +197,8 @@ def _unseen(verdict: Verdict, queue: pa.Table) -> Unseen | None:
     known, inside = len(wrong) - wrong.null_count, pc.sum(queue["wrong_probability"]).as_py() or 0.0
     expected = max(0.0, (pc.sum(wrong).as_py() or 0.0) - inside)
     low, high = (max(0.0, share * known - inside) for share in (noise.low, noise.high))
-    return Unseen(len(wrong) - len(queue), expected, min(low, expected), max(high, expected))
+    interval = {"low": min(low, expected), "high": max(high, expected)}
+    return {"samples": len(wrong) - len(queue), "expected": expected, **interval}
 
 
 def _together(row: dict[str, Any]) -> str | None:
@@ -225,17 +217,3 @@ def _copies(report: pa.Table) -> dict[str, list[tuple[int, str]]]:
     for row in report.filter(report["conflict"]).select(["content_hash", "sample_id", "label"]).to_pylist():
         found.setdefault(row["content_hash"], []).append((row["sample_id"], row["label"]))
     return found
-
-
-def alike(vectors: np.ndarray, position: int, count: int) -> list[int]:
-    """The positions whose pictures are nearest to one's.
-
-    Args:
-        vectors: float32 [positions, features], rows of NaN where there is no picture.
-        position: whose neighbours.
-        count: how many, at most.
-    """
-    distance = np.square(vectors - vectors[position]).sum(1)
-    distance[position] = np.nan
-    order = np.argsort(distance, kind="stable")[:count]
-    return [int(found) for found in order if np.isfinite(distance[found])]

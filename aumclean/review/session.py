@@ -2,7 +2,6 @@
 
 import shlex
 import threading
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,7 +128,7 @@ class ReviewSession:
             "open": outcomes.count(None),
             "spot_check": self.spot_check() if blind else None,
             "precision": None if blind else share_wrong(flagged),
-            "unseen": None if self.queue.unseen is None else asdict(self.queue.unseen),
+            "unseen": self.queue.unseen,
             "agreement": [] if blind else agreements(voices),
         }
 

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 
 from aumclean.margins.log import read_block
 from aumclean.review import queue as module
-from aumclean.review.queue import EXAMPLES, alike, spot_check, suspects
+from aumclean.review.pictures import alike
+from aumclean.review.queue import EXAMPLES, spot_check, suspects
 from aumclean.review.why import why
 from aumclean.verdict.neighbours import Near, write_near
 
