@@ -34,19 +34,22 @@ def _limit(given: Any) -> Any:
     return Limit(float(found[1]), bool(found[2]))
 
 
+Budget = Annotated[Limit, BeforeValidator(_limit)]
+
+
 class GateConfig(BaseModel):
     """Every budget of `gate`; None means: not asked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
-    max_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
-    max_class_flagged: Annotated[Limit, BeforeValidator(_limit)] | None = None
-    classes: dict[str, Annotated[Limit, BeforeValidator(_limit)]] = Field(default_factory=dict)
+    max_flagged: Budget | None = None
+    max_class_flagged: Budget | None = None
+    classes: dict[str, Budget] = Field(default_factory=dict)
     max_conflicts: int | None = Field(default=None, ge=0, le=MOST)
     max_near_conflicts: int | None = Field(default=None, ge=0, le=MOST)
     max_leaked: int | None = Field(default=None, ge=0, le=MOST)
-    max_unreadable: Annotated[Limit, BeforeValidator(_limit)] | None = None
-    max_unjudged: Annotated[Limit, BeforeValidator(_limit)] = Limit(5, percent=True)
+    max_unreadable: Budget | None = None
+    max_unjudged: Budget = Limit(5, percent=True)
     min_score: float | None = Field(default=None, ge=0, le=1)
     baseline: Path | None = None
     max_new: int | None = Field(default=None, ge=0, le=MOST)
