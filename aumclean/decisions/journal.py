@@ -45,6 +45,18 @@ class Decision(Record):
     blind: bool = False
 
 
+def decided(**said: Any) -> Decision:
+    """A decision that can be read again when it is in the journal.
+
+    Raises:
+        DataError: for one that could not.
+    """
+    try:
+        return Decision(**said)
+    except ValidationError as error:
+        raise DataError(problem(error)) from None
+
+
 class Undoing(Record):
     """That a reviewer took a decision back."""
 

@@ -10,15 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from pydantic import ValidationError
 
 from aumclean.decisions.answers import EXTENDED, rows_of
 from aumclean.decisions.join import Decisions, join, outcome_of
-from aumclean.decisions.journal import Decision, Journal
+from aumclean.decisions.journal import Decision, Journal, decided
 from aumclean.decisions.read import read
 from aumclean.errors import AumcleanError, DataError
 from aumclean.files import parquet
-from aumclean.files.records import problem
 from aumclean.run.directory import Run
 from aumclean.run.tables import read_samples
 from aumclean.verdict.judge import Verdict
@@ -136,9 +134,9 @@ def _new(journal: Journal, run: Run, voices: pa.Table, reviewer: str) -> Iterato
         if same and (outcome_of(same) == outcome_of(entry) or (entry["time"] or now) < (same["time"] or "")):
             continue
         try:
-            yield Decision(id=uuid.uuid4().hex, **{**entry, "time": entry["time"] or now})
-        except ValidationError as error:
-            raise DataError(f"the decision on {row['path']} cannot be taken in ({problem(error)})") from None
+            yield decided(id=uuid.uuid4().hex, **{**entry, "time": entry["time"] or now})
+        except DataError as error:
+            raise DataError(f"the decision on {row['path']} cannot be taken in ({error})") from None
 
 
 def require_none(run: Run) -> None:

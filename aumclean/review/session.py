@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from aumclean import chance
 from aumclean.dataset.pictures import pictures_of
 from aumclean.decisions import recorded
 from aumclean.decisions.answers import CONTRADICTORY, WORDS
-from aumclean.decisions.journal import Decision, Journal, Undoing
+from aumclean.decisions.journal import Decision, Journal, Undoing, decided
 from aumclean.decisions.read import to_csv
-from aumclean.files.records import problem
+from aumclean.errors import DataError
 from aumclean.review.agreement import agreements
 from aumclean.review.estimate import share_wrong, spot_check_result
 from aumclean.review.pictures import QueuePictures
@@ -179,7 +178,7 @@ class ReviewSession:
         if note is not None and (not isinstance(note, str) or len(note) > NOTE_LENGTH):
             raise Refused(f"a note has at most {NOTE_LENGTH} characters")
         try:
-            return Decision(
+            return decided(
                 id=identity,
                 step=step,
                 **{name: row[name] for name in ("sample_id", "content_hash", "path", "label")},
@@ -190,8 +189,8 @@ class ReviewSession:
                 note=note,
                 blind=self.queue.blind,
             )
-        except ValidationError as error:  # what the journal could not read again
-            raise Refused(problem(error)) from None
+        except DataError as error:
+            raise Refused(str(error)) from None
 
     def undo(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Take back this reviewer's last step in this queue; earlier decisions on its samples count again.
