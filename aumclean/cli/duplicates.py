@@ -43,7 +43,7 @@ def command(
     """
     from aumclean.config.reading import checked
     from aumclean.config.scan import ScanConfig
-    from aumclean.files import atomic, csv
+    from aumclean.files import csv
     from aumclean.scanning.duplicates import find_duplicates
 
     own = {"features": features, "workers": workers, "cache_dir": cache_dir, "verify": verify}
@@ -67,5 +67,5 @@ def command(
     if len(rows) > SHOWN and out is None:
         say(f"{len(rows) - SHOWN} more; -o FILE.csv writes them all")
     if out is not None:
-        atomic.write_text(out, csv.to_csv(csv.guarded(found.table)))
+        csv.save(out, found.table)
         say(f"all groups: {out}")

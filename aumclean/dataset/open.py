@@ -113,7 +113,7 @@ class Opened:
             )
             with atomic.replacing(run.manifest) as temporary:
                 parquet.write_blocks(manifest.schema, of_blocks, temporary)
-        atomic.write_text(run.unreadable, csv.to_csv(csv.guarded(self.unreadable)))
+        csv.save(run.unreadable, self.unreadable)
 
     def _listed(self, start: int) -> pa.Table:
         """Some rows of `samples.parquet`."""

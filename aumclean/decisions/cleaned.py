@@ -97,7 +97,7 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
         place = run.place()
         write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
-    atomic.write_pieces(changes, csv.pieces(pa.concat_tables(parts), guard=True))
+    csv.save(changes, pa.concat_tables(parts))
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def add(file: Path, run: Run, decided: pa.Table) -> int:
         known = {(row["content_hash"], row["label"]): row for row in read(file).to_pylist()}
         merged = {pair: row for pair, row in {**yes, **known}.items() if pair not in no}
         rows = [merged[pair] for pair in sorted(merged)]  # sorted, so that two branches merge
-        atomic.write_text(file, csv.to_csv(csv.guarded(pa.Table.from_pylist(rows, SCHEMA))))
+        csv.save(file, pa.Table.from_pylist(rows, SCHEMA))
     return len(yes.keys() - known.keys())
 
 
@@ -92,5 +92,4 @@ def write_silenced(run: Run, ledger: Path) -> None:
         if (pair := (sample["content_hash"], sample["label"])) in known
     ]
     schema = pa.schema([("sample_id", pa.int32()), *((field.name, field.type) for field in SCHEMA)])
-    with atomic.replacing(run.silenced) as temporary:
-        parquet.write(pa.Table.from_pylist(rows, schema), temporary)
+    parquet.save(run.silenced, pa.Table.from_pylist(rows, schema))

@@ -16,7 +16,7 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
     files = []
     for table in report.tables:
         arrow = pa.Table.from_pylist(table.values)
-        atomic.write_text(store.table(table.name), csv.to_csv(csv.guarded(arrow)))
+        csv.save(store.table(table.name), arrow)
         files.append(store.table(table.name))
     drawn: dict[str, list[bytes]] = {}
     for figure in report.figures:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from aumclean.errors import DataError
+from aumclean.files import atomic
 
 GUARD = "'"
 SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"  # a formula begins with one, in full width too
@@ -32,6 +34,15 @@ def pieces(table: pa.Table, *, guard: bool = False, header: bool = True) -> Iter
     for start in range(0, max(header, len(table)), PIECE):
         piece = table.slice(start, PIECE)
         yield _encoded(guarded(piece) if guard else piece, header=header and not start)
+
+
+def save(file: Path, table: pa.Table) -> None:
+    """Write the `guarded` table, whole or not at all.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    atomic.write_pieces(file, pieces(table, guard=True))
 
 
 def guarded(table: pa.Table) -> pa.Table:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aumclean.errors import RunError
+from aumclean.files import atomic
 from aumclean.files.mapped import BLOCK
 from aumclean.files.passing import Passing
 
@@ -27,6 +28,16 @@ def to_parquet(table: pa.Table) -> bytes:
 def write(table: pa.Table, sink: Any) -> None:
     """The same into a path or an open file, a row group at a time."""
     pq.write_table(table, sink, **CHECKED)
+
+
+def save(file: Path, table: pa.Table) -> None:
+    """The same to a path, whole or not at all.
+
+    Raises:
+        OutputError: when it cannot be written.
+    """
+    with atomic.replacing(file) as temporary:
+        write(table, temporary)
 
 
 def write_blocks(schema: pa.Schema, blocks: Iterable[pa.Table], sink: Any) -> None:

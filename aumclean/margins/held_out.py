@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.errors import RunError
-from aumclean.files import atomic, parquet
+from aumclean.files import parquet
 
 MOST_CLASSES = 100  # that are stored; the others share what is left alike
 MOST_NUMBERS = 20_000_000  # held-out samples times classes, of all folds, so that judging takes megabytes and seconds
@@ -61,8 +61,7 @@ def write_held_out(file: Path, held: HeldOut) -> None:
         columns["classes"] = _lists(likeliest.astype(np.int32))
         log_probs = np.take_along_axis(log_probs, likeliest, 1)
     columns["log_probs"] = _lists(log_probs.clip(LEAST).astype(np.float16))
-    with atomic.replacing(file) as temporary:
-        parquet.write(pa.table(columns), temporary)
+    parquet.save(file, pa.table(columns))
 
 
 def _lists(values: np.ndarray) -> pa.FixedSizeListArray:

@@ -34,13 +34,12 @@ def write_reports(run: Run, verdict: Verdict, *, final: bool = True) -> None:
         write_cleaned(run, cleaning, default_targets(run), run.changes)  # first: it may need a source that has changed
     _keep_filled_in(run)
     shown = recorded.with_decisions(verdict, run)
-    with atomic.replacing(run.report("parquet")) as temporary:
-        parquet.write(shown.report, temporary)
-    atomic.write_pieces(run.report("csv"), csv.pieces(shown.report, guard=True))
+    parquet.save(run.report("parquet"), shown.report)
+    csv.save(run.report("csv"), shown.report)
     atomic.write_json(run.summary, verdict.summary.model_dump(mode="json"))
     atomic.write_text(run.html, html.render(shown))
     if final:
-        atomic.write_pieces(run.removed, csv.pieces(removed(verdict.report, cleaning.kept), guard=True))
+        csv.save(run.removed, removed(verdict.report, cleaning.kept))
         run.finish(verdict.settings)
 
 

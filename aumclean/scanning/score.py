@@ -249,8 +249,8 @@ def _summary(report: pa.Table, found: Posterior, cut: Cut, known: int, unreadabl
 
 def _write(made: Run, run: Run, new: Opened, report: pa.Table, summary: ScoreSummary) -> None:
     new.write(made)
-    atomic.write_bytes(made.report("parquet"), parquet.to_parquet(report))
-    atomic.write_text(made.report("csv"), csv.to_csv(csv.guarded(report)))
+    parquet.save(made.report("parquet"), report)
+    csv.save(made.report("csv"), report)
     atomic.write_json(made.summary, summary.model_dump(mode="json"))
     made.write_scores(
         ScoresRecord(

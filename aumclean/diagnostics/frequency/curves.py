@@ -17,7 +17,7 @@ from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.study import Options, Study, asking, open_study
 from aumclean.diagnostics.trainings import trained
 from aumclean.diagnostics.write import write
-from aumclean.files import atomic, csv
+from aumclean.files import csv
 from aumclean.progress import Track, by_default
 
 FITTED = 0.95  # of shuffled labels: so many that the network has them by heart
@@ -81,7 +81,7 @@ def curves(
 def _store_labels(store: Store, data: Dataset, paths: pa.Array, seed: int) -> None:
     names = pa.array(data.class_names).take(pa.array(data.labels))
     table = pa.table({"path": paths, "label": names})
-    atomic.write_text(store.table(f"shuffled-labels-seed={seed}"), csv.to_csv(csv.guarded(table)))
+    csv.save(store.table(f"shuffled-labels-seed={seed}"), table)
 
 
 def _row(kind: str, band: str, history: list[EpochRow], chance: float) -> BandCurve:

@@ -19,7 +19,7 @@ from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.store import Store, opened
 from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
-from aumclean.files import atomic, parquet
+from aumclean.files import parquet
 from aumclean.margins import margins
 from aumclean.progress import Track, by_default, part_of
 from aumclean.reports.write import write_reports
@@ -95,7 +95,7 @@ def join(
     asked = {"kind": "frequency join", "data": run.read().data.fingerprint, **asdict(disc), "bn_eval": bn_eval}
     with run.lock(), opened(run.frequency.with_suffix(""), "", asked, overwrite=True) as store:
         bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device, track)
-        atomic.write_bytes(run.frequency, parquet.to_parquet(_table(bands, asked)))
+        parquet.save(run.frequency, _table(bands, asked))
         verdict = judge(run)
         report = _report(verdict, bands, dataset, disc)
         report.settings.update({**asdict(disc), "bn_eval": bn_eval, "device": describe(accelerator.device)})

@@ -224,7 +224,7 @@ def _write_parts(
     if floats is not None:
         floats.close()
         table = pa.table({"position": pa.array(np.arange(len(samples))), "path": samples.paths})
-        atomic.write_text(store.table("samples"), csv.to_csv(csv.guarded(table)))
+        csv.save(store.table("samples"), table)
     return _report(samples, disc, energy, shown, unreadable, settings)
 
 

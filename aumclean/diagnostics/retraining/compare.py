@@ -161,7 +161,7 @@ def _measure(
                 wrong[subject.name].append(predicted != true)
                 if accelerator.is_main_process:
                     table = pa.Table.from_pylist([one.model_dump() for one in trainings]).select(COLUMNS)
-                    atomic.write_text(out / "results.csv", csv.to_csv(csv.guarded(table)))
+                    csv.save(out / "results.csv", table)
         summary = Comparison(
             aumclean=__version__,
             torch=torch.__version__,

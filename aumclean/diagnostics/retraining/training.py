@@ -18,7 +18,7 @@ from aumclean.diagnostics.rows import EpochRow
 from aumclean.diagnostics.store import Store
 from aumclean.diagnostics.trainings import trained
 from aumclean.errors import RunError
-from aumclean.files import atomic, parquet
+from aumclean.files import parquet
 from aumclean.progress import Track
 from aumclean.training.loop import Epoch, normalisation
 from aumclean.training.predict import predict
@@ -123,5 +123,5 @@ class Training:
             },
             metadata={"aumclean": facts.model_dump_json()},
         )
-        atomic.write_bytes(self.store.predictions(key), parquet.to_parquet(table))
+        parquet.save(self.store.predictions(key), table)
         return {"error": error}
