@@ -2,14 +2,10 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from importlib import resources
 
-from markupsafe import Markup
-
-from aumclean import __version__
 from aumclean.diagnostics.report import Report, setting
 from aumclean.diagnostics.store import Answer
-from aumclean.reports.html.safety import command_line, environment, policy
+from aumclean.reports.html.safety import command_line, rendered
 
 
 def render(report: Report, drawn: Mapping[str, Sequence[bytes]], record: Answer) -> str:
@@ -20,26 +16,15 @@ def render(report: Report, drawn: Mapping[str, Sequence[bytes]], record: Answer)
         drawn: by name, of every figure its panels as SVG, a lone one also wide, and of every picture a PNG.
         record: `diagnostic.json`.
     """
-    style = _own("page.css")
-    text = (
-        environment()
-        .from_string(_own("page.html"))
-        .render(
-            version=__version__,
-            policy=policy(style),
-            style=Markup(style),
-            report=report,
-            setting=setting,
-            sources={name: list(map(_as_source, contents)) for name, contents in drawn.items()},
-            record=record,
-            command=command_line(record.argv),
-        )
+    return rendered(
+        __package__,
+        scripted=False,
+        report=report,
+        setting=setting,
+        sources={name: list(map(_as_source, contents)) for name, contents in drawn.items()},
+        record=record,
+        command=command_line(record.argv),
     )
-    return text.encode("ascii", "xmlcharrefreplace").decode()
-
-
-def _own(name: str) -> str:
-    return resources.files("aumclean.diagnostics").joinpath(name).read_text(encoding="utf-8")
 
 
 def _as_source(content: bytes) -> str:

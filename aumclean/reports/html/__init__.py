@@ -5,13 +5,9 @@ the page's own script and style, known by their hashes.
 """
 
 from dataclasses import asdict
-from importlib import resources
 
-from markupsafe import Markup
-
-from aumclean import __version__
 from aumclean.reports.html import charts, page, words
-from aumclean.reports.html.safety import command_line, environment, policy
+from aumclean.reports.html.safety import command_line, rendered
 from aumclean.run.record import ScanRecord
 from aumclean.run.tables import read_unreadable
 from aumclean.verdict.judge import Verdict
@@ -36,44 +32,32 @@ def render(verdict: Verdict, *, top: int = TOP) -> str:
     unreadable = read_unreadable(verdict.run)
     class_names = record.data.class_names
     class_index = {name: index for index, name in enumerate(class_names)}
-    style, script = _own("page.css"), _own("page.js")
     present = {state for suspect in suspects for state in suspect.states}
-    text = (
-        environment()
-        .from_string(_own("page.html"))
-        .render(
-            version=__version__,
-            policy=policy(style, script),
-            style=Markup(style),
-            script=Markup(script),
-            record=record,
-            recipe=asdict(record.recipe) if isinstance(record, ScanRecord) else {},
-            command=command_line(record.argv),
-            summary=summary,
-            trust=words.trust(verdict),
-            histograms=[
-                charts.histogram(counted, about.threshold or 0.0)
-                for counted, about in zip(summary.histograms, summary.thresholds, strict=True)
-            ],
-            heat_map=page.heat_map(verdict),
-            sentence=words.sentence(verdict),
-            review=command_line(["aumclean", "review", str(verdict.run.path)]),
-            pairs=pairs,
-            pictures=pictures,
-            repeated=words.repeated(verdict),
-            suspects=suspects,
-            worst=suspects[: page.WORST],
-            class_index=class_index,
-            index=page.index(suspects, class_names),
-            states={state: text for state, text in page.STATES.items() if state in present},
-            groups=groups,
-            groups_left_out=groups_left_out,
-            unreadable=unreadable[: page.MOST_FILES],
-            unreadable_left_out=max(0, len(unreadable) - page.MOST_FILES),
-        )
+    return rendered(
+        __name__,
+        scripted=True,
+        record=record,
+        recipe=asdict(record.recipe) if isinstance(record, ScanRecord) else {},
+        command=command_line(record.argv),
+        summary=summary,
+        trust=words.trust(verdict),
+        histograms=[
+            charts.histogram(counted, about.threshold or 0.0)
+            for counted, about in zip(summary.histograms, summary.thresholds, strict=True)
+        ],
+        heat_map=page.heat_map(verdict),
+        sentence=words.sentence(verdict),
+        review=command_line(["aumclean", "review", str(verdict.run.path)]),
+        pairs=pairs,
+        pictures=pictures,
+        repeated=words.repeated(verdict),
+        suspects=suspects,
+        worst=suspects[: page.WORST],
+        class_index=class_index,
+        index=page.index(suspects, class_names),
+        states={state: text for state, text in page.STATES.items() if state in present},
+        groups=groups,
+        groups_left_out=groups_left_out,
+        unreadable=unreadable[: page.MOST_FILES],
+        unreadable_left_out=max(0, len(unreadable) - page.MOST_FILES),
     )
-    return text.encode("ascii", "xmlcharrefreplace").decode()  # browsers read plain ASCII a third faster
-
-
-def _own(name: str) -> str:
-    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
