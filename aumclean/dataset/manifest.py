@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from aumclean.dataset.images import Embedded, Files, Images, Objects
 from aumclean.dataset.one_label import ONE_LABEL, refuse_no_numbers, refuse_several
 from aumclean.dataset.samples import Samples
-from aumclean.dataset.splits import TRAIN, same_split, split_of
+from aumclean.dataset.split_column import SPLIT, rows_of_split
 from aumclean.dataset.table import parquet_file, read_table
 from aumclean.errors import DataError, RunError, did_you_mean
 from aumclean.files.location import Location, location, name_of, parent_of, resolved, suffix_of
@@ -20,8 +20,6 @@ from aumclean.run.directory import Run
 
 PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
-SPLIT_COLUMN = "split"
-ALSO_SPLITS = ("set", "subset", "partition", "phase")  # columns that are splits when all their words are
 MOST_BYTES = 1 << 31  # that Arrow's strings with offsets of 32 bits hold in one piece
 ROWS = 1 << 20  # that are compared at a time
 HUGGING_FACE_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -44,7 +42,7 @@ def read_manifest(
         path_column, label_column: found by their usual names when not given.
         root: the folder, or the address, that paths are relative to and may not leave; the manifest's own by default,
             and for a manifest inside a run directory that of the scanned data.
-        split: keep the rows whose `split` column says so; `train` by default where there is such a column.
+        split: keep its rows, as `rows_of_split` finds them.
 
     Raises:
         DataError: unreadable table, unclear columns, empty labels, repeated paths, paths outside the root.
@@ -52,10 +50,10 @@ def read_manifest(
     parts = tuple(shards) or (file,)
     image_column = _embedded_image_column(parts[0], path_column)
     given = {name for name in (path_column, label_column) if name is not None}
-    table, notes = _read_parts(file, parts, {*PATH_COLUMNS, *LABEL_COLUMNS, SPLIT_COLUMN, *given}, image_column)
+    table, notes = _read_parts(file, parts, {*PATH_COLUMNS, *LABEL_COLUMNS, SPLIT, *given}, image_column)
     label_column = _column(file, table.column_names, label_column, LABEL_COLUMNS, "label")
     refuse_several(file, table[label_column], label_column)
-    rows, noted = _rows_of_split(file, table, split)
+    rows, noted = rows_of_split(file, table, split)
     _refuse_empty(file, table, label_column, rows)
     refuse_no_numbers(file, _at(table[label_column], rows), f"'{label_column}'")
     images: Images
@@ -206,46 +204,6 @@ def encoded(labels: pa.ChunkedArray) -> tuple[np.ndarray, tuple[str, ...]]:
     order = {name: index for index, name in enumerate(sorted(names))}
     position = np.array([order[name] for name in names], dtype=np.int32)
     return position[encoded.indices.to_numpy()], tuple(order)
-
-
-def _split_column(table: pa.Table) -> str | None:
-    """The column that says which part a row belongs to: `split`, or another whose words are all known ones."""
-    columns: list[str] = table.column_names
-    named = next((name for name in columns if name.strip().casefold() == SPLIT_COLUMN), None)
-    if named is not None:
-        return named
-    for name in columns:
-        if name.strip().casefold() in ALSO_SPLITS and pa.types.is_string(table[name].type):
-            words = pc.unique(table[name]).to_pylist()
-            if all(word is not None and split_of(word) for word in words):
-                return name
-    return None
-
-
-def _rows_of_split(file: Location, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The rows to read, ascending int64, and what there is to say of the others."""
-    everything, name = np.arange(len(table)), _split_column(table)
-    if name is None:
-        if split is not None:
-            raise DataError(f"{file}: has no column '{SPLIT_COLUMN}', which --split needs")
-        return everything, ()
-    column = table[name].cast(pa.string()) if not pa.types.is_string(table[name].type) else table[name]
-    counts = {one["values"].as_py(): one["counts"].as_py() for one in pc.value_counts(column)}
-    listed = ", ".join(sorted(str(word) for word in counts))
-    unknown = sum(count for word, count in counts.items() if word is None or split_of(word) is None)
-    asked, notes = split or TRAIN, []
-    words = [word for word in counts if word is not None and same_split(asked, word)]
-    if not words and split is not None:
-        raise DataError(f"{file}: no row has the split '{split}' (--split); it has: {listed}")
-    if not words:
-        said = f"{file}: the column '{name}' has {listed}, none of them a word for training; all rows are read"
-        return everything, (f"{said} (--split chooses)",)
-    if split is None and len(counts) > len(words):
-        notes.append(f"{file} has the splits {listed}; reading {' and '.join(map(repr, words))} (--split chooses)")
-    if unknown and split_of(asked):
-        strange = ", ".join(f"'{word}'" for word in counts if word is None or split_of(word) is None)
-        notes.append(f"{file}: {unknown} rows are of no split that is known ({name}: {strange}); they are not read")
-    return np.flatnonzero(pc.is_in(column, value_set=pa.array(words, pa.string())).to_numpy()), tuple(notes)
 
 
 def _root_of_run(file: Location) -> Location | None:

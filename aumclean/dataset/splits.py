@@ -8,6 +8,7 @@ WORDS = {
     "test": ("test", "testing", "tst"),
 }
 TRAIN = "train"
+TEST = "test"
 _SET = re.compile(r"[ _-]?(set|data|images)$")
 _KNOWN = {word: split for split, words in WORDS.items() for word in words}
 

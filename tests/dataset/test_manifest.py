@@ -285,6 +285,41 @@ def test_split_words_that_nobody_knows_are_said(images, tmp_path):
     assert len(samples) == 8 and "none of them a word for training; all rows are read" in samples.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("columns", "read", "splits"),
+    [
+        ({"is_valid": "00010001"}, [0, 1, 2, 4, 5, 6], "train, val"),
+        ({"Is_Valid": ["False", "True"] * 4}, [0, 2, 4, 6], "train, val"),
+        ({"is_valid": "00010001", "is_test": "10000000"}, [1, 2, 4, 5, 6], "test, train, val"),
+        ({"is_train": "01111110"}, [1, 2, 3, 4, 5, 6], "test, train"),
+    ],
+)
+def test_columns_that_say_yes_or_no_are_splits(images, tmp_path, columns, read, splits):
+    lines = [(path, "ab"[at // 2 % 2], *(said[at] for said in columns.values())) for at, (path, _) in enumerate(rows())]
+    file = write_csv(tmp_path / "list.csv", lines, header=("path", "label", *columns))
+    samples = read_samples(file)
+    assert samples.paths.to_pylist() == [f"pics/{number}.png" for number in read]
+    assert f"has the splits {splits} (column '{' and '.join(columns)}'); reading 'train'" in samples.notes[0]
+    rest = [read_samples(file, split=name, one_class=True) for name in splits.split(", ") if name != "train"]
+    assert sorted(path for part in rest for path in part.paths.to_pylist()) == [
+        f"pics/{number}.png" for number in range(8) if number not in read
+    ]
+
+
+def test_a_column_that_says_more_than_yes_or_no_is_no_split(images, tmp_path):
+    lines = [(path, "ab"[number % 2], number % 3) for number, (path, _) in enumerate(rows())]
+    assert len(read_samples(write_csv(tmp_path / "list.csv", lines, header=("path", "label", "is_valid")))) == 8
+
+
+@pytest.mark.parametrize("column", ["fold", "kfold"])
+def test_folds_are_all_read_and_each_can_be_chosen(images, tmp_path, column):
+    lines = [(path, "ab"[number % 2], number // 2 % 2) for number, (path, _) in enumerate(rows())]
+    file = write_csv(tmp_path / "list.csv", lines, header=("path", "label", column))
+    samples = read_samples(file)
+    assert len(samples) == 8 and f"the column '{column}' has 0, 1, none of them" in samples.notes[0]
+    assert read_samples(file, split="1").paths.to_pylist() == [f"pics/{number}.png" for number in (2, 3, 6, 7)]
+
+
 @pytest.mark.parametrize("delimiter", [";", "|", "\t", ","])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("sep", [True, False])
