@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from aumclean.cli.console import give, progress, say
-from aumclean.cli.options import CacheDir, Data, LimitedReading, option, with_options
+from aumclean.cli.options import Caching, Data, LimitedReading, option, with_options
 
 
 @with_options
@@ -14,6 +14,7 @@ def command(
     data: Data,
     out: Annotated[Path, option("Manifest to write: .csv or .parquet, such as noisy.csv.", "--out", "-o")],
     reading: LimitedReading,
+    caching: Caching,
     noise: Annotated[
         Literal["uniform", "flip", "pairs", "instance"],
         typer.Option(
@@ -27,7 +28,6 @@ def command(
         float, typer.Option(help="Keep so few images that the first class is so many times as large as the last.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the choice.", min=0)] = 0,
-    cache_dir: CacheDir = None,
 ) -> None:
     """Write a manifest with known label noise, the true labels beside it.
 
@@ -47,8 +47,8 @@ def command(
             seed=seed,
             pairs=pair or (),
             imbalance=imbalance,
-            cache_dir=cache_dir,
             track=track,
+            **caching.given(),
         )
     say(f"{made.wrong:,} of {made.samples:,} labels are wrong now: realised rate {made.wrong / made.samples:.4f}")
     say(f"scan it with: aumclean scan {made.file}" + (f" --root {made.root}" if made.root else ""))

@@ -8,7 +8,7 @@ import typer
 
 from aumclean.cli.console import progress, say, show, table
 from aumclean.cli.help import READ
-from aumclean.cli.options import CacheDir, LimitedReading, OnDevice, Verify, Workers, option, with_options
+from aumclean.cli.options import Caching, LimitedReading, OnDevice, Workers, option, with_options
 from aumclean.errors import counted
 
 SHOWN = 20  # rows in the terminal
@@ -21,6 +21,7 @@ def command(
     ],
     reading: LimitedReading,
     computing: OnDevice,
+    caching: Caching,
     out: Annotated[Path | None, option("Write all groups to this CSV file.", "--out", "-o")] = None,
     features: Annotated[
         str | None,
@@ -31,8 +32,6 @@ def command(
         ),
     ] = None,
     workers: Workers = None,
-    cache_dir: CacheDir = None,
-    verify: Verify = None,
 ) -> None:
     """Find pictures that are nearly the same, within and across data sets.
 
@@ -46,8 +45,8 @@ def command(
     from aumclean.files import csv
     from aumclean.scanning.duplicates import find_duplicates
 
-    own = {"features": features, "workers": workers, "cache_dir": cache_dir, "verify": verify}
-    given = {**own, **reading.given(), **computing.given()}
+    own = {"features": features, "workers": workers}
+    given = {**own, **reading.given(), **computing.given(), **caching.given()}
     config = checked(ScanConfig, **{name: value for name, value in given.items() if value is not None})
     with progress() as track:
         found = find_duplicates(data, config, track=track)

@@ -36,10 +36,6 @@ Limit = Annotated[
 ]
 Workers = Annotated[int | None, option("Decoding processes. [default: all processors]", panel=COMPUTE, min=1)]
 CacheDir = Annotated[Path | None, option("Folder of decoded images. [default: the system's]", panel=COMPUTE)]
-Verify = Annotated[
-    bool | None,
-    option("Read every image anew, whatever the cache holds, and say how many differ.", "--verify", panel=READ),
-]
 
 
 class Options:
@@ -111,14 +107,24 @@ class OnDevice(Options, panel=COMPUTE):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Computing(OnDevice):
+class Caching(Options, panel=COMPUTE):
+    """Where decoded images are kept, and whether these are trusted."""
+
+    cache_dir: CacheDir = None
+    verify: Annotated[
+        bool | None,
+        option("Read every image anew, whatever the cache holds, and say how many differ.", "--verify", panel=READ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing(OnDevice, Caching):
     """Where and how exactly a training computes."""
 
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         option("Number format; auto is bf16 where that is fast. [default: auto]"),
     ] = None
-    cache_dir: CacheDir = None
 
 
 @dataclass(frozen=True, kw_only=True)

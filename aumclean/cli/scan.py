@@ -18,7 +18,6 @@ from aumclean.cli.options import (
     Judging,
     LimitedReading,
     Options,
-    Verify,
     Workers,
     Writing,
     option,
@@ -109,7 +108,6 @@ class ScanComputing(Computing):
         float | None,
         option("Most that decoded images and features may take in all, in GiB. [default: 50]"),
     ] = None
-    verify: Verify = None
 
 
 @dataclass(frozen=True, kw_only=True)

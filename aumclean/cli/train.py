@@ -9,7 +9,7 @@ import typer
 
 from aumclean.cli.console import give, progress, say, say_notes, show, table
 from aumclean.cli.help import READ, TRAIN, WRITE
-from aumclean.cli.options import Computing, LimitedReading, Options, Verify, Workers, option, with_options
+from aumclean.cli.options import Computing, LimitedReading, Options, Workers, option, with_options
 from aumclean.errors import ConfigError, counted
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ class TrainComputing(Computing):
     """Where the networks are trained."""
 
     workers: Workers = None
-    verify: Verify = None
 
 
 @dataclass(frozen=True, kw_only=True)

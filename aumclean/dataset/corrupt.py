@@ -47,6 +47,7 @@ def corrupt(
     pairs: Sequence[str] = (),
     imbalance: float = 1.0,
     cache_dir: Path | None = None,
+    verify: bool = False,
     track: Track = untracked,
 ) -> Corrupted:
     """Plant label noise and write the manifest; the images and the source are not touched.
@@ -60,7 +61,7 @@ def corrupt(
         seed: of the choice.
         pairs: for `pairs`, entries `FROM=TO`; classes that are not named keep their labels.
         imbalance: keep so few samples that the first class is so many times as large as the last.
-        cache_dir: for `instance`, where decoded images are kept; the system's by default.
+        cache_dir, verify: for `instance`, as of `open_samples`.
         track: shows the progress.
 
     Raises:
@@ -78,7 +79,7 @@ def corrupt(
         case "pairs":
             noisy = pair_noise(labels, _targets(samples.class_names, pairs), rate, rng)
         case "instance":
-            noisy = instance_noise(labels, _pictures(samples, cache_dir, track), n_classes, rate, rng)
+            noisy = instance_noise(labels, _pictures(samples, cache_dir, verify, track), n_classes, rate, rng)
     given = pa.array(samples.class_names).take(pa.array(noisy))
 
     root = None
@@ -112,13 +113,13 @@ def _refuse(samples: Samples, out: Path, noise: Noise, rate: float, pairs: Seque
         raise DataError(f"{samples.name}: has a column '{TRUE_LABEL}' already; corrupt the original instead")
 
 
-def _pictures(samples: Samples, cache_dir: Path | None, track: Track) -> np.ndarray:
+def _pictures(samples: Samples, cache_dir: Path | None, verify: bool, track: Track) -> np.ndarray:
     """Small images of all samples, uint8 [n, 32, 32, 3].
 
     Raises:
         DataError: when one cannot be read: without its picture it is unknown what it is mistaken for.
     """
-    opened = open_samples(samples, PICTURE, cache_dir=cache_dir, one_class=True, track=track)
+    opened = open_samples(samples, PICTURE, cache_dir=cache_dir, verify=verify, one_class=True, track=track)
     if bad := len(opened.unreadable):
         path, reason = (opened.unreadable[name][0] for name in ("path", "reason"))
         raise DataError(

@@ -15,7 +15,7 @@ from pydantic import Field
 from aumclean.config.recipe import Recipe
 from aumclean.config.scan import Reading
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.open import image_size, open_samples
+from aumclean.dataset.open import Opened, image_size, open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.store import Store, opened
@@ -48,6 +48,7 @@ class Options(Reading):
     device: Device = "auto"
     precision: Precision = "auto"
     cache_dir: Path | None = None
+    verify: bool = False
 
     def read(self, data: Path, split: str | None) -> Samples:
         """List the samples of a data source, which is read as DATA is.
@@ -62,6 +63,10 @@ class Options(Reading):
         asked = {name: getattr(self, name) for name in ("arch", "epochs", "batch_size", "learning_rate")}
         bf16 = takes_bf16(self.precision, accelerator.device)
         return replace(base, bf16=bf16, **{name: value for name, value in asked.items() if value is not None})
+
+    def open(self, samples: Samples, size: int, track: Track) -> Opened:
+        """Open what is trained or tested on."""
+        return open_samples(samples, size, cache_dir=self.cache_dir, verify=self.verify, track=track)
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def open_study(options: Options, *, limit: int | None, test_limit: int | None, t
     train = train if (most := options.limit or limit) is None else train.evenly(most)
     test = test if (most := options.test_limit or test_limit) is None else test.evenly(most)
     size = options.image_size or image_size(train, LARGEST_IMAGE)
-    opened, tested = (open_samples(part, size, cache_dir=options.cache_dir, track=track) for part in (train, test))
+    opened, tested = (options.open(part, size, track) for part in (train, test))
     refusal = f"{options.test or options.data}: the test part has the class '%s', which the training part lacks"
     return Study(
         name=whole.name,
@@ -157,7 +162,7 @@ def asking(kind: str, options: Options, study: Study, **settings: Any) -> Iterat
     Raises:
         RunError: as `opened` does.
     """
-    chosen = options.model_dump(exclude={"out", "overwrite", "cache_dir", "data", "test", "root"})
+    chosen = options.model_dump(exclude={"out", "overwrite", "cache_dir", "verify", "data", "test", "root"})
     device = study.accelerator.device.type
     asked = {"kind": kind, "data": study.fingerprint, "device": device, **chosen, **settings}
     name = f"{study.name}-{kind.replace(' ', '-')}"
@@ -205,7 +210,7 @@ def open_images(
     """
     samples = options.read(data, options.test_split or options.split)
     chosen = samples if limit is None else samples.evenly(limit)
-    opened = open_samples(chosen, size, cache_dir=options.cache_dir, track=track)
+    opened = options.open(chosen, size, track)
     refusal = f"{data}: has the class '%s', which the network was not taught"
     return with_classes(opened.dataset(), class_names, refusal), opened.samples.paths, opened.digest()
 

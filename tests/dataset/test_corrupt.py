@@ -106,6 +106,14 @@ def test_instance_noise_must_see_every_image(folder, tmp_path):
     assert not (tmp_path / "noisy.csv").exists()
 
 
+def test_verifying_decodes_the_images_of_instance_noise_anew(folder, tmp_path, caplog):
+    samples = read_samples(folder)
+    caplog.set_level("INFO")
+    for name, verify in (("first.csv", False), ("second.csv", True)):
+        corrupt(samples, tmp_path / name, noise="instance", rate=0.4, cache_dir=tmp_path / "cache", verify=verify)
+    assert caplog.messages == [f"{samples.source}: all 12 images are what was decoded before"]
+
+
 def test_imbalance_comes_before_the_noise_and_keeps_rows_and_images_together(make_folder, tmp_path):
     folder = make_folder(tmp_path / "photos", per_class=20)
     made = corrupt(read_samples(folder), tmp_path / "few.csv", noise="flip", rate=1.0, imbalance=4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aumclean.config.reading import checked
-from aumclean.diagnostics.study import Options, open_study
+from aumclean.diagnostics.study import Options, asking, open_study
 from aumclean.errors import ConfigError, DataError
 from tests.conftest import write_folder
 from tests.diagnostics.conftest import write_bands
@@ -44,6 +44,17 @@ def test_images_that_cannot_be_read_are_left_out_and_said(tmp_path, caplog):
     found = open_study(options(tmp_path / "all", test=tmp_path / "all"), limit=None, test_limit=None)
     assert len(found.train) == 20
     assert "1 of 21 images cannot be read and are left out" in caplog.text
+
+
+def test_verifying_decodes_both_parts_anew_and_is_no_other_question(bands, tmp_path, caplog):
+    caplog.set_level("INFO")
+    for verify in (False, True):
+        asked = options(bands, cache_dir=tmp_path / "cache", verify=verify, out=tmp_path / "out")
+        study = open_study(asked, limit=None, test_limit=None)
+        with asking("random-labels fit", asked, study):
+            pass
+    said = [message for message in caplog.messages if message.endswith("what was decoded before")]
+    assert said == [f"{bands}: all {count} images are what was decoded before" for count in (160, 80)]
 
 
 def test_test_labels_count_as_the_training_labels_do(bands, tmp_path):
