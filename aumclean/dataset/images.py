@@ -23,11 +23,9 @@ from aumclean.files.location import (
     fetched,
     opened,
     ranges,
-    reaching,
     stamp,
     stamp_of_file,
-    store_of,
-    version_of,
+    versions_below,
 )
 
 STAMPED = 1 << 12  # files at a time
@@ -129,11 +127,7 @@ class Objects:
 
     def stamp(self, rows: np.ndarray) -> Iterator[str]:
         """Sizes and times as the store lists them, in one listing; an object that is not listed has none."""
-        store, path = store_of(self.root)
-        with reaching(self.root):
-            listed = store.find(path, detail=True)
-        base = path.rstrip("/") + "/"
-        about = {name.removeprefix(base): version_of(facts) for name, facts in listed.items()}
+        about = versions_below(self.root)
         for name in self.paths.take(pa.array(rows)).to_pylist():
             yield f"{self.root} {name} {about.get(name)}"
 

@@ -5,8 +5,9 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -100,7 +101,7 @@ def reaching(where: Location) -> Iterator[None]:
     except Exception as error:  # each store has errors of its own
         if isinstance(where, Path):
             raise
-        said = " ".join(str(error).split())[:200] or type(error).__name__
+        said = " ".join(str(_cause(error)).split())[:200] or type(error).__name__
         raise DataError(f"{where}: cannot be read ({said}); check the address and the credentials") from None
 
 
@@ -146,25 +147,33 @@ def _require_answer(url: str) -> None:
         error = answer.get(timeout=PATIENCE)
     except Empty:
         raise TimeoutError(f"no answer within {PATIENCE:g} s") from None
-    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__  # a web server that cannot be reached, or not be trusted
-    if error is not None and not isinstance(error, FileNotFoundError | PermissionError):
+    if error is not None and not isinstance(error := _cause(error), FileNotFoundError | PermissionError):
         raise error
     _answered.add(place)
 
 
 def opened(where: Location) -> BinaryIO:
-    """A file to read and to seek in.
+    """A file to read and to seek in; what a fault keeps away of one that is far is asked for again.
 
     Raises:
-        DataError: when it is far away and cannot be reached; OSError: when it is near and cannot be opened.
+        DataError: when it is far away and cannot be reached, also while it is read; OSError: when it is near and cannot
+            be opened.
     """
     if isinstance(where, Path):
         return where.open("rb")
     store, path = store_of(where)
     with reaching(where):
-        file: BinaryIO = store.open(path, "rb")
-        return file
+        file = _patiently(store.open, path, "rb")
+    if (cache := getattr(file, "cache", None)) is not None:  # of parts: without it the file comes as one stream
+        fetch = cache.fetcher
+
+        def fetch_part(start: int, end: int) -> Any:
+            with reaching(where):
+                return _patiently(fetch, start, end)
+
+        cache.fetcher = fetch_part
+    found: BinaryIO = file
+    return found
 
 
 def files_below(where: Location) -> list[str]:
@@ -178,7 +187,7 @@ def files_below(where: Location) -> list[str]:
     store, path = store_of(where)
     with reaching(where):
         base = path.rstrip("/")
-        found: list[str] = store.find(base)
+        found: list[str] = _patiently(store.find, base)
     return sorted(name.removeprefix(base).lstrip("/") for name in found if name != base)
 
 
@@ -188,7 +197,13 @@ def exists(where: Location) -> bool:
         return where.exists()
     store, path = store_of(where)
     with reaching(where):
-        return bool(store.exists(path))
+        try:
+            _patiently(store.info, path)
+        except FileNotFoundError as error:
+            if _may_pass(error):
+                raise
+            return False
+    return True
 
 
 def is_folder(where: Location) -> bool:
@@ -197,7 +212,7 @@ def is_folder(where: Location) -> bool:
         return where.is_dir()
     store, path = store_of(where)
     with reaching(where):
-        return bool(store.isdir(path))
+        return bool(_patiently(store.isdir, path))
 
 
 def stamp(where: Location) -> str:
@@ -205,12 +220,25 @@ def stamp(where: Location) -> str:
     if isinstance(where, str):
         store, path = store_of(where)
         with reaching(where):
-            about = store.info(path)
-        return f"{where} {version_of(about)}"
+            about = _patiently(store.info, path)
+        return f"{where} {_version(about)}"
     return stamp_of_file(absolute(where))
 
 
-def version_of(facts: dict[str, Any]) -> str:
+def versions_below(where: str) -> dict[str, str]:
+    """What changes when an object does, by its path in a folder of a store, from one listing.
+
+    Raises:
+        DataError: when it cannot be reached.
+    """
+    store, path = store_of(where)
+    with reaching(where):
+        listed = _patiently(partial(store.find, detail=True), path)
+    base = path.rstrip("/") + "/"
+    return {name.removeprefix(base): _version(facts) for name, facts in listed.items()}
+
+
+def _version(facts: dict[str, Any]) -> str:
     """What changes when an object does, of what a store says of it."""
     return " ".join(str(facts[name]) for name in VERSIONS if name in facts)
 
@@ -277,11 +305,31 @@ def _parts(spans: Sequence[tuple[str, int | None, int | None]]) -> list[Any]:
     return found
 
 
+def _patiently(ask: Callable[..., Any], *of: Any) -> Any:
+    """What a store answers; when a fault of network or server keeps it away, it is asked again."""
+    for pause in PAUSES:
+        try:
+            return ask(*of)
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+        time.sleep(pause)
+    return ask(*of)
+
+
 def _may_pass(part: Any) -> bool:
     """Whether it is a fault that may be gone in a moment: of the server or on the way, not of this object."""
-    status = getattr(part, "status", 500)
-    final = isinstance(part, FileNotFoundError | PermissionError) or (400 <= status < 500 and status not in BUSY)
-    return isinstance(part, Exception) and not final
+    error = _cause(part) if isinstance(part, Exception) else None
+    status = getattr(error, "status", 500)
+    final = isinstance(error, FileNotFoundError | PermissionError) or (400 <= status < 500 and status not in BUSY)
+    return error is not None and not final
+
+
+def _cause(error: Exception) -> Exception:
+    """What a web server answered, or why none did, where fsspec says only that there is no such file."""
+    cause = error.__cause__
+    known = isinstance(error, FileNotFoundError) and (isinstance(cause, OSError) or hasattr(cause, "status"))
+    return cause if known and isinstance(cause, Exception) else error
 
 
 def _said(error: Exception) -> OSError:

@@ -175,6 +175,25 @@ def test_what_a_fault_kept_away_is_fetched_again_and_what_is_gone_costs_itself_a
     assert open_samples(members, 12, cached=False, workers=1).digest() == expected
 
 
+@pytest.mark.parametrize("name", ["list.csv", "all.tar", "all.zip", "train-{00000..00001}-of-00002.parquet"])
+def test_parts_of_files_that_a_fault_kept_away_are_fetched_again(web, source, monkeypatch, name):
+    monkeypatch.setattr(location, "PAUSES", (0.01, 0.01))
+    file = source / name.replace("{00000..00001}", "00001")
+    data = f"{web}/{name}"
+    expected = digest(data)
+    monkeypatch.setattr(Server, "faults", {file: [429, 503]})
+    assert digest(data) == expected and not Server.faults[file]
+    Server.faults[file] += [503] * 3
+    with pytest.raises(DataError, match=f"^{web}/{file.name}: cannot be read .*503"):
+        digest(data)
+    Server.faults[file] = []
+    if file.suffix in {".zip", ".parquet"}:  # of which the images are parts
+        samples = read_samples(data)
+        Server.faults[file] += [503, 429]
+        assert open_samples(samples, 12, cached=False, workers=1).digest() == expected
+        assert not Server.faults[file]
+
+
 @pytest.mark.parametrize("address", ["s3://photos/set", "gs://photos/list.csv", "https://127.0.0.1:{}/list.csv"])
 def test_a_host_that_does_not_answer_is_one_line_in_seconds(address, monkeypatch):
     with socket.socket() as free:
