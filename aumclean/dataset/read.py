@@ -20,7 +20,7 @@ from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split
 from aumclean.dataset.table import TABLE_SUFFIXES
-from aumclean.dataset.yolo import read_yolo
+from aumclean.dataset.yolo import DATA_FILE, read_yolo
 from aumclean.errors import ConfigError, DataError
 from aumclean.files.location import (
     Location,
@@ -58,7 +58,7 @@ def read_samples(
     """
     where, base = location(data), None if root is None else location(root)
     columns = _Columns(path_column, label_column)
-    of_annotations = _annotated(where, base, split)
+    of_annotations = _annotated(_yolo_file(where, source), base, split)
     shards = None if of_annotations is not None else shards_of(where, split)
     if of_annotations is None and shards is None and not exists(where):
         raise DataError(f"{where}: no such file or folder")
@@ -103,6 +103,12 @@ def _of_shards(shards: Shards, split: str | None, class_folder: ClassFolder | No
     if shards.kind == ".zip":
         return read_zip(shards.source, shards.files, split=own_split, class_folder=class_folder)
     return read_tar(shards.source, shards.files, label_column=columns.label, split=own_split, class_folder=class_folder)
+
+
+def _yolo_file(where: Location, source: Source | None) -> Location:
+    """The file in the folder of a YOLO data set that says what it has; else DATA itself."""
+    inside = below(where, DATA_FILE)
+    return inside if isinstance(inside, Path) and source is None and inside.is_file() else where
 
 
 def _annotated(where: Location, root: Location | None, split: str | None) -> Samples | None:

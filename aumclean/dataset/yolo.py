@@ -7,9 +7,11 @@ import numpy as np
 import yaml
 
 from aumclean.dataset.annotations import Annotations
-from aumclean.dataset.folder import is_image
+from aumclean.dataset.folder import PassedOver, is_image
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
+
+DATA_FILE = "data.yaml"
 
 
 def read_yolo(file: Path, split: str | None) -> tuple[Annotations, Path]:
@@ -31,16 +33,23 @@ def read_yolo(file: Path, split: str | None) -> tuple[Annotations, Path]:
     chosen = next((key for key in splits if same_split(split or TRAIN, key)), None)
     if chosen is None:
         raise DataError(f"{file}: has no split '{split or TRAIN}' (--split); it has: {', '.join(splits)}")
-    root = (file.parent / str(about.get("path") or ".")).resolve()
-    listed = about[chosen] if isinstance(about[chosen], list) else [about[chosen]]
-    images = sorted(image for one in listed for image in _images(root, file.parent, str(one)))
+    named = file.parent / str(about.get("path") or ".")
+    root = (named if named.is_dir() else file.parent).resolve()
+    images: list[Path] = []
+    notes: list[str] = []
+    for one in about[chosen] if isinstance(about[chosen], list) else [about[chosen]]:
+        where = _where(root, file.parent.resolve(), str(one))
+        if where is None:
+            raise DataError(f"{file}: its '{chosen}' is {one}, and there is no such folder or list of images")
+        images += _listed(where, root) if where.suffix == ".txt" else _images(where, notes)
     rows, unlabeled = [], 0
-    for image in images:
+    for image in sorted(images):
         text = label_file(image)
         found = list(_boxes(text, names)) if text.is_file() else []
         unlabeled += not found
         rows += [(_relative(image, root), *box) for box in found]
-    notes = [f"{file}: {unlabeled} images have no box, so nothing of them is judged"] if unlabeled else []
+    if unlabeled:
+        notes.append(f"{file}: {unlabeled} images have no box, so nothing of them is judged")
     if split is None and len(splits) > 1:
         notes.append(f"{file} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)")
     paths, labels, ids, boxes = zip(*rows, strict=True) if rows else ((), (), (), ())
@@ -71,13 +80,39 @@ def _document(file: Path) -> dict[str, Any]:
     return about
 
 
-def _images(root: Path, beside: Path, listed: str) -> list[Path]:
-    """The images of a folder, or of a text file with a path per line."""
-    where = next((base / listed for base in (root, beside) if (base / listed).exists()), root / listed)
-    if where.suffix == ".txt":
-        lines = [line.strip() for line in where.read_text(encoding="utf-8").splitlines()]
-        return [where.parent / line if line.startswith("./") else root / line for line in lines if line]
-    return [path for path in where.rglob("*") if is_image(path.name)]
+def _where(root: Path, beside: Path, named: str) -> Path | None:
+    """What a split names. Roboflow names folders as if the file lay one folder further down."""
+    forms = (base / form for base in (root, beside) for form in (named, named.removeprefix("../")))
+    return next((form.resolve() for form in forms if form.exists()), None)
+
+
+def _listed(file: Path, root: Path) -> list[Path]:
+    """The images of a text file with a path per line."""
+    lines = [line.strip() for line in _lines(file)]
+    return [file.parent / line if line.startswith("./") else root / line for line in lines if line]
+
+
+def _images(folder: Path, notes: list[str]) -> list[Path]:
+    """The images of a folder; what lies there or among its labels and is not read is noted."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    images = [path for path in files if is_image(path.name) and not path.name.startswith(".")]
+    passed, labels = PassedOver(), label_file(folder / "image").parent
+    for path in set(files) - set(images):
+        if path.suffix != ".txt":
+            passed.file(path.name)
+    texts = {path for path in labels.rglob("*.txt") if path.name != "classes.txt"}
+    if alone := sorted(texts - set(map(label_file, images))):
+        shown = alone[0].relative_to(labels)
+        notes.append(f"{labels}: {len(alone)} files of boxes are of no image that can be read, such as {shown}")
+    notes += passed.notes(folder)
+    return images
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
 
 
 def _relative(image: Path, root: Path) -> str:
@@ -87,7 +122,7 @@ def _relative(image: Path, root: Path) -> str:
 def _boxes(text: Path, names: dict[str, str]) -> list[tuple[str, str, tuple[float, ...]]]:
     """Label, number of the line, and box of each line, as shares of the picture."""
     found = []
-    for number, line in enumerate(text.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(text), start=1):
         words = line.split()
         if not words:
             continue

@@ -144,6 +144,35 @@ def test_outlines_and_splits_of_yolo_are_read_and_wrong_lines_named(tmp_path):
         read_samples(file)
 
 
+def test_yolo_folders_are_found_as_roboflow_and_moved_files_name_them(tmp_path):
+    file = as_yolo(tmp_path / "train", scenes(tmp_path / "train", 2))
+    expected = read_samples(file).label_names()
+    for number, about in enumerate(({"train": "../train/images"}, {"path": "elsewhere", "train": "train/images"})):
+        moved = tmp_path / f"{number}.yaml"
+        moved.write_text(yaml.safe_dump({**about, "names": NAMES}))
+        samples = read_samples(moved)
+        assert samples.label_names() == expected and samples.paths[0].as_py() == "train/images/000.png#1"
+        assert not len(open_samples(samples, 8, cached=False, workers=1).unreadable)
+    assert read_samples(tmp_path / "train").label_names() == expected  # the folder stands for its data.yaml
+    moved.write_text(yaml.safe_dump({"train": "gone/images", "names": NAMES}))
+    with pytest.raises(DataError, match=r"1.yaml: its 'train' is gone/images, and there is no such folder"):
+        read_samples(moved)
+
+
+def test_what_lies_in_yolo_folders_and_is_not_read_is_counted(tmp_path):
+    file = as_yolo(tmp_path, scenes(tmp_path, 2))
+    for name in ("images/a.heic", "images/notes.md", "images/._000.png", "labels/a.txt", "labels/classes.txt"):
+        (tmp_path / name).write_text("0 .5 .5 .2 .2\n")
+    samples = read_samples(file)
+    assert len(samples) == 8 and samples.notes == (
+        f"{tmp_path}/labels: 1 files of boxes are of no image that can be read, such as a.txt",
+        f"{tmp_path}/images: passed over files that are no images: 1 .heic, 1 .md, 1 hidden",
+    )
+    (tmp_path / "labels" / "001.txt").write_bytes(b"\xff0 .5")
+    with pytest.raises(DataError, match=r"001.txt: cannot be read \('utf-8' codec"):
+        read_samples(file)
+
+
 def test_a_corrected_coco_file_differs_in_the_corrected_fields_only():
     text = """{ "categories":[{"id": 3, "name":"a"},{"id":5,"name":"b"}],
   "annotations" : [ {"id":1, "category_id":3,"x":{"category_id": 3}},
