@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pyarrow as pa
 from aumclean.config.scan import ClassFolder
 from aumclean.dataset.folder import PassedOver, is_image, listed, numbered, read_names
 from aumclean.dataset.images import Archived, Zipped
-from aumclean.dataset.manifest import LABEL_COLUMNS
+from aumclean.dataset.manifest import LABEL_COLUMNS, refuse_repeated
 from aumclean.dataset.one_label import ONE_LABEL, refuse_joined, refuse_no_numbers
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
@@ -24,6 +24,7 @@ from aumclean.files.location import Location, name_of, opened, reaching
 
 LABEL_SUFFIXES = ("cls", "json", "txt")  # in this order, when a sample has several
 LARGEST_LABEL = 1 << 20  # bytes
+PADDING = 1 << 20  # bytes at the end of a tar that are looked at; 10,240 are usual
 
 
 @dataclass
@@ -59,14 +60,14 @@ def read_zip(
     names, shard = [], []
     for number, file in enumerate(files):
         with _blaming(file), opened(file) as stream, zipfile.ZipFile(stream) as archive:
-            inside = [one.filename for one in archive.infolist() if not one.is_dir()]
+            inside = [one.filename for one in archive.infolist()]
         names += inside
         shard += [number] * len(inside)
-    shown, top = _without_top(names)
+    shown = _without_top([name.replace("\\", "/") for name in names])  # as some programs of Windows write them
     found = read_names(source, shown, split=split, class_folder=class_folder)
     rows = found.rows
-    stored = pa.array([top + shown[row] for row in rows], pa.string())
-    return Samples(
+    stored = pa.array([names[row] for row in rows], pa.string())
+    samples = Samples(
         name=Path(name_of(source)).stem,
         source=source,
         root=source,
@@ -77,6 +78,8 @@ def read_zip(
         rows=np.arange(len(rows)),
         notes=found.notes,
     )
+    refuse_repeated(source, samples)
+    return samples
 
 
 def read_tar(
@@ -102,20 +105,20 @@ def read_tar(
     for number, file in enumerate(files):
         with _blaming(file), opened(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             _index(archive, number, members)
+            _require_whole(file, stream, archive.offset)
     notes: tuple[str, ...] = ()
     found_labels = _webdataset(source, members, label_column)
     if found_labels is not None:
         rows, names, notes = found_labels
         paths = [members.names[row] for row in rows]
         labels, class_names = numbered(names, len(names))
-        refuse_joined(source, "its labels", class_names)
+        refuse_joined(source, "the list of its labels", class_names)
         refuse_no_numbers(source, pa.array(names, pa.string()), "its labels")
     else:
-        shown, _ = _without_top(members.names)
-        found = read_names(source, shown, split=split, class_folder=class_folder)
+        found = read_names(source, _without_top(members.names), split=split, class_folder=class_folder)
         rows, labels, class_names, notes = found.rows, found.labels, found.class_names, found.notes
         paths = found.paths
-    return Samples(
+    samples = Samples(
         name=Path(name_of(source)).stem,
         source=source,
         root=source,
@@ -131,6 +134,8 @@ def read_tar(
         rows=np.arange(len(rows)),
         notes=notes,
     )
+    refuse_repeated(source, samples)
+    return samples
 
 
 def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
@@ -148,6 +153,13 @@ def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
         members.shard.append(shard)
         members.offset.append(one.offset_data)
         members.length.append(one.size)
+
+
+def _require_whole(file: Location, stream: BinaryIO, end: int) -> None:
+    """Refuse a tar that goes on behind what could be listed: cut off, damaged, or several put together."""
+    stream.seek(end)
+    if any(stream.read(PADDING)):
+        raise DataError(f"{file}: is damaged or cut off at byte {end:,}, or several put together; make it anew")
 
 
 def _webdataset(
@@ -212,14 +224,14 @@ def _label(source: Location, content: bytes, name: str, label_column: str | None
     return str(value)
 
 
-def _without_top(names: list[str]) -> tuple[list[str], str]:
-    """The names without the one folder that an archive of a folder has on top, and that folder."""
+def _without_top(names: list[str]) -> list[str]:
+    """The names without the one folder that an archive of a folder has on top."""
     tops = {name.partition("/")[0] for name in names if not name.startswith("__MACOSX/")}
     nested = all(name.count("/") > 1 for name in names if is_image(name) and not name.startswith("__MACOSX/"))
     if len(tops) != 1 or not nested:
-        return names, ""
+        return names
     top = f"{tops.pop()}/"
-    return [name.removeprefix(top) for name in names], top
+    return [name.removeprefix(top) for name in names]
 
 
 def _told_apart(names: list[str], files: list[Location]) -> pa.Array:

@@ -111,7 +111,9 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     """
     chosen, splits, notes = _split_folder(root, _folders(root), split)
     base, passed = root / chosen, PassedOver()
-    relative = sorted(_images_below(base, passed))
+    if chosen:
+        notes += _beside_splits(root, [entry.name for entry in root.iterdir() if entry.is_file()])
+    relative = sorted(images_below(base, passed))
     found = _labeled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits)
     prefix = f"{chosen}/" if chosen else ""
     paths = pa.array([prefix + path for path in relative], pa.string())
@@ -133,7 +135,7 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
 
     Args:
         where: what they are in, for messages.
-        names: POSIX paths below it.
+        names: POSIX paths below it; a slash at the end says that it is a folder.
         split, class_folder: as in `read_folder`.
 
     Raises:
@@ -142,11 +144,13 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     tops = {name.partition("/")[0] for name in names if "/" in name}
     chosen, splits, notes = _split_folder(where, tops, split)
     prefix, passed = f"{chosen}/" if chosen else "", PassedOver()
+    if chosen:
+        notes += _beside_splits(where, [name for name in names if "/" not in name])
     kept: list[int] = []
     for row, name in enumerate(names):
         folders = name.split("/")
         unseen = next((folder for folder in folders[:-1] if _is_unseen(folder)), None)
-        if not name.startswith(prefix):
+        if not folders[-1] or not name.startswith(prefix):
             continue
         if unseen is not None:
             passed.folders[unseen] += 1
@@ -156,7 +160,8 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
             passed.file(folders[-1])
     kept.sort(key=names.__getitem__)  # a name may be there twice, in two archives
     relative = [names[row].removeprefix(prefix) for row in kept]
-    classes = {path.split("/")[0] for path in relative if "/" in path}
+    inside = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    classes = {top for top, slash, _ in (name.partition("/") for name in inside) if slash and not _is_unseen(top)}
     found = _labeled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
     return replace(
         found, rows=np.array(kept, np.int64), paths=[prefix + path for path in relative], notes=(*notes, *found.notes)
@@ -220,6 +225,18 @@ def _split_folder(where: Location, folders: set[str], split: str | None) -> tupl
     return chosen, splits, [f"{where} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)"]
 
 
+def _beside_splits(where: Location, files: list[str]) -> list[str]:
+    """What files lie beside the split folders, as sentences."""
+    images, passed = 0, PassedOver()
+    for name in files:
+        if is_image(name) and not name.startswith("."):
+            images += 1
+        else:
+            passed.file(name)
+    said = [f"{where}: {images} images are in none of its split folders; they are not read"] if images else []
+    return said + passed.notes(where)
+
+
 def _folders(root: Path) -> set[str]:
     return {entry.name for entry in root.iterdir() if entry.is_dir() and not _is_unseen(entry.name)}
 
@@ -228,7 +245,8 @@ def _is_unseen(folder: str) -> bool:
     return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
 
 
-def _images_below(base: Path, passed: PassedOver) -> list[str]:
+def images_below(base: Path, passed: PassedOver) -> list[str]:
+    """The images in a folder, relative and POSIX, in no order; what else is there is counted."""
     found: list[str] = []
     seen = set()  # links may lead back to where they stand
     for folder, subfolders, files in os.walk(base, followlinks=True, onerror=_refuse_closed):

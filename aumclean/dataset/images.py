@@ -3,7 +3,9 @@
 Each kind gives the same three things (`Images`): the images of some rows, one of them, and what changes when they do.
 """
 
+import errno
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -89,7 +91,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Refused:
-    """An object that its store does not give."""
+    """An image that its store or its archive does not give."""
 
     why: OSError
 
@@ -291,7 +293,7 @@ class Zipped:
                 if chunk:
                     yield chunk
 
-    def one(self, row: int) -> bytes | None:
+    def one(self, row: int) -> Item:
         """The bytes of one row."""
         with opened(self.files[self.shard[row]]) as stream, zipfile.ZipFile(stream) as archive:
             return _member(archive, self.names[row].as_py())
@@ -302,12 +304,12 @@ class Zipped:
         yield from self.names.take(pa.array(rows)).to_pylist()
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes | None:
-    """Its bytes; None where they are damaged, so that it costs itself alone."""
+def _member(archive: zipfile.ZipFile, name: str) -> Item:
+    """Its bytes; why they cannot be had where they are damaged or encrypted, so that it costs itself alone."""
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError):
-        return None
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+        return Refused(OSError(errno.EIO, f"in the archive: {' '.join(str(error).split()) or 'cut off'}"))
 
 
 def state_of(images: Images, source: Location) -> tuple[int, int]:

@@ -63,7 +63,7 @@ def read_manifest(
         images = Files(root, paths) if isinstance(root, Path) else Objects(root, paths)
     else:
         root = file if shards else parent_of(file)
-        paths = _names_of_embedded(parts, image_column, len(table))
+        paths = _names_of_embedded(file, parts, image_column, len(table))
         images = Embedded(parts, image_column)
 
     labels, class_names = encoded(_at(table[label_column], rows))
@@ -281,8 +281,8 @@ def _exists(file: str) -> bool:
         return False
 
 
-def _names_of_embedded(files: Sequence[Location], column: str, count: int) -> pa.Array:
-    """The images' own names where each has a different one, else file and row number."""
+def _names_of_embedded(source: Location, files: Sequence[Location], column: str, count: int) -> pa.Array:
+    """The images' own names where each has a different one, else file (below DATA if need be) and row number."""
     sources = [parquet_file(file) for file in files]
     if _has_names(sources[0].schema_arrow.field(column).type):
         own = [pc.struct_field(one.read(columns=[f"{column}.path"])[column], "path") for one in sources]
@@ -290,10 +290,13 @@ def _names_of_embedded(files: Sequence[Location], column: str, count: int) -> pa
         names = pa.chunked_array(chunks, pa.string()).combine_chunks()
         if names.null_count == 0 and pc.count_distinct(names).as_py() == count:
             return names
+    called = [name_of(file) for file in files]
+    if len(set(called)) < len(called):
+        called = [str(file).removeprefix(f"{source}/") for file in files]
     numbered = []
-    for file, one in zip(files, sources, strict=True):
+    for file, one in zip(called, sources, strict=True):
         rows = pa.array(np.arange(one.metadata.num_rows)).cast(pa.string())
-        numbered.append(pc.binary_join_element_wise(name_of(file), pc.utf8_lpad(rows, 7, "0"), "/"))
+        numbered.append(pc.binary_join_element_wise(file, pc.utf8_lpad(rows, 7, "0"), "/"))
     return pa.chunked_array([part.cast(pa.string()) for part in numbered], pa.string()).combine_chunks()
 
 

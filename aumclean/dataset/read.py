@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aumclean.config.scan import ClassFolder, Source
 from aumclean.dataset.annotation_tools import read_cvat, read_label_studio
 from aumclean.dataset.annotations import annotated
 from aumclean.dataset.archives import read_tar, read_zip
 from aumclean.dataset.coco import is_coco, read_coco, read_json
-from aumclean.dataset.folder import read_folder, read_names
+from aumclean.dataset.folder import PassedOver, images_below, is_image, read_folder, read_names
 from aumclean.dataset.images import Files, Objects
 from aumclean.dataset.manifest import HUGGING_FACE_METADATA, is_ours, read_manifest
 from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
-from aumclean.dataset.splits import TRAIN, same_split
+from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.dataset.table import TABLE_SUFFIXES
 from aumclean.dataset.yolo import DATA_FILE, read_yolo
 from aumclean.errors import ConfigError, DataError
@@ -75,6 +76,7 @@ def read_samples(
             samples = read_manifest(
                 manifest.file, root=base, split=own_split, path_column=path_column, label_column=label_column
             )
+            notes += _unlisted(manifest.file, where, samples)
         elif isinstance(where, str):
             samples = _of_store(where, split, class_folder)
         else:
@@ -85,6 +87,19 @@ def read_samples(
         samples = samples.evenly(limit)
     _refuse_unusable(samples, one_class)
     return samples
+
+
+def _unlisted(manifest: Location, data: Location, samples: Samples) -> tuple[str, ...]:
+    """How many images in the folder that is DATA its metadata file does not list."""
+    if manifest == data or len(samples) < len(samples.manifest or ()):
+        return ()
+    folder = parent_of(manifest)
+    inside = files_below(folder) if isinstance(folder, str) else images_below(folder, PassedOver())
+    images = pa.array([name for name in inside if is_image(name)], pa.string())
+    alone = images.filter(pc.invert(pc.is_in(images, value_set=samples.paths.cast(pa.string()))))
+    if not len(alone):
+        return ()
+    return (f"{folder}: {len(alone)} images are not listed in {name_of(manifest)}, such as {pc.min(alone)}",)
 
 
 @dataclass(frozen=True)
@@ -150,8 +165,8 @@ def _of_store(where: str, split: str | None, class_folder: ClassFolder | None) -
 def _refuse_unusable(samples: Samples, one_class: bool) -> None:
     n = len(samples)
     if len(samples.class_names) < 2 and not one_class:
-        label = samples.class_names[0]
-        raise DataError(f"{samples.source}: all {n} images have the label '{label}'; two are needed")
+        said = f"{samples.source}: all {n} images have the label '{samples.class_names[0]}'; two are needed"
+        raise DataError(". ".join([said, *samples.notes]))
     files = samples.images
     if isinstance(files, Files) and not any(_exists(files.one(row)) for row in samples.rows.tolist()):
         example = files.one(int(samples.rows[0]))
@@ -182,7 +197,8 @@ def _manifest_of(
         if source == "folder":
             raise ConfigError(f"--source folder: {data} is none")
         if suffix_of(data) not in TABLE_SUFFIXES:
-            raise DataError(f"{data}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
+            kinds = ", ".join((*TABLE_SUFFIXES, ".tar", ".zip"))
+            raise DataError(f"{data}: is no folder, table or archive that can be read ({kinds}); unpack other archives")
         return _Manifest(data), ()
     if source == "folder":
         return None, ()
@@ -195,11 +211,13 @@ def _manifest_of(
         if not found:
             continue
         manifest = _Manifest(below(folder, found[0]), bool(name))
+        splits = sorted(filter(split_of, folders)) if name and split is None else []
+        said = (f"{data} has the splits {', '.join(splits)}; reading '{name}' (--split chooses)",) if splits[1:] else ()
         beside = folders if not name else _subfolders(folder)
         if source == "manifest" or columns_named or not beside:
-            return manifest, ()
+            return manifest, said
         if is_ours(manifest.file):
-            return manifest, (f"{data}: labels are those of {found[0]} (--source folder: the folders' names)",)
+            return manifest, (*said, f"{data}: labels are those of {found[0]} (--source folder: the folders' names)")
         why = f"{found[0]} lacks a column of paths or of labels"
         return None, (f"{data}: labels are the folders' names, as {why} (--source manifest reads it)",)
     if source == "manifest":

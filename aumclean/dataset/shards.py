@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from aumclean.dataset.folder import is_image
+from aumclean.dataset.folder import PassedOver, is_image, listed
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
 from aumclean.files.location import Location, below, files_below, is_folder, name_of, parent_of, suffix_of
@@ -65,7 +65,24 @@ def shards_of(data: Location, split: str | None) -> Shards | None:
     chosen, of_split, notes = _of_split(data, names, split) if len(names) > 1 or not single else (names, False, ())
     if single and len(chosen) == 1 and chosen[0] == name_of(data):
         return Shards(data, kinds[0], (data,), of_split, notes)
+    if not single:
+        notes = (*notes, *_of_folders(data, chosen), *_besides(data, names))
     return Shards(data, kinds[0], tuple(below(base, name) for name in chosen), of_split, notes)
+
+
+def _of_folders(data: Location, chosen: list[str]) -> list[str]:
+    """A sentence where shards of several folders are read, which may be of several data sets."""
+    folders = sorted({name.rpartition("/")[0] or "." for name in chosen})
+    return [f"{data}: reads the files of {len(folders)} folders as one: {listed(folders)}"] if folders[1:] else []
+
+
+def _besides(data: Location, shards: list[str]) -> list[str]:
+    """What else lies in a folder of shards, as sentences."""
+    passed = PassedOver()
+    for name in sorted(set(files_below(data)) - set(shards)):
+        if not any(map(_is_hidden, name.split("/")[:-1])):
+            passed.file(name_of(name))
+    return passed.notes(data)
 
 
 def _is_base(data: Location) -> bool:

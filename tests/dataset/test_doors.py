@@ -314,8 +314,55 @@ def test_a_damaged_member_of_a_zip_costs_itself_alone(source, tmp_path):
     content[damaged.header_offset + 60] ^= 255
     (tmp_path / "photos.zip").write_bytes(content)
     opened = open_samples(read_samples(tmp_path / "photos.zip"), 12, cached=False, workers=1)
-    assert opened.unreadable.to_pylist() == [{"path": damaged.filename, "reason": "empty"}]
+    assert opened.unreadable.to_pylist() == [
+        {"path": damaged.filename, "reason": f"in the archive: bad crc-32 for file '{damaged.filename}'"}
+    ]
     assert len(opened) == 14
+
+
+def test_a_zip_of_windows_with_an_empty_class_folder_is_read_and_a_name_that_is_there_twice_refused(source, tmp_path):
+    file, image = tmp_path / "photos.zip", (source / "photos/amber/000.png").read_bytes()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("photos\\amber\\1.png", "photos\\blue\\1.png"):
+            archive.writestr(name, image)
+        archive.writestr("photos/fox/", b"")
+    samples = read_samples(file)
+    assert samples.paths.to_pylist() == ["amber/1.png", "blue/1.png"] and samples.images.one(1) == image
+    assert samples.notes == (f"{file}: class folders without an image: fox",)
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("photos\\amber\\1.png", image)
+    with pytest.raises(DataError, match=r"photos.zip: 'photos.zip/amber/1.png' is listed 2 times"):
+        read_samples(file)
+
+
+@pytest.mark.parametrize("harm", ["cut in a head", "damaged head", "two put together"])
+def test_a_tar_whose_end_was_not_reached_is_refused(tmp_path, harm):
+    file = tmp_path / "photos.tar"
+    tar_of(file, {f"{number}.{kind}": b"0" * 600 for number in range(4) for kind in ("png", "cls")})
+    whole, second = file.read_bytes(), 2 * 1536  # a head of 512 bytes and two blocks for each member
+    broken = {
+        "cut in a head": whole[: second + 100],
+        "damaged head": whole[:second] + b"\xff" * 512 + whole[second + 512 :],
+        "two put together": whole + whole,
+    }
+    file.write_bytes(broken[harm])
+    with pytest.raises(DataError, match=r"photos.tar: is damaged or cut off at byte [\d,]+, or several put together"):
+        read_samples(file)
+
+
+def test_what_lies_beside_shards_is_counted_and_several_folders_are_said(tmp_path):
+    images = [{"bytes": bytes([number]), "path": None} for number in range(2)]
+    for folder in ("plain", "turned"):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"image": images, "label": ["a", "b"]}), tmp_path / folder / "part-0.parquet")
+    for name in ("README.md", "old.rar", ".gitattributes"):
+        (tmp_path / name).write_text("x")
+    samples = read_samples(tmp_path)
+    assert samples.paths.to_pylist()[1:3] == ["plain/part-0.parquet/0000001", "turned/part-0.parquet/0000000"]
+    assert samples.notes == (
+        f"{tmp_path}: reads the files of 2 folders as one: plain, turned",
+        f"{tmp_path}: passed over files that are no images: 1 .md, 1 .rar, 1 hidden",
+    )
 
 
 def test_the_split_of_shards_is_in_their_names_or_folders(tmp_path):

@@ -152,6 +152,31 @@ def test_what_is_passed_over_is_counted_by_kind_and_folders_are_named(folder, sa
     assert "class folders without an image: fox, wolf" in said
 
 
+def test_what_lies_beside_split_folders_is_counted(tmp_path, save_image):
+    for name in ("train/a/1.png", "train/b/1.png", "val/a/1.png", "loose.png"):
+        save_image(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("x")
+    samples = read_samples(tmp_path)
+    assert len(samples) == 2 and samples.notes[1:] == (
+        f"{tmp_path}: 1 images are in none of its split folders; they are not read",
+        f"{tmp_path}: passed over files that are no images: 1 .txt",
+    )
+
+
+def test_images_that_a_metadata_file_does_not_list_are_counted_and_its_splits_said(tmp_path, save_image):
+    for split in ("train", "test"):
+        lines = ["file_name,label"]
+        for number in range(5):
+            save_image(tmp_path / split / f"{number}.png", seed=number)
+            lines.append(f"{number}.png,{'ab'[number % 2]}")
+        (tmp_path / split / "metadata.csv").write_text("\n".join(lines[:-1]))
+    samples = read_samples(tmp_path)
+    assert len(samples) == 4 and samples.notes == (
+        f"{tmp_path} has the splits test, train; reading 'train' (--split chooses)",
+        f"{tmp_path}/train: 1 images are not listed in metadata.csv, such as 4.png",
+    )
+
+
 @pytest.mark.parametrize("splits", [("Train", "VALIDATION"), ("training_set", "val_set")])
 def test_split_folders_count_in_any_case(tmp_path, save_image, splits):
     train, _ = splits

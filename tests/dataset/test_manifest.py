@@ -139,7 +139,7 @@ def test_repeated_paths_and_empty_cells_are_refused(images, tmp_path, pairs, say
         ("list.jsonl", b'{"path": "a.png", "label": "x"}\n{oops\n', "line 2 is not JSON"),
         ("list.jsonl", b"[1]\n", "line 1 is not a JSON object"),
         ("list.parquet", b"not parquet", "is not a readable parquet table"),
-        ("list.xlsx", b"PK", "is neither a folder nor a table"),
+        ("list.xlsx", b"PK", "is no folder, table or archive that can be read"),
     ],
 )
 def test_broken_tables_are_named(tmp_path, name, content, says):
