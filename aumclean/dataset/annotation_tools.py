@@ -7,15 +7,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 from aumclean.dataset.annotations import Annotations
-from aumclean.dataset.folder import is_image
+from aumclean.dataset.folder import is_image, listed
 from aumclean.dataset.one_label import ONE_LABEL
 from aumclean.errors import DataError
 from aumclean.files.location import Location, opened
 
 _Box = tuple[str, str, str, tuple[float, ...]]  # path, label, what tells it apart, left, top, width and height
 RECTANGLE = "rectanglelabels"
+READ = {"choices", RECTANGLE}
+UNLABELED = {"rectangle", "polygon", "ellipse", "keypoint", "brush"}  # regions again, without their labels
 TURNED = "boxes are turned; each is cut out as if it were not"
-SEVERAL = "images have several annotations that differ; the last one counts"
+SEVERAL = "images have several annotations that differ ({}); the most frequent counts, of as many the last"
+TRACKS = "labels are tracks of a video; they are left out"
 SHAPES = {"polygon", "polyline", "points", "ellipse", "cuboid", "skeleton", "mask"}  # of CVAT, beside boxes
 
 
@@ -33,30 +36,31 @@ def read_label_studio(file: Location, document: Any, exists: Callable[[str], boo
     """
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
-    undecided, said = 0, Counter[str]()
+    undecided, said, differing = 0, Counter[str](), list[str]()
     for number, task in enumerate(document):
         try:
             picture = next(
                 value for value in task["data"].values() if isinstance(value, str) and _looks_like_image(value)
             )
-            answers = [one for one in task["annotations"] if not one.get("was_cancelled")]
-            results = answers[-1]["result"] if answers else []
+            answers = [one["result"] for one in task["annotations"] if not one.get("was_cancelled")]
+            results = _most_frequent(answers) if answers else []
         except (KeyError, TypeError, StopIteration):
             raise DataError(
                 f"{file}: task {number + 1} is none of an image with annotations (export as JSON)"
             ) from None
         path = _local(picture, exists)
-        choices = [choice for one in results if one.get("type") == "choices" for choice in one["value"]["choices"]]
+        choices = [name for one in results if one.get("type") == "choices" for name in _value(one).get("choices") or ()]
         rectangles = [one for one in results if one.get("type") == RECTANGLE]
-        shapes = [kind for one in results if (kind := str(one.get("type"))).endswith("labels") and kind != RECTANGLE]
+        shapes = [kind for one in results if (kind := str(one.get("type"))) not in READ | UNLABELED]
         said.update(f"labels are {kind}; they are left out" for kind in shapes)
-        said[TURNED] += sum(bool(one["value"].get("rotation")) for one in rectangles)
-        said[SEVERAL] += any(_values(one.get("result")) != _values(results) for one in answers)
+        said[TURNED] += sum(bool(_value(one).get("rotation")) for one in rectangles)
+        differing += [path] * any(_values(one) != _values(results) for one in answers)
         if len(set(choices)) > 1:
             raise DataError(f"{file}: '{path}' has the labels {' and '.join(map(repr, choices[:5]))}; {ONE_LABEL}")
         undecided += not (choices or rectangles or shapes)
         whole += [(path, choice) for choice in dict.fromkeys(choices)]
         boxed += [_rectangle(file, path, number, one) for number, one in enumerate(rectangles, start=1)]
+    said[SEVERAL.format(listed(differing, 3))] += len(differing)
     return _either(file, whole, boxed, undecided, said, shares=True)
 
 
@@ -74,6 +78,7 @@ def read_cvat(file: Location) -> Annotations:
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
     undecided, said = 0, Counter[str]()
+    said[TRACKS] += len(list(root.iter("track")))
     for image in root.iter("image"):
         path = image.get("name", "")
         tags = list(dict.fromkeys(tag.get("label", "") for tag in image.iter("tag")))
@@ -82,11 +87,11 @@ def read_cvat(file: Location) -> Annotations:
         boxes = list(image.iter("box"))
         shapes = [one.tag for one in image if one.tag in SHAPES]
         said.update(f"labels are {kind}; they are left out" for kind in shapes)
-        said[TURNED] += sum(float(box.get("rotation", 0)) != 0 for box in boxes)
+        said[TURNED] += sum(_numbers(file, path, [box.get("rotation", 0)]) != (0,) for box in boxes)
         undecided += not (tags or boxes or shapes)
         whole += [(path, tag) for tag in tags]
         for number, box in enumerate(boxes, start=1):
-            left, top, right, bottom = (float(box.get(side, 0)) for side in ("xtl", "ytl", "xbr", "ybr"))
+            left, top, right, bottom = _numbers(file, path, [box.get(side) for side in ("xtl", "ytl", "xbr", "ybr")])
             boxed.append((path, box.get("label", ""), str(number), (left, top, right - left, bottom - top)))
     return _either(file, whole, boxed, undecided, said, shares=False)
 
@@ -112,16 +117,35 @@ def _either(
 
 
 def _rectangle(file: Location, path: str, number: int, result: dict[str, Any]) -> _Box:
-    value = result["value"]
+    value = _value(result)
     labels = value.get("rectanglelabels") or []
     if len(labels) != 1:
         raise DataError(f"{file}: a rectangle of '{path}' has {len(labels)} labels; {ONE_LABEL}")
-    return path, labels[0], str(number), tuple(float(value[side]) / 100 for side in ("x", "y", "width", "height"))
+    sides = _numbers(file, path, [value.get(side) for side in ("x", "y", "width", "height")])
+    return path, labels[0], str(number), tuple(side / 100 for side in sides)
+
+
+def _numbers(file: Location, path: str, given: list[Any]) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, given))
+    except (TypeError, ValueError):
+        raise DataError(f"{file}: a box of '{path}' has {given}, which are not all numbers") from None
+
+
+def _most_frequent(answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What most annotators answered of an image; of answers that as many gave the last."""
+    votes = [sum(_values(one) == _values(other) for other in answers) for one in answers]
+    return answers[max(range(len(answers)), key=lambda at: (votes[at], at))]
 
 
 def _values(results: list[dict[str, Any]] | None) -> list[Any]:
     """What annotators answered, without what tells their answers apart."""
     return [one.get("value") for one in results or ()]
+
+
+def _value(result: dict[str, Any]) -> dict[str, Any]:
+    value = result.get("value")
+    return value if isinstance(value, dict) else {}
 
 
 def _looks_like_image(value: str) -> bool:

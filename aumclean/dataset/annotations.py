@@ -63,7 +63,10 @@ def annotated(file: Location, found: Annotations, root: Location | None, format:
     images: Files | Objects | Crops
     if len(found.boxes):
         shown = pc.binary_join_element_wise(paths, pa.array(found.ids, pa.string()), "#").take(pa.array(order))
-        boxes = np.array(found.boxes, np.float64).reshape(-1, 4)
+        try:
+            boxes = np.array(found.boxes, np.float64).reshape(-1, 4)
+        except (TypeError, ValueError):
+            raise DataError(f"{file}: a box has sides that are no numbers") from None
         images = Crops(whole, of_picture[order], boxes[order], found.shares, format)
     else:
         shown = paths.take(pa.array(order))

@@ -265,6 +265,36 @@ def test_exports_of_label_studio_are_data(tmp_path, save_image):
         read_samples(label_studio(tmp_path, [("cat/1.png", choices("cat")), ("cat/2.png", rectangles)]))
 
 
+def test_what_most_annotators_say_counts_and_who_differs_is_named(tmp_path, save_image):
+    tasks = []
+    for number, answers in enumerate((["cat", "cat", "dog"], ["cat", "dog"], ["cat", "cat"])):
+        save_image(tmp_path / f"{number}.png")
+        annotations = [{"result": choices(name)} for name in answers]
+        tasks.append({"data": {"image": f"/data/upload/{number}.png"}, "annotations": annotations})
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(tasks))
+    samples = read_samples(file)
+    assert samples.label_names().to_pylist() == ["cat", "dog", "cat"]
+    assert samples.notes[0].startswith(f"{file}: 2 images have several annotations that differ (0.png, 1.png)")
+
+
+def test_answers_of_other_kinds_and_tracks_are_counted_and_broken_boxes_named(tmp_path, save_image):
+    save_image(tmp_path / "1.png")
+    other = [{"type": "taxonomy", "value": {"taxonomy": [["a"]]}}, {"type": "choices"}]
+    with pytest.raises(DataError, match="labels no image.* 1 labels are taxonomy; they are left out"):
+        read_samples(label_studio(tmp_path, [("1.png", other)]))
+    rectangle = [{"type": "rectanglelabels", "value": {"x": 1, "rectanglelabels": ["cat"]}}]
+    with pytest.raises(DataError, match="a box of '1.png' has .* not all numbers"):
+        read_samples(label_studio(tmp_path, [("1.png", rectangle)]))
+    file = tmp_path / "video.xml"
+    file.write_text("<annotations><track label='cat'><box frame='0'/></track></annotations>")
+    with pytest.raises(DataError, match="labels no image.* 1 labels are tracks of a video"):
+        read_samples(file)
+    file.write_text("<annotations><image name='1.png'><box label='cat' xtl='a'/></image></annotations>")
+    with pytest.raises(DataError, match="a box of '1.png' has .* not all numbers"):
+        read_samples(file)
+
+
 def test_exports_of_cvat_are_data(tmp_path, save_image):
     for name in ("1.png", "2.png"):
         save_image(tmp_path / "images" / name)
@@ -304,7 +334,7 @@ def test_what_exports_hold_beside_labels_of_one_kind_is_counted(tmp_path, save_i
     said = {
         "tasks.json": [
             "2 labels are polygonlabels; they are left out",
-            "1 images have several annotations that differ; the last one counts",
+            "1 images have several annotations that differ (4.png); the most frequent counts, of as many the last",
         ],
         "boxes.xml": ["2 labels are polygon; they are left out"],
     }
