@@ -14,6 +14,7 @@ from aumclean.dataset.read import read_samples
 from aumclean.decisions.boxes import coco_text
 from aumclean.errors import DataError
 from aumclean.scanning.scan import scan
+from tests.conftest import PLANTED_SCAN
 
 NAMES = ["disc", "square", "bar"]
 
@@ -196,7 +197,6 @@ def test_a_corrected_coco_file_differs_in_the_corrected_fields_only():
         coco_text(text, {"9": "a"}, set())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("write", [as_coco, as_yolo])
 def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, write):
     swapped = set(np.random.default_rng(1).choice(480, 40, replace=False).tolist())
@@ -204,7 +204,7 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     found = scan(
         read_samples(file),
-        load({"out": tmp_path / "run", "image_size": 24, "epochs": 12, "batch_size": 32}, environment={}),
+        load({"out": tmp_path / "run", "image_size": 12, **PLANTED_SCAN}, environment={}),
     )
     report = found.verdict.report
     flagged = {row["sample_id"] for row in report.to_pylist() if row["flagged"]}

@@ -37,9 +37,10 @@ def judged(embedded, tmp_path_factory):
     return aumclean.judge(embedded / "labels.csv", features=embedded / "features.npy", out=out)
 
 
-def test_the_verdict_is_that_of_a_frozen_scan_of_the_same_features(planted, tmp_path, aumclean):
+def test_the_verdict_is_that_of_a_frozen_scan_of_the_same_features(planted, tmp_path, aumclean, monkeypatch):
     from aumclean.dataset.read import read_samples
 
+    monkeypatch.setattr("aumclean.config.scan.AUTO_EPOCHS", 10)
     n = len(read_samples(planted.root))
     np.save(tmp_path / "f.npy", np.random.default_rng(0).normal(size=(n, 5)) + np.arange(n)[:, None] % 3)
     given = ["--features", tmp_path / "f.npy", "-o"]

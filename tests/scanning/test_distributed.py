@@ -156,7 +156,7 @@ from aumclean.config.reading import load
 from aumclean.dataset.read import read_samples
 from aumclean.scanning.scan import scan
 torch.distributed.init_process_group("gloo")
-options = {"out": Path(sys.argv[2]), "epochs": 2, "flip": False, "parallel": "data", "device": "cpu"}
+options = {"out": Path(sys.argv[2]), "arch": "resnet8", "epochs": 2, "parallel": "data", "device": "cpu"}
 done = scan(read_samples(Path(sys.argv[1])), load(options, environment={}))
 assert torch.distributed.get_world_size() == 2
 assert (done.verdict is None) == (torch.distributed.get_rank() == 1)

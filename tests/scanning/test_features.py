@@ -13,8 +13,17 @@ from aumclean.errors import AumcleanError, ConfigError, DataError, RunError
 from aumclean.run.directory import Run
 from aumclean.scanning.plan import settle
 from aumclean.scanning.scan import resume, scan
+from tests.conftest import SMALL_NETWORK
 from tests.features.conftest import drawing, save_jpeg
 from tests.test_schemas import problems
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_epochs():
+    """Heads take the most epochs where images are few; here a quarter of these is enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aumclean.config.scan.AUTO_EPOCHS", 10)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +78,7 @@ def test_features_are_joined_by_path(frozen, planted, told, tmp_path):
 
 
 def test_beside_a_network_they_are_a_second_witness(finished, planted, told, tmp_path):
-    found = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=6, batch_size=32)
+    found = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), **planted.options)
     report = found.verdict.report
     assert f1(found.verdict, planted.wrong) >= f1(finished.verdict, planted.wrong)
     assert found.run.read().state == found.run.heads.read().state == "done"
@@ -79,7 +88,8 @@ def test_beside_a_network_they_are_a_second_witness(finished, planted, told, tmp
 
 
 def test_heads_beside_a_network_say_what_those_of_a_frozen_scan_say(frozen, planted, told, tmp_path):
-    beside = scanned(planted, tmp_path / "run", features=str(told / "told.npy"), epochs=3).run.heads
+    options = {"features": str(told / "told.npy"), "arch": SMALL_NETWORK, "epochs": 2}
+    beside = scanned(planted, tmp_path / "run", **options).run.heads
     record, alone = beside.read_scan(), frozen.run.read_scan()
     assert (record.recipe, record.judge, record.seed) == (alone.recipe, alone.judge, alone.seed)
     for draw in range(2):
@@ -93,7 +103,7 @@ def test_heads_that_were_stopped_go_on_to_the_same_result(planted, told, tmp_pat
                 raise KeyboardInterrupt
             yield batch
 
-    options = {"features": str(told / "told.npy"), "epochs": 3, "flip": False, "precision": "fp32"}
+    options = {**planted.options, "features": str(told / "told.npy"), "epochs": 2}
     with pytest.raises(KeyboardInterrupt):
         settled = load({"out": tmp_path / "stopped", **options}, environment={})
         scan(read_samples(planted.root), settled, track=stop)
@@ -255,7 +265,7 @@ def test_the_first_verdict_is_there_while_the_network_is_trained_and_decisions_o
                 raise KeyboardInterrupt
             yield batch
 
-    options = {"out": run.path, "features": str(told / "told.npy"), "epochs": 3, "flip": False, "jobs": 1}
+    options = {**planted.options, "out": run.path, "features": str(told / "told.npy"), "epochs": 3, "jobs": 1}
     with pytest.raises(KeyboardInterrupt):
         scan(read_samples(planted.root), load(options, environment={}), track=stop)
     first = pq.read_table(run.report("parquet"))
