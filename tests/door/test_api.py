@@ -26,11 +26,15 @@ import aumclean
 from aumclean.errors import ConfigError
 from aumclean.progress import untracked
 from aumclean.reports import Format
+from tests.conftest import SMALL_NETWORK
 
 N = 600  # enough chunks for decoding in processes
 NAMES = ("amber", "<b>&blue", "green")
 COLOURS = np.array([(220, 160, 30), (30, 60, 220), (30, 180, 60)])
-OPTIONS = {"epochs": 4, "batch_size": 64, "percentile": 95.0, "flip": False, "device": "cpu", "workers": 1}
+OPTIONS = {
+    "arch": SMALL_NETWORK, "epochs": 6, "batch_size": 128, "flip": False, "percentile": 95.0, "device": "cpu",
+    "workers": 1,
+}  # fmt: skip
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -222,17 +226,15 @@ import numpy as np, aumclean
 rng = np.random.default_rng(0)
 labels = np.arange(600) % 2
 images = (np.array([[60], [200]])[labels][:, :, None] + rng.integers(-40, 41, (600, 10, 10))).astype(np.uint8)
-run = aumclean.scan((images, labels), out="run", epochs=2, workers=2, flip=False, device="cpu")
+run = aumclean.scan((images, labels), out="run", arch="mlp_1x512", epochs=2, workers=2, flip=False, device="cpu")
 assert len(run.report) == 600
 """
 
 
-@pytest.mark.parametrize(
-    "how", [pytest.param("file", marks=pytest.mark.slow), pytest.param("option", marks=pytest.mark.slow), "pipe"]
-)
+@pytest.mark.parametrize("how", [pytest.param("file", marks=pytest.mark.slow), "pipe"])
 def test_a_plain_script_needs_no_guard_and_prints_nothing(how, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    arguments = {"file": ["script.py"], "option": ["-c", SCRIPT], "pipe": ["-"]}[how]
+    arguments = {"file": ["script.py"], "pipe": ["-"]}[how]
     environment = os.environ | {"PYTHONPATH": str(Path(aumclean.__file__).parents[1])}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -260,7 +262,7 @@ def test_a_notebook_shows_a_bar_while_it_scans_and_a_table_at_its_end(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_terminal_shows_a_bar(six_hundred, tmp_path):
+def test_a_script_in_an_option_needs_no_guard_and_a_terminal_shows_a_bar(tmp_path):
     import pty
 
     controller, terminal = pty.openpty()
@@ -275,8 +277,9 @@ def test_a_terminal_shows_a_bar(six_hundred, tmp_path):
         if not piece:
             break
         shown += piece
-    assert process.wait() == 0
+    assert process.wait() == 0, shown.decode()
     assert b"images/s" in shown
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_importing_takes_less_than_a_tenth_of_a_second_and_loads_nothing_heavy():
