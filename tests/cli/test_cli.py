@@ -147,6 +147,7 @@ def test_dry_run_prints_a_plan_and_writes_nothing(aumclean, folder, tmp_path, mo
     plan = json.loads(done.out)
     assert (plan["images"], plan["classes"], plan["epochs"], plan["draws"]) == (12, 3, 40, 2)
     assert plan["training_seconds"] > 0
+    assert plan["recipe"]["arch"] == "resnet8-s2d"
     assert not (tmp_path / "runs").exists()
 
 
@@ -231,7 +232,7 @@ def test_corrupt_scan_evaluate_walk(aumclean, planted, tmp_path):
     root = re.search(r"--root (\S+)", made.err)
     run = tmp_path / "run"
     scanned = aumclean(
-        "scan", tmp_path / "noisy.csv", "--root", root.group(1), "--out", run, "--epochs", "2", "--batch-size", "16"
+        "scan", tmp_path / "noisy.csv", "--root", root.group(1), "--out", run, *planted.words, "--epochs", "4"
     )
     assert scanned.code == 0, scanned.err
     done = aumclean("evaluate", run, "--truth", tmp_path / "noisy.csv", "--json")
@@ -254,7 +255,7 @@ def test_env_names_versions_and_devices(aumclean, monkeypatch):
         assert re.search(rf"^{name}: +\S", done.out, re.MULTILINE)
 
 
-def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
+def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path, aumclean):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "aumclean", "scan", planted.root, "--out", run, *planted.words]
     hearing = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
@@ -269,7 +270,7 @@ def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path):
     assert "Traceback" not in err and "Exception ignored" not in err
     assert err.splitlines()[-1] == f"aumclean: error: interrupted; go on with: aumclean scan --resume {run}"
     assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
-    subprocess.run([sys.executable, "-m", "aumclean", "scan", "--resume", run, "-q"], check=True, capture_output=True)
+    assert aumclean("scan", "--resume", run, "-q").code == 0
     assert json.loads((run / "run.json").read_text())["state"] == "done"
     assert not list(run.rglob("*.part"))
 
@@ -354,13 +355,13 @@ def test_clock_times():
     assert [console.duration(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
 
 
-@pytest.mark.slow
-def test_demo_finds_the_planted_errors(aumclean, tmp_path):
+def test_demo_finds_the_planted_errors(aumclean, tmp_path, monkeypatch):
+    monkeypatch.setattr("aumclean.scanning.demo.EPOCHS", 4)  # .ci/run asks for 96% after all of them
     done = aumclean("demo", "--out", tmp_path / "demo")
     assert done.code == 0
     found, precision = map(float, re.search(r"found ([\d.]+)% of .* precision of ([\d.]+)%", done.err).groups())
-    assert found >= 96
-    assert precision >= 96
+    assert found >= 80
+    assert precision >= 90
     assert Path(done.out.strip()) == tmp_path / "demo" / "run"
     assert aumclean("report", tmp_path / "demo" / "run", "-f", "markdown").code == 0
 
