@@ -181,7 +181,7 @@ class ScanRecord(Common):
     recipe: Recipe = Field(description="How the network is trained, or heads on the features.")
     features: str | None = Field(
         default=None,
-        description="The backbone that looked at the images, or the file of features; null for none.",
+        description="The backbone that looked at the images, the file of features, or pixels; null for none.",
     )
     horizon: Horizon | None = Field(
         default=None, description="The memorisation horizon that `--horizon` named, or null."

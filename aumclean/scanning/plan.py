@@ -152,7 +152,7 @@ def _features(config: ScanConfig, size: int) -> str | None:
     if asked not in (None, "none") and not needs_backbone(asked):
         asked = anywhere(asked)
         if config.against is not None:
-            raise ConfigError(f"--against: needs a backbone, and {asked} has no features of its images")
+            raise ConfigError(f"--against: needs a backbone to compare images by, which {asked} is not")
     if config.preset == FROZEN:
         if asked == "none":
             raise ConfigError("--features none: leaves --preset frozen nothing to train on; name a backbone or a file")

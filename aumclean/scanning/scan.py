@@ -93,9 +93,9 @@ def resume(run: Run, *, track: Track = untracked) -> Scan:
         AumcleanError: as `scan` does.
     """
     record = run.read_scan()
-    config = record.config
-    if config.model_extra:
-        raise RunError(f"{run.run_json}: holds options this version does not know ({', '.join(config.model_extra)})")
+    if extra := record.config.model_extra:
+        raise RunError(f"{run.run_json}: holds options this version does not know ({', '.join(extra)})")
+    config = record.config.model_copy(update={"features": record.features or "none"})  # defaults may be others now
     accelerator = make_accelerator(config.device)
     with _noticing_lost_processes(accelerator), _writing(run, accelerator):
         if accelerator.is_main_process:
@@ -332,7 +332,7 @@ def _judge_first(run: Run) -> None:
     """Write what the backbone alone says, so that a person can begin to look while the network is trained."""
     if run.awaits_network() and not run.summary.is_file():
         write_reports(run, judge(run), final=False)
-        logger.info("the first verdict, by the backbone alone, is in %s; aumclean review %s", run.html, run.path)
+        logger.info("the first verdict, by the features alone, is in %s; aumclean review %s", run.html, run.path)
 
 
 def _foreseen(run: Run, dataset: Dataset) -> list[str]:

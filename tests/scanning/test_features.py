@@ -131,6 +131,25 @@ def test_a_frozen_scan_that_was_stopped_goes_on_to_the_same_result(frozen, plant
     assert goes_on.verdict.report.equals(frozen.verdict.report)
 
 
+def test_a_scan_that_was_begun_without_features_goes_on_without(planted, tmp_path):
+    """As one of a version that looked at no small images by default."""
+
+    def stop(stream, description, done, total):
+        for batch in stream:
+            if "draw 2" in description:
+                raise KeyboardInterrupt
+            yield batch
+
+    run = Run(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        settled = load({"out": run.path, "epochs": 2, "features": "none", "device": "cpu"}, environment={})
+        scan(read_samples(planted.root), settled, track=stop)
+    begun = json.loads(run.run_json.read_text())
+    begun["config"]["features"] = None
+    run.run_json.write_text(json.dumps(begun))
+    assert "wrong_by_features" not in resume(run).verdict.report.column_names
+
+
 def test_other_features_under_the_same_name_are_refused_on_resume(planted, told, tmp_path):
     file = tmp_path / "mine.npy"
     file.write_bytes((told / "told.npy").read_bytes())
