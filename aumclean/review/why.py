@@ -25,7 +25,7 @@ def why(row: dict[str, Any], copies: int, nearest: Sequence[str] = ()) -> str:
         how = "throughout" if sure == 1 else f"with a certainty of {_percent(sure)}"
         clauses.append(f"it looks like \u201c{like}\u201d {how}")
     if features is not None:
-        clauses.append(f"pretrained features hold the label for wrong at {_percent(features)}")
+        clauses.append(f"the features hold the label for wrong at {_percent(features)}")
     if nearest:
         most, count = Counter(nearest).most_common(1)[0]
         clauses.append(f"{count} of the {len(nearest)} images most like it are labeled \u201c{most}\u201d")

@@ -211,10 +211,10 @@ class ScanRecord(Common):
     def how(self) -> str:
         """Network, size and trainings."""
         trained = (
-            "a head on pretrained features"
+            "a head on features"
             if self.recipe.arch == LINEAR
             else f"{self.recipe.arch} at {self.image_size} pixels"
-            + (" and pretrained features" if self.features else "")
+            + (" and features" if self.features else "")
         )
         return f"scanned {self.started[:10]} with {trained}: {self.draws} draws of {max(self.epochs_done)} epochs"
 

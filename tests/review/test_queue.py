@@ -107,7 +107,7 @@ def test_findings_of_features_are_decided_too_where_a_run_has_them(finished, mon
     assert queue.witnesses() == {"wrong_by_network": "the network", "wrong_by_features": "the features"}
     leak = next(row for row in queue.rows if row["sample_id"] == calm[4])
     assert "in another split too (test/x.png)" in why(leak, 0)
-    assert "pretrained features hold the label for wrong at 25%" in why(leak, 0)
+    assert "the features hold the label for wrong at 25%" in why(leak, 0)
 
 
 def test_the_nearest_images_by_features_stand_with_their_labels(own_run, finished):
