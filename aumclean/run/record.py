@@ -213,8 +213,7 @@ class ScanRecord(Common):
         trained = (
             "a head on features"
             if self.recipe.arch == LINEAR
-            else f"{self.recipe.arch} at {self.image_size} pixels"
-            + (" and features" if self.features else "")
+            else f"{self.recipe.arch} at {self.image_size} pixels" + (" and features" if self.features else "")
         )
         return f"scanned {self.started[:10]} with {trained}: {self.draws} draws of {max(self.epochs_done)} epochs"
 

@@ -8,6 +8,7 @@ import pytest
 from aumclean.cli import console
 from aumclean.cli.diagnostic import show_report
 from aumclean.cli.evaluate import RANKING, show_measures
+from aumclean.errors import counted
 
 HOSTILE = [
     "::stop-commands::x",
@@ -79,7 +80,7 @@ def test_sentences_after_a_dash_hang_and_paths_are_never_broken(capsys, monkeypa
 
 
 def test_one_is_no_plural():
-    assert [console.counted(number, "column") for number in (0, 1, 2, 1000)] == [
+    assert [counted(number, "column") for number in (0, 1, 2, 1000)] == [
         "0 columns", "1 column", "2 columns", "1,000 columns",
     ]  # fmt: skip
 
@@ -107,7 +108,7 @@ def test_a_report_says_one_column_and_one_row(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     long = "x" * 15
     rows = [Row(name=long, other_name=long, third=long)] * 31
-    report = Report(kind="test", title="t", lead="l", said=["fine"], tables=[Table("wide", "Wide", rows)])
+    report = Report(title="t", lead="l", said=["fine"], tables=[Table("wide", "Wide", rows)])
     show_report(report, Store(tmp_path))
     written = capsys.readouterr().err
     assert "1 column more in" in written and "1 row more in" in written and "other name" in written

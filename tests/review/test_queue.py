@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -115,10 +116,14 @@ def test_the_nearest_images_by_features_stand_with_their_labels(own_run, finishe
     nearest = np.array([[(n + step) % 360 for step in range(1, 9)] for n in range(360)], np.int32)
     near = Near(np.arange(360, dtype=np.int32), pa.nulls(360, pa.string()), nearest, np.ones((360, 8), np.float32))
     write_near(own_run.neighbours, near)
+    looked = json.loads(own_run.features.read_text()) | {"name": "auto", "image_size": 224}
+    own_run.features.write_text(json.dumps(looked))
     queue = suspects(own_run)
     for row, found in zip(queue.rows, queue.nearest, strict=True):
         samples = nearest[row["sample_id"], :6].tolist()
         assert found == [(sample, label[sample]) for sample in samples]
     assert "of the 6 images most like it are labeled" in why(queue.rows[0], 0, [label for _, label in queue.nearest[0]])
     assert "outlier" in queue.columns(["amber", "blue", "green"])
-    assert suspects(finished.run).nearest == []
+    for file in (own_run.neighbours, own_run.held_out_features, own_run.features):
+        file.unlink()
+    assert suspects(own_run).nearest == []
