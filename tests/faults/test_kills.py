@@ -32,11 +32,13 @@ def kill_after(seconds):
 
 
 def results(run):
-    """Every file of a run by name, of run.json what does not tell of the time."""
+    """Every file of a run by name, of run.json, its own and that of its heads, what does not tell of the time."""
     files = {file.relative_to(run).as_posix(): file.read_bytes() for file in run.rglob("*") if file.is_file()}
     files = {name: content for name, content in files.items() if not name.endswith((".lock", "report.html"))}
-    record = json.loads(files.pop("run.json"))
-    return {name: value for name, value in record.items() if name not in UNLIKE}, files
+    records = {name: json.loads(content) for name, content in files.items() if name.endswith("run.json")}
+    return files | {
+        name: {key: value for key, value in record.items() if key not in UNLIKE} for name, record in records.items()
+    }
 
 
 @pytest.fixture(scope="module")
