@@ -218,8 +218,9 @@ def write_evidence(run: Run, looked: Looked, seed: int) -> None:
     some = evenly(len(rows))
     said = [_said(rows, fold, [one[at] for one in of_fold], some) for at in range(len(SHRINKAGES))]
     gains = [fit(log_probs[None], dataset.labels[some]).gain for log_probs in said]
-    shrinkage = SHRINKAGES[int(np.argmax(gains))]
-    taught, log_probs = _corrected(rows, fold, looked, shrinkage)
+    best = int(np.argmax(gains))
+    shrinkage = SHRINKAGES[best]
+    taught, log_probs = _corrected(rows, fold, looked, shrinkage, [one[best] for one in of_fold])
     write_near(run.neighbours, looked.near)
     _write_discriminant(run, dataset, of_all(rows, taught, n_classes, shrinkage))
     about = looked.about.model_copy(update={"shrinkage": shrinkage})
@@ -228,25 +229,27 @@ def write_evidence(run: Run, looked: Looked, seed: int) -> None:
     write_held_out(run.held_out_features, held)  # last: it says that all is there
 
 
-def _corrected(rows: np.ndarray, fold: np.ndarray, looked: Looked, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
+def _corrected(
+    rows: np.ndarray, fold: np.ndarray, looked: Looked, shrinkage: float, of_fold: list[Discriminant]
+) -> tuple[np.ndarray, np.ndarray]:
     """What the discriminants are taught in the end, and what they say of samples of the other folds.
+
+    Args:
+        rows, fold, looked, shrinkage: of what they are made.
+        of_fold: those that were taught the labels as given.
 
     Returns:
         The labels, int [n], of which errors with a direction are corrected; log-probabilities, float32 [n, classes].
     """
-    given, n_classes = looked.dataset.labels, len(looked.dataset.class_names)
+    given, n_classes, everyone = looked.dataset.labels, len(looked.dataset.class_names), np.arange(len(rows))
     voted = vote(looked.near, given, n_classes)
-
-    def told(labels: np.ndarray) -> np.ndarray:
-        of_fold = in_folds(rows, labels, n_classes, fold, [shrinkage])
-        return _said(rows, fold, [only for (only,) in of_fold], np.arange(len(rows)))
-
-    taught, log_probs = given, told(given)
+    taught, log_probs = given, _said(rows, fold, of_fold, everyone)
     for _ in range(CORRECTIONS):
         better = corrected(np.stack([log_probs, voted]), given)
         if np.array_equal(better, taught):
             break
-        taught, log_probs = better, told(better)
+        of_fold = [only for (only,) in in_folds(rows, better, n_classes, fold, [shrinkage])]
+        taught, log_probs = better, _said(rows, fold, of_fold, everyone)
     return taught, log_probs
 
 

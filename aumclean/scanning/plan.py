@@ -149,7 +149,7 @@ def _features(config: ScanConfig, size: int) -> str | None:
     """
     asked, published = config.features, config.judged_by != "estimate"
     small = size < SMALLEST_LOOKED_AT and config.against is None
-    if asked not in (None, "none") and not needs_backbone(asked):
+    if asked is not None and not needs_backbone(asked):
         asked = anywhere(asked)
         if config.against is not None:
             raise ConfigError(f"--against: needs a backbone to compare images by, which {asked} is not")

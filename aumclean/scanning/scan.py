@@ -329,7 +329,7 @@ def _train_heads(run: Run, ground: _Ground, plan: Plan, track: Track) -> None:
 
 
 def _judge_first(run: Run) -> None:
-    """Write what the backbone alone says, so that a person can begin to look while the network is trained."""
+    """Write what the features alone say, so that a person can begin to look while the network is trained."""
     if run.awaits_network() and not run.summary.is_file():
         write_reports(run, judge(run), final=False)
         logger.info("the first verdict, by the features alone, is in %s; aumclean review %s", run.html, run.path)

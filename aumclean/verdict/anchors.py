@@ -47,6 +47,8 @@ def corrected(voices: np.ndarray, labels: np.ndarray) -> np.ndarray:
         labels: int [n], given.
     """
     anchors, directed = by_surest(fit(voices, labels), voices, labels)
+    if not len(directed.pair):
+        return labels
     noise = fit(voices, labels, expected=expected_errors(directed, voices.shape[2]), anchors=anchors)
     other, likely = noise.suggested(voices, labels)
     return np.where((likely > 0.5) & (directed.of(other, labels) > 0), other, labels)
