@@ -54,7 +54,7 @@ def result(method: str, row: str, seed: int, auroc: float, **more: Any) -> dict[
 
 def test_a_stopped_suite_goes_on_after_its_last_whole_line(detection: ModuleType, tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
-    first, second = result("scan", "fast", 0, 0.9), result("plain", "mean loss", 0, 0.8)
+    first, second = result("scan", "network", 0, 0.9), result("plain", "mean loss", 0, 0.8)
     detection.append_results(file, [first])
     with file.open("a") as stream:
         stream.write(json.dumps(second)[:25])  # killed while writing
@@ -69,13 +69,13 @@ def test_a_stopped_suite_goes_on_after_its_last_whole_line(detection: ModuleType
 
 def test_the_table_shows_mean_and_spread_of_the_seeds(detection: ModuleType) -> None:
     results = [
-        result("scan", "fast", 0, 0.90, processor_seconds=30.0),
-        result("scan", "fast", 1, 0.94, processor_seconds=33.0),
+        result("scan", "network", 0, 0.90, processor_seconds=30.0),
+        result("scan", "network", 1, 0.94, processor_seconds=33.0),
         result("plain", "last margin", 0, 0.80, processor_seconds=30.0),
     ]
 
     text = detection.table(results)
 
-    assert "### AUROC\n\n| | flip20 |\n| --- | --- |\n| fast | 0.920 ±0.020 |\n| last margin | 0.800 |\n" in text
+    assert "### AUROC\n\n| | flip20 |\n| --- | --- |\n| network | 0.920 ±0.020 |\n| last margin | 0.800 |\n" in text
     assert "Scan / plain training of as many epochs, processor seconds: median 1.00 (1.00 to 1.00, 1 pairs)." in text
     assert "Recall" not in text

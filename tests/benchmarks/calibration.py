@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from detection import CIFAR_PAIRS, append_results, in_own_process, read_results
+from planted import CIFAR_PAIRS, DIGITS_PAIRS, annotated
+from results import append_results, in_own_process, read_results
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from aumclean import chance
@@ -132,40 +132,12 @@ def made_wrong(row: Row, dataset: Dataset, folder: Path) -> np.ndarray:
 
 
 def _targets(row: Row, dataset: Dataset) -> np.ndarray:
-    pairs = ("7=1", "2=7", "6=8", "3=5", "5=3") if row.data == "digits" else CIFAR_PAIRS
+    pairs = DIGITS_PAIRS if row.data == "digits" else CIFAR_PAIRS
     target, place = np.arange(len(dataset.class_names)), {name: at for at, name in enumerate(dataset.class_names)}
     for pair in pairs:
         given, other = pair.split("=")
         target[place[given]] = place[other]
     return target
-
-
-def annotated(dataset: Dataset, rate: float, others: Dataset, rng: np.random.Generator) -> np.ndarray:
-    """Labels of somebody who errs where a picture is doubtful: right, or by the softmax of a model of other images."""
-    seen = features(others.images)
-    centre, scale = seen.mean(0), seen.std(0) + 1e-6
-    model = LogisticRegression(C=0.002, max_iter=60).fit((seen - centre) / scale, others.labels)
-    said = np.zeros((len(dataset), len(dataset.class_names)))
-    said[:, model.classes_] = model.predict_proba((features(dataset.images) - centre) / scale)
-    wrong = 1 - said[np.arange(len(dataset)), dataset.labels].mean()
-    drawn = (rng.random((len(dataset), 1)) > said.cumsum(1)).sum(1).clip(0, said.shape[1] - 1)
-    return np.where(rng.random(len(dataset)) < rate / wrong, drawn, dataset.labels)
-
-
-def features(images: np.ndarray, filters: int = 100) -> np.ndarray:
-    """Means over quarters of the images of rectified random filters: float32 [n, 8 * filters]."""
-    rng = np.random.default_rng(0)
-    weights = rng.normal(size=(filters, 5 * 5 * 3)).astype(np.float32)
-    weights -= weights.mean(1, keepdims=True)
-    pixels = images.astype(np.float32)
-    pixels = (pixels - pixels.mean((1, 2, 3), keepdims=True)) / (pixels.std((1, 2, 3), keepdims=True) + 5)
-    patches = np.lib.stride_tricks.sliding_window_view(pixels, (5, 5), axis=(1, 2))[:, ::3, ::3]
-    found = patches.reshape(*patches.shape[:3], -1) @ weights.T / 5
-    half = found.shape[1] // 2
-    quarters = [found[:, a, b] for a in (slice(half), slice(half, None)) for b in (slice(half), slice(half, None))]
-    return np.concatenate(
-        [np.maximum(sign * part - 0.5, 0).mean((1, 2)) for part in quarters for sign in (1, -1)], axis=1
-    )
 
 
 def write(dataset: Dataset, labels: np.ndarray, file: Path) -> None:

@@ -2,83 +2,65 @@
 
     uv run --group benchmark python tests/benchmarks/detection.py DATA --out results.jsonl
         [--images 6000] [--seeds 0,1,2] [--noise uniform40,pairs40,...] [--methods scan,plain,...]
+        [--leave-out LABEL,...]
     uv run python tests/benchmarks/detection.py --table results.jsonl
 
 DATA is a Parquet file with images, such as CIFAR-10's training set (from https://huggingface.co/datasets/uoft-cs/cifar10
 or made from https://www.cs.toronto.edu/~kriz/cifar.html), or the word `digits`: those of scikit-learn. Labels are made
-wrong here. Every method runs in a process of its own, and its line is appended to the results when it is done: the same
-command goes on where it was stopped. After a change of a method begin a new file. Other tools are in the dependency
-group `benchmark`; those that are missing are named and left out. `thorough` runs only when `--methods` names it.
+wrong here. `scan` is the default, with the extra `features` both witnesses; `network` is it without features, `frozen`
+without a network. Every method runs in a process of its own, and its line is appended to the results when it is done:
+the same command goes on where it was stopped. After a change of a method begin a new file. Decoded images and features
+are in a cache beside the results before anything is timed. Other tools are in the dependency group `benchmark`; those
+that are missing are named and left out. `thorough` runs only when `--methods` names it.
 """
 
 import argparse
 import importlib.metadata
 import importlib.util
-import io
 import json
-import multiprocessing
 import platform
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import peers
 import pyarrow as pa
-import pyarrow.parquet as pq
 from peers import Found
-from PIL import Image
-from sklearn.datasets import load_digits
+from planted import Noise, plant, truth
+from results import append_results, in_own_process, read_results
 
 from aumclean.config.scan import ScanConfig
-from aumclean.dataset.corrupt import TRUE_LABEL, corrupt
-from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.open import open_samples
+from aumclean.dataset.open import Opened, open_samples
 from aumclean.dataset.read import read_samples
+from aumclean.progress import untracked
 from aumclean.scanning.demo import EPOCHS as DIGITS_EPOCHS
+from aumclean.scanning.features import Looked, look
 from aumclean.scanning.plan import Plan, settle
 from aumclean.scanning.scan import scan
 from aumclean.verdict.evaluate import evaluate
 from aumclean.verdict.judge import Verdict, judge, settings_of
 
-IMBALANCE = 10.0
-IMBALANCED_SHARE = 0.408  # of the images stay, of ten classes whose sizes fall to a tenth
-CIFAR_PAIRS = ("truck=automobile", "bird=airplane", "deer=horse", "cat=dog", "dog=cat")
-DIGITS_PAIRS = ("7=1", "2=7", "6=8", "3=5", "5=3")
-
-
-@dataclass(frozen=True)
-class Noise:
-    """A row of the benchmark: arguments of `corrupt`."""
-
-    kind: str
-    rate: float
-    imbalance: float = 1.0
-
-
-NOISES = {
-    "uniform20": Noise("uniform", 0.2),
-    "uniform40": Noise("uniform", 0.4),
-    "uniform60": Noise("uniform", 0.6),
-    "flip20": Noise("flip", 0.2),
-    "flip40": Noise("flip", 0.4),
-    "pairs40": Noise("pairs", 0.4),
-    "instance20": Noise("instance", 0.2),
-    "instance40": Noise("instance", 0.4),
-    "imbalanced20": Noise("uniform", 0.2, IMBALANCE),
-    "none": Noise("uniform", 0.0),
+NOISES = (
+    *("none", "uniform20", "uniform40", "uniform60", "flip20", "flip40", "pairs40"),
+    *("instance20", "instance40", "imbalanced20", "annotator20"),
+)
+SCANS: dict[str, dict[str, Any]] = {
+    "scan": {},
+    "network": {"features": "none"},
+    "frozen": {"preset": "frozen"},
+    "thorough": {"preset": "thorough"},
 }
-METHODS = ("scan", "plain", "aum", "cleanlab", "bounds")  # each one process; `thorough` on demand
+METHODS = ("scan", "network", "frozen", "plain", "aum", "cleanlab", "features", "bounds")  # `thorough` on demand
 PACKAGES = {"aum": "aum", "cleanlab": "cleanlab"}
 ORDER = (
-    *("oracle", "fast", "fast, by aum", "thorough", "thorough, by aum", "aum package"),
+    *("oracle", "scan", "frozen", "network", "network, by aum", "thorough", "thorough, by aum", "aum package"),
     *("cleanlab self_confidence", "cleanlab normalized_margin", "last margin", "mean loss", "wrong count"),
+    *("cleanlab on features, C=1", "cleanlab on features, C=0.01", "cleanlab on features, C=0.001", "20 nearest"),
     "flag nothing",
 )
 MEASURES = {
@@ -100,63 +82,44 @@ MEASURES = {
 }
 
 
-def write_digits(file: Path) -> None:
-    """The 1,797 digits of scikit-learn with their right labels, as a Parquet file with images."""
-    digits, images = load_digits(), []
-    for number, pixels in enumerate(digits.images):
-        stored = io.BytesIO()
-        Image.fromarray((pixels * (255 / 16)).astype(np.uint8)).save(stored, "png")
-        images.append({"bytes": stored.getvalue(), "path": f"{number:04d}.png"})
-    pq.write_table(pa.table({"image": images, "label": [str(label) for label in digits.target]}), file)
-
-
-def plant(data: str, folder: Path, noise: Noise, images: int, seed: int) -> Path:
-    """Write the Parquet file that all methods see, its true labels beside the given ones."""
-    source, noisy = Path(data), folder / "noisy.parquet"
-    if data == "digits":
-        source = folder / "digits.parquet"
-        write_digits(source)
-    pairs = (DIGITS_PAIRS if data == "digits" else CIFAR_PAIRS) if noise.kind == "pairs" else ()
-    limit = images if noise.imbalance == 1 else round(images / IMBALANCED_SHARE)
-    samples = read_samples(source, limit=limit)
-    corrupt(
-        samples,
-        noisy,
-        noise=noise.kind,  # type: ignore[arg-type]
-        rate=noise.rate,
-        seed=seed,
-        pairs=pairs,
-        imbalance=noise.imbalance,
-        cache_dir=folder / "cache",
-    )
-    return noisy
-
-
-def config_of(data: str, folder: Path, seed: int, preset: str) -> ScanConfig:
-    """The options of our scan; those of the digits are the demo's."""
+def config_of(data: str, folder: Path, cache: Path, seed: int, method: str) -> ScanConfig:
+    """The options of a scan; those of the digits are the demo's."""
     own: dict[str, Any] = {"flip": False, "epochs": DIGITS_EPOCHS} if data == "digits" else {}
-    return ScanConfig(preset=preset, out=folder / preset, seed=seed, cache_dir=folder / "cache", **own)
+    if method == "frozen":
+        own.pop("epochs", None)
+    return ScanConfig(**own, **SCANS.get(method, {}), out=folder / method, seed=seed, cache_dir=cache)
 
 
-def load(noisy: Path, config: ScanConfig) -> tuple[Dataset, Plan]:
+def opened(noisy: Path, config: ScanConfig) -> tuple[Opened, Plan]:
     """Images and labels as a scan has them, and its plan."""
     samples = read_samples(noisy)
     plan = settle(samples, config)
-    return open_samples(samples, plan.image_size, workers=1, cache_dir=config.cache_dir).dataset(), plan
+    return open_samples(samples, plan.image_size, workers=1, cache_dir=config.cache_dir), plan
 
 
-def measures_of_scan(noisy: Path, config: ScanConfig) -> dict[str, dict[str, Any]]:
-    """Our scan, by `label_score` and its own cut; and the published statistic and rule on the same run."""
+def features_of(noisy: Path, config: ScanConfig) -> Looked | None:
+    """The features that a scan would have; None when it has none."""
+    images, plan = opened(noisy, config)
+    return None if plan.features is None else look(images, plan.features, config, plan.accelerator, untracked)
+
+
+def prepare(noisy: Path, config: ScanConfig) -> None:
+    """Decode all images and look at them through the backbone, so that no method is timed for it."""
+    features_of(noisy, config)
+
+
+def measures_of_scan(method: str, noisy: Path, config: ScanConfig) -> dict[str, dict[str, Any]]:
+    """Our scan, by `label_score` and its own flags; of a network alone the published statistic and rule, too."""
     run = scan(read_samples(noisy), config).run
     record = run.read()
-    passes = float(record.draws * record.recipe.epochs)
-    published = judge(run, settings_of(run, threshold="indicator", combine="all"))
-    by_aum = measured(published, noisy, "aum")
-    for name in ("noise_rate_error", "precision_error", "recall_error"):
-        by_aum.pop(name, None)  # they are not of the published method
-    rows = {config.preset: measured(judge(run), noisy, "label_score"), f"{config.preset}, by aum": by_aum}
-    training = sum(record.training_seconds)
-    return {name: {**row, "passes": passes, "training_seconds": training} for name, row in rows.items()}
+    known = {"passes": float(record.draws * record.recipe.epochs), "training_seconds": sum(record.training_seconds)}
+    rows = {method: measured(judge(run), noisy, "label_score")}
+    if record.features is None:
+        published = judge(run, settings_of(run, threshold="indicator", combine="all"))
+        rows[f"{method}, by aum"] = measured(published, noisy, "aum")
+        for name in ("noise_rate_error", "precision_error", "recall_error"):
+            rows[f"{method}, by aum"].pop(name, None)  # they are not of the published method
+    return {name: {**row, **known} for name, row in rows.items()}
 
 
 def measured(verdict: Verdict, noisy: Path, score: str) -> dict[str, Any]:
@@ -169,12 +132,6 @@ def measured(verdict: Verdict, noisy: Path, score: str) -> dict[str, Any]:
         if name in summary.flags and row[name] is not None:
             row[f"{name}_error"] = summary.flags[name].estimate - row[name]
     return row
-
-
-def truth(noisy: Path) -> tuple[pa.Array, pa.Array]:
-    """Paths and true labels."""
-    known = read_samples(noisy, label_column=TRUE_LABEL)
-    return known.paths, known.label_names()
 
 
 def flat(measures: dict[str, Any], score: str) -> dict[str, Any]:
@@ -205,28 +162,29 @@ def judged(found: Found, wrong: np.ndarray) -> dict[str, Any]:
 
 def measures_of_peer(method: str, noisy: Path, config: ScanConfig) -> dict[str, dict[str, Any]]:
     """Every row that comes of one other method."""
-    dataset, plan = load(noisy, config)
-    _, true = truth(noisy)
+    images, plan = opened(noisy, config)
+    dataset, (_, true) = images.dataset(), truth(noisy)
     wrong = np.array(dataset.class_names)[dataset.labels] != true.to_numpy(zero_copy_only=False)
     recipe, seed = plan.recipe, config.seed
-    if method == "plain":
-        found = peers.from_plain_trainings(dataset, recipe, plan.draws, plan.settings.first_epoch, seed)
-    elif method == "aum":
-        found = peers.aum_package(dataset, recipe, seed)
-    elif method == "cleanlab":
-        found = peers.cleanlab(dataset, recipe, plan.draws, seed)
-    else:
-        found = {"oracle": peers.oracle(wrong), "flag nothing": peers.flag_nothing(wrong)}
+    match method:
+        case "plain":
+            found = peers.from_plain_trainings(dataset, recipe, plan.draws, plan.settings.first_epoch, seed)
+        case "aum":
+            found = peers.aum_package(dataset, recipe, seed)
+        case "cleanlab":
+            found = peers.cleanlab(dataset, recipe, plan.draws, seed)
+        case "features":
+            looked = features_of(noisy, config)
+            found = {} if looked is None else peers.on_features(looked, seed)
+        case _:
+            found = {"oracle": peers.oracle(wrong), "flag nothing": peers.flag_nothing(wrong)}
     return {name: {**judged(one, wrong), "passes": one.passes} for name, one in found.items()}
 
 
-def work(method: str, data: str, folder: Path, seed: int) -> dict[str, dict[str, Any]]:
+def work(method: str, noisy: Path, config: ScanConfig) -> dict[str, dict[str, Any]]:
     """All rows of a method, with what it took; to be called in a process of its own."""
-    noisy, preset = folder / "noisy.parquet", "thorough" if method == "thorough" else "fast"
-    config = config_of(data, folder, seed, preset)
     started, before = time.perf_counter(), time.process_time()
-    scans = method in {"scan", "thorough"}
-    rows = measures_of_scan(noisy, config) if scans else measures_of_peer(method, noisy, config)
+    rows = measures_of_scan(method, noisy, config) if method in SCANS else measures_of_peer(method, noisy, config)
     seconds, processor = time.perf_counter() - started, time.process_time() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform != "darwin" else 1024) / 1024
     for row in rows.values():
@@ -247,21 +205,6 @@ def environment() -> dict[str, str]:
 
 def _module(package: str) -> str:
     return {"scikit-learn": "sklearn"}.get(package, package)
-
-
-def read_results(file: Path) -> list[dict[str, Any]]:
-    """The lines of a results file; a last one that was cut off by a crash is left out."""
-    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else [""]
-    return [json.loads(line) for line in lines[:-1]]
-
-
-def append_results(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append the rows of one method at once, after what is whole in the file."""
-    whole = file.read_bytes() if file.is_file() else b""
-    with file.open("r+b" if file.is_file() else "wb") as stream:
-        stream.truncate(whole.rfind(b"\n") + 1)
-        stream.seek(0, io.SEEK_END)
-        stream.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 Key = tuple[str, int, str, int, str]
@@ -285,7 +228,7 @@ def table(results: list[dict[str, Any]]) -> str:
         about = {json.dumps(row["environment"]): row["environment"] for row in mine}
         parts += [", ".join(f"{name} {value}" for name, value in one.items()) for one in about.values()]
         seeds = sorted({row["seed"] for row in mine})
-        noises = [noise for noise in NOISES if any(row["noise"] == noise for row in mine)]
+        noises = list(dict.fromkeys(row["noise"] for row in mine))
         counts = {noise: sorted({(row["samples"]) for row in mine if row["noise"] == noise}) for noise in noises}
         said = ", ".join(f"{noise} {'/'.join(f'{n:,}' for n in found)}" for noise, found in counts.items())
         parts += [f"Seeds {', '.join(map(str, seeds))}. Images: {said}.", ""]
@@ -321,7 +264,7 @@ def cell(values: list[float | None]) -> str:
 
 
 def against_plain(results: list[dict[str, Any]]) -> str:
-    """One line: the scan's processor seconds beside those of as many plain epochs, of the same row and seed.
+    """One line: processor seconds of a scan without features beside those of as many plain epochs, of the same labels.
 
     On a machine that others use, too, the clock says how busy it was.
     """
@@ -329,7 +272,7 @@ def against_plain(results: list[dict[str, Any]]) -> str:
     ratios = [
         row["processor_seconds"] / time_of["last margin", noise, seed]["processor_seconds"]
         for (name, noise, seed), row in time_of.items()
-        if name == "fast" and ("last margin", noise, seed) in time_of
+        if name == "network" and ("last margin", noise, seed) in time_of
     ]
     if not ratios:
         return "Scan / plain training of as many epochs: not measured."
@@ -339,9 +282,17 @@ def against_plain(results: list[dict[str, Any]]) -> str:
     return f"Scan / plain training of as many epochs, processor seconds: {found}."
 
 
-def run_suite(data: str, out: Path, images: int, seeds: list[int], noises: list[str], methods: list[str]) -> None:
+def run_suite(
+    data: str,
+    out: Path,
+    images: int,
+    seeds: list[int],
+    noises: list[str],
+    methods: list[str],
+    leave_out: frozenset[str],
+) -> None:
     """Run what is missing, seed by seed, and append it to the results."""
-    known = environment()
+    known, cache = environment(), out.with_suffix(".cache")
     for method in [one for one in methods if PACKAGES.get(one, one) not in known and one in PACKAGES]:
         print(f"{method}: not installed, left out; uv sync --group benchmark", file=sys.stderr)
         methods = [one for one in methods if one != method]
@@ -354,9 +305,10 @@ def run_suite(data: str, out: Path, images: int, seeds: list[int], noises: list[
                 continue
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary)
-                load(plant(data, folder, NOISES[noise], images, seed), config_of(data, folder, seed, "fast"))
+                noisy = plant(data, folder, Noise.named(noise), images, seed, leave_out)
+                in_own_process(prepare, noisy, config_of(data, folder, cache, seed, "scan"))
                 for *_, method in todo:
-                    rows = in_own_process(work, method, data, folder, seed)
+                    rows = in_own_process(work, method, noisy, config_of(data, folder, cache, seed, method))
                     about = {"data": name, "images": images, "noise": noise, "seed": seed, "method": method}
                     append_results(
                         out, ({**about, "row": row, **found, "environment": known} for row, found in rows.items())
@@ -366,17 +318,11 @@ def run_suite(data: str, out: Path, images: int, seeds: list[int], noises: list[
     print(against_plain(read_results(out)))
 
 
-def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a fresh process, so that its peak of memory is its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def line(noise: str, seed: int, row: str, found: dict[str, Any]) -> str:
     """One result in words, while the suite runs."""
     names = ("auroc", "average_precision", "f1_at_true_count", "f1", "flagged_share", "processor_seconds")
     values = " ".join(f"{name} {cell([found[name]]) or '-'}" for name in names)
-    return f"{noise:<13}{seed:>2}  {row:<27}{values}"
+    return f"{noise:<13}{seed:>2}  {row:<30}{values}"
 
 
 def chosen(text: str, known: Iterable[str], option: str) -> list[str]:
@@ -397,12 +343,15 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--noise", default=",".join(NOISES))
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--leave-out", default="", metavar="LABEL,...", help="labels that are no class")
     options = parser.parse_args()
     if options.table is not None:
         if not options.table.is_file():
             parser.error(f"--table {options.table}: no such file")
         print(table(read_results(options.table)))
         return
+    for noise in options.noise.split(","):
+        Noise.named(noise)
     if options.data is None or options.out is None:
         parser.error("DATA and --out, or --table RESULTS")
     if options.data != "digits" and not Path(options.data).is_file():
@@ -412,8 +361,9 @@ def main() -> None:
         options.out,
         options.images,
         [int(seed) for seed in options.seeds.split(",")],
-        chosen(options.noise, NOISES, "--noise"),
+        options.noise.split(","),
         chosen(options.methods, (*METHODS, "thorough"), "--methods"),
+        frozenset(filter(None, options.leave_out.split(","))),
     )
 
 

@@ -12,20 +12,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import nn
 from torch.nn import functional as F
 
 from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.indicators import draw_indicators, with_indicators
+from aumclean.features.neighbours import rows_of
 from aumclean.margins import margins
+from aumclean.scanning.features import Looked
 from aumclean.training import augment
 from aumclean.training.loop import normalisation
 from aumclean.training.models import model_of
 from aumclean.training.optimizer import make_optimizer
 from aumclean.training.predict import predictions
+from aumclean.verdict.neighbours import vote
 
 CPU = torch.device("cpu")
 FOLDS = 4
@@ -177,3 +181,26 @@ def cleanlab(dataset: Dataset, recipe: Recipe, draws: int, seed: int) -> dict[st
         )
         for name in ("self_confidence", "normalized_margin")
     }
+
+
+def on_features(looked: Looked, seed: int) -> dict[str, Found]:
+    """What others make of the features that a scan has: no network is trained.
+
+    `cleanlab on features`: self-confidence and the filter, of cross-validated logistic regression with three strengths
+    of regularisation. `20 nearest`: the rule of SimiFeat (Zhu et al. 2022), the share of the nearest with the label,
+    flagged where another class has more of them.
+    """
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
+    labels, n_classes, rows = looked.dataset.labels, len(looked.dataset.class_names), rows_of(looked.dataset)
+    voted = vote(looked.near, labels, n_classes)
+    found = {"20 nearest": Found(-voted[np.arange(len(labels)), labels], voted.argmax(1) != labels)}
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    for strength in (1.0, 0.01, 0.001):
+        model = LogisticRegression(C=strength, max_iter=300)
+        said = cross_val_predict(model, rows, labels, cv=folds, method="predict_proba")
+        found[f"cleanlab on features, C={strength:g}"] = Found(
+            -get_label_quality_scores(labels, said), find_label_issues(labels, said, n_jobs=1)
+        )
+    return found
