@@ -13,7 +13,7 @@ from aumclean.files import atomic
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-SERIAL_BELOW = 4  # tasks: starting processes costs more than it saves
+STARTING = 2.0  # seconds of work that starting processes costs
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +30,27 @@ def in_processes(
 ) -> Iterator[Result]:
     """The results in the order of the tasks, which are taken no faster than the results are.
 
-    With loky's processes, which need no guard in the caller's main module; they are gone when this ends. Where the
+    This process does the first task, and the others too while they promise to take less time than starting processes
+    does. Those are loky's, which need no guard in the caller's main module; they are gone when this ends. Where the
     system lets nobody start processes that talk to each other (no usable /dev/shm), this process does all by itself.
 
     Args:
         function: of one task; both and the result are pickled.
         tasks: any number.
         count: about how many tasks there are.
-        workers: how many processes; with one, or few tasks, there are none.
+        workers: how many processes; with one there are none.
     """
-    executor = _executor(workers) if workers > 1 and count >= SERIAL_BELOW else None
+    tasks, seconds = iter(tasks), 0.0
+    for done, task in enumerate(tasks, start=1):
+        began = time.perf_counter()
+        result = function(task)
+        seconds += time.perf_counter() - began
+        yield result
+        if workers > 1 and seconds / done * (count - done) > STARTING:
+            break
+    else:
+        return
+    executor = _executor(workers)
     if executor is None:
         yield from map(function, tasks)
         return

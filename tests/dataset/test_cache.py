@@ -1,3 +1,4 @@
+import math
 import os
 import shutil
 import subprocess
@@ -161,7 +162,7 @@ def test_unreadable_files_leave_no_gap(folder, tmp_path):
 
 
 def test_processes_decode_what_one_process_decodes(tmp_path, make_folder, monkeypatch):
-    monkeypatch.setattr("aumclean.dataset.parallel.SERIAL_BELOW", 0)
+    monkeypatch.setattr("aumclean.dataset.parallel.STARTING", -math.inf)
     monkeypatch.setattr("aumclean.dataset.decode.CHUNK", 7)
     folder = make_folder(tmp_path / "photos", per_class=10)
     together = load(folder, tmp_path / "a", workers=2)

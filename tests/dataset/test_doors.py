@@ -1,6 +1,7 @@
 """The same 180 images through every door: the same contents, labels, pixels and flags."""
 
 import io
+import math
 import shutil
 import tarfile
 import uuid
@@ -194,7 +195,7 @@ def mixed_up(source, tmp_path_factory):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("door", [as_two_parquet_shards, as_two_tars, as_zip, as_s3], ids=lambda door: door.__name__)
 def test_the_same_images_are_flagged_and_shown_through_every_door(door, mixed_up, tmp_path, s3, monkeypatch):
-    monkeypatch.setattr("aumclean.dataset.parallel.SERIAL_BELOW", 1)  # so that processes decode
+    monkeypatch.setattr("aumclean.dataset.parallel.STARTING", -math.inf)  # so that processes decode
     root, expected = mixed_up
     found = scan(read(door, root), load({"out": tmp_path / "run", "workers": 2, **PLANTED_SCAN}, environment={}))
     assert found.verdict.summary.flagged_digest == expected.verdict.summary.flagged_digest

@@ -1,6 +1,8 @@
+import math
 import os
 import subprocess
 import sys
+import time
 
 import loky
 import psutil
@@ -18,15 +20,30 @@ def process(_):
     return os.getpid()
 
 
-def test_results_come_in_the_order_of_the_tasks():
+def unhurried(_):
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def test_processes_start_where_what_is_left_takes_longer_than_to_start_them(monkeypatch):
+    monkeypatch.setattr(parallel, "STARTING", 0.5)
+    assert set(in_processes(process, range(9), 9, workers=2)) == {os.getpid()}
+    first, *others = in_processes(unhurried, range(9), 9, workers=2)
+    assert first == os.getpid()
+    assert first not in others
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Processes start however little is left to do."""
+    monkeypatch.setattr(parallel, "STARTING", -math.inf)
+
+
+def test_results_come_in_the_order_of_the_tasks(at_once):
     assert list(in_processes(double, iter(range(9)), 9, workers=2)) == list(range(0, 18, 2))
 
 
-def test_few_tasks_start_no_process():
-    assert set(in_processes(process, range(9), parallel.SERIAL_BELOW - 1, workers=2)) == {os.getpid()}
-
-
-def test_no_more_processes_work_than_asked_for(tmp_path):
+def test_no_more_processes_work_than_asked_for(at_once):
     """Beside them loky has two that only clean up."""
     working = set()
     for _ in in_processes(process, range(30), 30, workers=2):
@@ -35,7 +52,7 @@ def test_no_more_processes_work_than_asked_for(tmp_path):
     assert len(working) == 2
 
 
-def test_where_no_process_can_be_started_this_one_does_all_and_says_so(monkeypatch, caplog):
+def test_where_no_process_can_be_started_this_one_does_all_and_says_so(at_once, monkeypatch, caplog):
     def refused(workers, **options):
         raise PermissionError(13, "Permission denied")  # as without a usable /dev/shm
 
@@ -49,9 +66,11 @@ import os, sys, time
 from aumclean.dataset import parallel
 
 def slowly(number):
-    print(os.getpid(), flush=True)
-    time.sleep(60)
+    if number:
+        print(os.getpid(), flush=True)
+        time.sleep(60)
 
+parallel.STARTING = float("-inf")
 list(parallel.in_processes(slowly, range(9), 9, workers=2))
 """
 

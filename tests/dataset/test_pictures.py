@@ -1,5 +1,6 @@
 import hashlib
 import io
+import math
 import shutil
 
 import loky
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from aumclean.dataset import parallel
+from aumclean.dataset import parallel, pictures
 from aumclean.dataset.images import Embedded
 from aumclean.dataset.pictures import Pictures, pictures_of
 from aumclean.errors import RunError
@@ -28,9 +29,10 @@ def test_an_image_comes_back_byte_for_byte(finished):
     assert found.encoded(17) == (finished.root / path).read_bytes()
 
 
-@pytest.mark.parametrize("serial_below", [0, 1000])
-def test_thumbnails_keep_the_order_asked_for(finished, monkeypatch, serial_below):
-    monkeypatch.setattr(parallel, "SERIAL_BELOW", serial_below)
+@pytest.mark.parametrize("starting", [-math.inf, math.inf])
+def test_thumbnails_keep_the_order_asked_for(finished, monkeypatch, starting):
+    monkeypatch.setattr(parallel, "STARTING", starting)
+    monkeypatch.setattr(pictures, "CHUNK", 1)
     found = pictures_of(finished.run)
     colours = [
         np.asarray(Image.open(io.BytesIO(jpeg))).mean((0, 1)) for jpeg in found.thumbnails(np.array([300, 2, 150]), 8)
@@ -43,7 +45,8 @@ def test_pictures_of_a_scan_are_made_by_no_more_processes_than_it_was_given(own_
     def forbidden(*_, **__):
         raise AssertionError("one worker needs no other process")
 
-    monkeypatch.setattr(parallel, "SERIAL_BELOW", 0)
+    monkeypatch.setattr(parallel, "STARTING", -math.inf)
+    monkeypatch.setattr(pictures, "CHUNK", 1)
     monkeypatch.setattr(loky, "ProcessPoolExecutor", forbidden)
     record = own_run.read_scan()
     own_run.write(record.model_copy(update={"config": record.config.model_copy(update={"workers": 1})}))

@@ -1,13 +1,14 @@
 """Where nothing can be written: a home, cache, run, output or temporary folder that is read-only or not there."""
 
 import ctypes
+import math
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from aumclean.dataset import parallel
+from aumclean.dataset import decode, parallel
 from tests.faults.child import in_child
 from tests.faults.conftest import COMMANDS, state
 from tests.faults.test_interrupts import of_scan
@@ -105,7 +106,7 @@ def test_a_read_only_cache_is_named_and_no_space_is_asked_for(folder, tmp_path):
 @pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs to mount over /dev/shm")
 def test_without_a_usable_shared_memory_one_process_decodes(folder, tmp_path):
     def prepare():
-        parallel.SERIAL_BELOW = 0
+        parallel.STARTING, decode.CHUNK = -math.inf, 5
         read_only("/dev/shm")()
 
     done = in_child([*of_scan(folder, tmp_path / "run"), "--workers", "2"], prepare)
