@@ -22,9 +22,8 @@ def test_a_band_is_picked_up_a_quarter_of_the_way_above_chance(accuracy, epoch):
 
 
 def test_natural_labels_are_learned_and_shuffled_ones_are_not(bands, tmp_path):
-    options = Options(
-        data=bands, out=tmp_path / "o", device="cpu", epochs=10, batch_size=16, seeds=(0, 1), precision="fp32"
-    )
+    asked = {"device": "cpu", "arch": "mlp_1x512", "epochs": 8, "batch_size": 16, "precision": "fp32"}
+    options = Options(data=bands, out=tmp_path / "o", seeds=(0, 1), **asked)
     report, store = curves(options, radii=(3,))
     rows = {(row.labels, row.band): row for row in report.tables[0].rows}
     natural, mixed = rows["natural", "original"], rows["shuffled", "original"]

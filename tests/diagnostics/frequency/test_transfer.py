@@ -7,7 +7,7 @@ from aumclean.diagnostics.study import Options
 @pytest.fixture(scope="module")
 def moved(bands, tmp_path_factory):
     out = tmp_path_factory.mktemp("moved") / "o"
-    options = Options(data=bands, out=out, device="cpu", epochs=12, batch_size=16, precision="fp32")
+    options = Options(data=bands, out=out, device="cpu", epochs=6, batch_size=16, precision="fp32")
     return transfer(options, radii=(3,))[0]
 
 
