@@ -110,8 +110,9 @@ def _asked(subject: Subject, column: str, most: int | None) -> np.ndarray:
     if most is None:
         return np.zeros(len(subject.report), bool)
     if column not in subject.report.column_names:
-        option = "--max-leaked" if column == "leaked_from" else "--max-near-conflicts"
-        raise ConfigError(f"{option}: {subject.path} does not know near-duplicates; scan with --features")
+        if column == "leaked_from":
+            raise ConfigError(f"--max-leaked: {subject.path} was compared with no other data; scan with --against TEST")
+        raise ConfigError(f"--max-near-conflicts: {subject.path} does not know near-duplicates; scan with --features")
     return subject.mask(column)
 
 

@@ -114,8 +114,7 @@ def _without_backbone(
     neighbours = nearest(rows_of(dataset), NEIGHBOURS, accelerator.device, track)
     content = opened.files["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
     group = np.unique(content, return_index=True)[1][content].astype(np.int32)
-    leaked = pa.nulls(len(group), pa.string())
-    return Looked(about, dataset, Near(group, leaked, neighbours.sample, neighbours.similarity))
+    return Looked(about, dataset, Near(group, None, neighbours.sample, neighbours.similarity))
 
 
 def _leaked_from(
@@ -126,17 +125,18 @@ def _leaked_from(
     config: ScanConfig,
     accelerator: Accelerator,
     track: Track,
-) -> pa.Array:
-    """For each image its near-duplicate among the data that should share none with these: strings, mostly null."""
+) -> pa.Array | None:
+    """For each image its near-duplicate among the data of `--against`: strings, mostly null; None without such data."""
+    if config.against is None:
+        return None
+    against = read_samples(config.against, **config.reading())
+    others = open_configured(against, opened.images.shape[1], config, one_class=True, track=track)
+    _, theirs = through_backbone(others, name, config, accelerator, track)
+    scale = (np.array(values, np.float32) for values in normalisation(dataset))
+    near = nearest(scaled(theirs, *scale), NEIGHBOURS, accelerator.device, track, among=rows)
+    pairs = near_pairs(others.images, near, opened.images)
     found = np.full(len(rows), None, object)
-    if config.against is not None:
-        against = read_samples(config.against, **config.reading())
-        others = open_configured(against, opened.images.shape[1], config, one_class=True, track=track)
-        _, theirs = through_backbone(others, name, config, accelerator, track)
-        scale = (np.array(values, np.float32) for values in normalisation(dataset))
-        near = nearest(scaled(theirs, *scale), NEIGHBOURS, accelerator.device, track, among=rows)
-        pairs = near_pairs(others.images, near, opened.images)
-        found[pairs.second] = others.samples.paths.take(pa.array(pairs.first)).to_pylist()
+    found[pairs.second] = others.samples.paths.take(pa.array(pairs.first)).to_pylist()
     return pa.array(found, pa.string())
 
 

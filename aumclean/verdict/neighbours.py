@@ -3,7 +3,8 @@
     neighbours.parquet
         sample_id    int32, ascending
         near_group   int32: the first of the near-duplicates that the sample is one of
-        leaked_from  string: a near-duplicate among the data that share no image with these; null where there is none
+        leaked_from  string: a near-duplicate among the data that share no image with these; null where there is none;
+                     no such column where nobody compared
         neighbour    int32 [k], sample ids, nearest first
         similarity   float32 [k], cosines of the features
 
@@ -28,13 +29,13 @@ class Near:
 
     Attributes:
         group: int32 [n], the first of the near-duplicates that a sample is one of; its own id when there are none.
-        leaked_from: strings, of length n: a near-duplicate in other data, null where there is none.
+        leaked_from: strings, of length n: a near-duplicate in other data, null where there is none; None: not compared.
         sample: int32 [n, k], nearest first.
         similarity: float32 [n, k].
     """
 
     group: np.ndarray
-    leaked_from: pa.Array
+    leaked_from: pa.Array | None
     sample: np.ndarray
     similarity: np.ndarray
 
@@ -45,7 +46,7 @@ def write_near(file: Path, near: Near) -> None:
     columns = {
         "sample_id": pa.array(np.arange(len(near.group), dtype=np.int32)),
         "near_group": pa.array(near.group),
-        "leaked_from": near.leaked_from,
+        **({} if near.leaked_from is None else {"leaked_from": near.leaked_from}),
         "neighbour": pa.FixedSizeListArray.from_arrays(pa.array(near.sample.ravel()), k),
         "similarity": pa.FixedSizeListArray.from_arrays(pa.array(near.similarity.ravel()), k),
     }
@@ -64,7 +65,8 @@ def read_near(file: Path, n: int) -> Near:
         lists = (table[name].combine_chunks().flatten().to_numpy() for name in ("neighbour", "similarity"))
         sample, similarity = (values.reshape(len(table), -1) for values in lists)
         group, ids = (table[name].to_numpy() for name in ("near_group", "sample_id"))
-        leaked_from = table["leaked_from"].combine_chunks().cast(pa.string())
+        compared = "leaked_from" in table.column_names
+        leaked_from = table["leaked_from"].combine_chunks().cast(pa.string()) if compared else None
     except (KeyError, ValueError, AttributeError, pa.ArrowException) as error:
         raise RunError(f"{file}: is damaged ({error}); scan again") from None
     if sample.shape != similarity.shape or {sample.dtype.kind, group.dtype.kind} != {"i"}:

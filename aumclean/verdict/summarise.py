@@ -98,14 +98,14 @@ def _evidence_warnings(judged: Judged, record: RunRecord, first_epoch: int) -> l
     return said
 
 
-def _near_counts(judged: Judged) -> dict[str, int]:
+def _near_counts(judged: Judged) -> dict[str, int | None]:
     near = judged.near
     if near is None:
         return {}
     return {
         "near_duplicates": int((np.bincount(near.group)[near.group] > 1).sum()),
         "near_conflicts": int(near_conflicts(near, judged.labels).sum()),
-        "leaked": len(near.leaked_from) - near.leaked_from.null_count,
+        "leaked": None if near.leaked_from is None else len(near.leaked_from) - near.leaked_from.null_count,
     }
 
 

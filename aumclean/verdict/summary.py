@@ -123,7 +123,8 @@ class Summary(Record):
     )
     near_conflicts: Count | None = Field(default=None, description="Those of them with a near copy of another label.")
     leaked: Count | None = Field(
-        default=None, description="Samples nearly the same as one of the data given with `--against`."
+        default=None,
+        description="Samples nearly the same as one of the data given with `--against`; null where none were given.",
     )
     noise_rate: EstimatedOrUnknown = Field(
         description="Share of the labels that is wrong: the mean of wrong_probability."

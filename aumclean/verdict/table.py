@@ -101,7 +101,7 @@ def _near_columns(judged: Judged) -> dict[str, pa.Array]:
     return {
         "near_group": _taken(judged.path, near.group.astype(np.int64), mask=alone),
         "near_conflict": pa.array(near_conflicts(near, judged.labels)),
-        "leaked_from": near.leaked_from,
+        **({} if near.leaked_from is None else {"leaked_from": near.leaked_from}),
         "outlier": pa.array(outlier(near)),
     }
 

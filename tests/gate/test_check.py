@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,19 @@ def test_class_budgets_name_the_classes_they_fail_in(subject):
 def test_the_budget_of_a_class_replaces_the_common_one(subject):
     assert outcome(subject(ROWS), max_class_flagged="40%", classes={"cat": "70%"}).passed
     assert not outcome(subject(ROWS), max_class_flagged="70%", classes={"cat": "1"}).passed
+
+
+def test_budgets_of_what_nobody_looked_for_are_refused(subject):
+    by_network = subject(ROWS)
+    looked = by_network.report.append_column("near_conflict", [[False] * len(ROWS)])
+    by_backbone = replace(by_network, report=looked)
+    with pytest.raises(ConfigError, match="--max-near-conflicts: .* does not know near-duplicates"):
+        outcome(by_network, max_near_conflicts=0)
+    assert outcome(by_backbone, max_near_conflicts=0).passed
+    with pytest.raises(ConfigError, match="--max-leaked: .* compared with no other data; scan with --against TEST"):
+        outcome(by_backbone, max_leaked=0)
+    compared = replace(by_network, report=looked.append_column("leaked_from", [[*[None] * 6, "test/x.png"]]))
+    assert outcome(compared, max_leaked=1).passed and not outcome(compared, max_leaked=0).passed
 
 
 def test_a_budget_for_a_class_that_does_not_exist_is_a_mistake(subject):

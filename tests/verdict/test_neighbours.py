@@ -9,7 +9,8 @@ from aumclean.verdict.neighbours import POWER, Near, near_conflicts, outlier, re
 def near(sample, similarity, group=None, leaked=None):
     sample, n = np.array(sample, np.int32), len(sample)
     group = np.arange(n, dtype=np.int32) if group is None else np.array(group, np.int32)
-    return Near(group, pa.array(leaked or [None] * n, pa.string()), sample, np.array(similarity, np.float32))
+    leaked_from = None if leaked is None else pa.array(leaked, pa.string())
+    return Near(group, leaked_from, sample, np.array(similarity, np.float32))
 
 
 def test_votes_are_weighed_by_similarity_and_one_is_shared_by_all_classes():
@@ -55,6 +56,8 @@ def test_they_are_stored_whole_and_damage_is_named(tmp_path):
     assert found.leaked_from == written.leaked_from
     for name in ("group", "sample", "similarity"):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
+    write_near(file, near([[1], [0]], [[0.5], [0.5]]))
+    assert read_near(file, 2).leaked_from is None
     with pytest.raises(RunError, match="not of the 3 samples"):
         read_near(file, 3)
     write_near(file, near([[7], [0]], [[0.5], [0.5]]))

@@ -4,7 +4,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from aumclean.reports.html.page import flagged
-from aumclean.run.record import ScanRecord
 from aumclean.verdict.evidence import is_frozen
 from aumclean.verdict.judge import Verdict
 from aumclean.verdict.summary import Estimated
@@ -34,8 +33,7 @@ def repeated(verdict: Verdict) -> list[str]:
         near = len(report) - report["near_group"].null_count
         shown = f"{near:,} images nearly repeat another; in review they are a group of their own."
         said.append(shown if near else "No image nearly repeats another.")
-    record = verdict.run.read()
-    if "leaked_from" in report.column_names and isinstance(record, ScanRecord) and record.config.against:
+    if "leaked_from" in report.column_names:
         leaked = len(report) - report["leaked_from"].null_count
         said.append(f"{leaked:,} images are in another split too." if leaked else "No image is in another split too.")
     return said
