@@ -19,7 +19,7 @@ from aumclean.errors import ConfigError, DataError
 Location = Path | str
 """A path, or as text a URL."""
 
-PATIENCE = 15.0  # seconds until a store that never answered is given up
+PATIENCE = 30.0  # seconds until a store that never answered is given up; a busy machine needs 10 to begin to ask
 PAUSES = (1.0, 4.0)  # seconds before what a fault kept away is fetched once more
 BUSY = {408, 429}  # of HTTP: later, perhaps
 VERSIONS = (  # facts of a listing that change when an object does, as the stores call them
@@ -135,7 +135,7 @@ def _require_answer(url: str) -> None:
 
     def ask() -> None:
         try:
-            store, path = fsspec.core.url_to_fs(url)
+            store, path = fsspec.core.url_to_fs(url, skip_instance_cache=True)  # a failure keeps old credentials
             store.info(path)
         except Exception as error:
             answer.put(error)

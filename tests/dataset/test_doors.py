@@ -398,3 +398,16 @@ def test_addresses_in_a_list_may_not_leave_what_the_root_says(tmp_path):
         read_samples(tmp_path / "list.csv")
     with pytest.raises(DataError, match="row 2: 'memory://secret/b.png' is not below memory://photos; say --root"):
         read_samples(tmp_path / "list.csv", root="memory://photos")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_credentials_that_are_set_after_a_refusal_count(source, s3, monkeypatch):
+    address = as_s3(source)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    with monkeypatch.context() as without:
+        for name in names:
+            without.delenv(name)
+        with pytest.raises(DataError, match="credentials"):
+            read_samples(address)
+    assert len(read_samples(address)) == 3 * PER_CLASS
+
+
