@@ -75,6 +75,8 @@ def read_cvat(file: Location) -> Annotations:
             root = ET.parse(stream).getroot()
     except (ET.ParseError, OSError) as error:
         raise DataError(f"{file}: is not readable XML ({error})") from None
+    if root.tag != "annotations":
+        raise DataError(f"{file}: is no export of CVAT for images; convert Pascal VOC and others to COCO")
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
     undecided, said = 0, Counter[str]()

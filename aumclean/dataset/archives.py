@@ -35,6 +35,7 @@ class _Members:
         names: as they are called in there.
         shard, offset, length: where they are.
         texts: what the small files that may be labels hold, by position.
+        folders: with a slash at the end.
     """
 
     names: list[str] = field(default_factory=list)
@@ -42,6 +43,7 @@ class _Members:
     offset: "array[int]" = field(default_factory=lambda: array("q"))
     length: "array[int]" = field(default_factory=lambda: array("q"))
     texts: dict[int, bytes] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
 
 
 def read_zip(
@@ -115,7 +117,8 @@ def read_tar(
         refuse_joined(source, "the list of its labels", class_names)
         refuse_no_numbers(source, pa.array(names, pa.string()), "its labels")
     else:
-        found = read_names(source, _without_top(members.names), split=split, class_folder=class_folder)
+        inside = _without_top([*members.names, *members.folders])
+        found = read_names(source, inside, split=split, class_folder=class_folder)
         rows, labels, class_names, notes = found.rows, found.labels, found.class_names, found.notes
         paths = found.paths
     samples = Samples(
@@ -141,9 +144,11 @@ def read_tar(
 def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
     for one in archive:
         archive.members = []  # type: ignore[attr-defined] # of millions tarfile would keep all
+        name = one.name.removeprefix("./")
+        if one.isdir() and name != ".":
+            members.folders.append(f"{name}/")
         if not one.isfile():
             continue
-        name = one.name.removeprefix("./")
         suffix = name.rsplit(".", 1)[-1].lower()
         if suffix in LABEL_SUFFIXES and one.size <= LARGEST_LABEL and "." in name.rsplit("/", 1)[-1]:
             stream = archive.extractfile(one)

@@ -16,7 +16,7 @@ from aumclean.dataset.images import Embedded, Files
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.samples import Samples
-from aumclean.dataset.table import parquet_file
+from aumclean.dataset.table import columnar_file, with_folders
 from aumclean.errors import ConfigError, DataError, did_you_mean
 from aumclean.files import atomic
 from aumclean.progress import Track, untracked
@@ -154,7 +154,8 @@ def _relocated(samples: Samples, given: pa.Array, out: Path) -> tuple[pa.Table, 
 
 def _write_embedded(samples: Samples, given: pa.Array, out: Path) -> None:
     assert isinstance(samples.images, Embedded)
-    column, before = samples.label_column, parquet_file(samples.images.files[0]).schema_arrow
+    column, first_file = samples.label_column, samples.images.files[0]
+    before = with_folders(columnar_file(first_file).schema_arrow.empty_table(), first_file, samples.source).schema
     schema = pa.schema(
         [pa.field(field.name, pa.string()) if field.name == column else field for field in before]
     ).append(pa.field(TRUE_LABEL, pa.string()))
@@ -162,7 +163,7 @@ def _write_embedded(samples: Samples, given: pa.Array, out: Path) -> None:
     with atomic.replacing(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for batch in samples.images.batches(STREAMED_ROWS):
             rows = samples.rows[done : np.searchsorted(samples.rows, first + len(batch))]
-            chosen = pa.Table.from_batches([batch.take(pa.array(rows - first))])
+            chosen = batch.take(pa.array(rows - first))
             here = slice(done, done + len(rows))
             chosen = chosen.set_column(chosen.column_names.index(column), column, given[here])
             writer.write_table(chosen.append_column(TRUE_LABEL, true[here]).cast(schema))

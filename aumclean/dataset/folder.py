@@ -19,6 +19,8 @@ from aumclean.errors import DataError
 from aumclean.files.location import Location, below
 
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the name but needs another program to read
+LISTS = {".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xml", ".yaml"}  # suffixes of what may say the labels
+NO_CLASSES = {"annotations", "images", "imgs", "img", "jpegimages", "labels", "masks", "segmentationclass"}
 UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
 SYSTEM_FOLDERS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "lost+found"}
 
@@ -42,11 +44,13 @@ class PassedOver:
 
     Attributes:
         kinds: how many files of each kind are no images.
+        latest: one of each kind.
         folders: how many folders of each name were not entered: hidden ones, and those of systems.
         links: folders that are links to what is read already.
     """
 
     kinds: Counter[str] = field(default_factory=Counter)
+    latest: dict[str, str] = field(default_factory=dict)
     folders: Counter[str] = field(default_factory=Counter)
     links: list[str] = field(default_factory=list)
 
@@ -54,14 +58,17 @@ class PassedOver:
         """Count a file that is not read."""
         if name.lower() not in UNSEEN_FILES:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-            self.kinds["hidden" if name.startswith(".") else suffix or "without a suffix"] += 1
+            kind = "hidden" if name.startswith(".") else suffix or "without a suffix"
+            self.kinds[kind] += 1
+            self.latest[kind] = name
 
     def notes(self, base: Location) -> list[str]:
         """What was passed over, as sentences."""
         notes = []
         if self.kinds:
             kinds = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
-            counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds[:12])
+            single = {kind: f" ({self.latest[kind]})" for kind, count in kinds if kind in LISTS and count == 1}
+            counted = ", ".join(f"{count:,} {kind}{single.get(kind, '')}" for kind, count in kinds[:12])
             more = sum(count for _, count in kinds[12:])
             notes.append(f"{base}: passed over files that are no images: {counted}{f' and {more:,} more' * bool(more)}")
         if self.folders:
@@ -114,7 +121,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     if chosen:
         notes += _beside_splits(root, [entry.name for entry in root.iterdir() if entry.is_file()])
     relative = sorted(images_below(base, passed))
-    found = _labeled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits)
+    found = _labeled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits, notes)
     prefix = f"{chosen}/" if chosen else ""
     paths = pa.array([prefix + path for path in relative], pa.string())
     return Samples(
@@ -126,7 +133,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
         class_names=found.class_names,
         images=Files(root, paths),
         rows=np.arange(len(relative)),
-        notes=(*notes, *found.notes),
+        notes=found.notes,
     )
 
 
@@ -162,10 +169,8 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     relative = [names[row].removeprefix(prefix) for row in kept]
     inside = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
     classes = {top for top, slash, _ in (name.partition("/") for name in inside) if slash and not _is_unseen(top)}
-    found = _labeled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits)
-    return replace(
-        found, rows=np.array(kept, np.int64), paths=[prefix + path for path in relative], notes=(*notes, *found.notes)
-    )
+    found = _labeled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits, notes)
+    return replace(found, rows=np.array(kept, np.int64), paths=[prefix + path for path in relative])
 
 
 def _labeled(
@@ -175,17 +180,21 @@ def _labeled(
     folders: set[str],
     class_folder: ClassFolder | None,
     splits: list[str],
+    notes: list[str],
 ) -> Named:
-    """The labels of images by their paths below `base`, which are sorted."""
-    notes = passed.notes(base)
+    """The labels of images by their paths below `base`, which are sorted; `notes` is what there was to say before."""
+    notes = [*notes, *passed.notes(base)]
     for path in relative:
         if not path.isascii() and path != path.encode(errors="replace").decode():
             raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
     if not relative:
+        if passed.kinds:
+            notes.append("Unpack or convert them, or pass arrays from Python: aumclean.scan((images, labels))")
         raise DataError(". ".join([f"{base}: holds no images", *notes]))
     loose = [path for path in relative if "/" not in path]
     if len(loose) == len(relative):
-        raise DataError(f"{base}: images are directly in it; put each class in a folder, or pass a manifest")
+        said = f"{base}: images are directly in it; put each class in a folder, or pass a file that lists their labels"
+        raise DataError(". ".join([said, *notes]))
     if loose:
         where = below(base, loose[0])
         raise DataError(f"{where}: is in no class folder ({len(loose)} such images); move or remove it")
@@ -195,7 +204,24 @@ def _labeled(
         notes.append(f"{base}: class folders without an image: {listed(empty)}")
     classes = (path.split("/")[0 if class_folder != "last" else -2] for path in relative)
     labels, class_names = numbered(classes, len(relative))
+    if class_folder is None and {name.casefold() for name in class_names} <= NO_CLASSES:
+        named = " and ".join(class_names)
+        remedy = "pass the file that lists the labels (a table, COCO, YOLO's data.yaml), or say --class-folder first"
+        raise DataError(". ".join([f"{base}: images are in {named}, hardly the names of classes; {remedy}", *notes]))
+    notes += _splits_in_classes(base, relative, class_names)
     return Named(np.arange(len(relative)), relative, labels, class_names, tuple(notes))
+
+
+def _splits_in_classes(base: Location, relative: list[str], class_names: tuple[str, ...]) -> list[str]:
+    """What is called like a split and read all the same, as sentences."""
+    notes = []
+    if strange := list(filter(split_of, class_names)):
+        notes.append(f"{base}: the folders {listed(strange)} are read as classes, though they are called like splits")
+    inner = {folder for path in relative if path.count("/") > 1 for folder in path.split("/")[:-1]}
+    merged = sorted(set(filter(split_of, inner)) - set(class_names))
+    if len(merged) > 1:
+        notes.append(f"{base}: the splits {listed(merged)} are read as one")
+    return notes
 
 
 def numbered(names: Iterable[str], count: int) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Where encoded images are: files of their own, columns of Parquet files, members of archives, objects of a store.
+"""Where encoded images are: files of their own, columns of Parquet or Arrow files, in archives, objects of a store.
 
 Each kind gives the same three things (`Images`): the images of some rows, one of them, and what changes when they do.
 """
@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from aumclean.dataset.table import parquet_file
+from aumclean.dataset.table import columnar_file, with_folders
 from aumclean.errors import DataError
 from aumclean.files.location import (
     Location,
@@ -136,20 +136,22 @@ class Objects:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Images in a column of Parquet files: a struct with bytes, or plain binary; rows count through all files.
+    """Images in a column of Parquet or Arrow files: a struct with bytes, or plain binary; rows count through all files.
 
     Attributes:
         files: the shards, in order.
         column: the name.
+        source: DATA itself, below which folders may name columns.
     """
 
     files: tuple[Location, ...]
     column: str
+    source: Location
 
     @cached_property
     def ends(self) -> np.ndarray:
         """The row after the last of each file, int64."""
-        return np.cumsum([parquet_file(file).metadata.num_rows for file in self.files])
+        return np.cumsum([columnar_file(file).metadata.num_rows for file in self.files])
 
     def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
         """Their bytes; row groups without a wanted row are not read."""
@@ -160,7 +162,7 @@ class Embedded:
 
     def _chunks_of(self, file: Location, rows: np.ndarray, size: int) -> Iterator[Chunk]:
         try:
-            source, first = parquet_file(file), 0
+            source, first = columnar_file(file), 0
             for group in range(source.num_row_groups):
                 count = source.metadata.row_group(group).num_rows
                 low, high = np.searchsorted(rows, (first, first + count))
@@ -177,17 +179,18 @@ class Embedded:
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from error
 
-    def batches(self, size: int) -> Iterator[pa.RecordBatch]:
+    def batches(self, size: int) -> Iterator[pa.Table]:
         """All rows of all files with all columns, `size` at a time."""
         for file in self.files:
-            yield from parquet_file(file).iter_batches(batch_size=size)
+            for batch in columnar_file(file).iter_batches(batch_size=size):
+                yield with_folders(pa.Table.from_batches([batch]), file, self.source)
 
     def one(self, row: int) -> bytes | None:
         """The encoded image of one row; reads its row group."""
         shard = int(np.searchsorted(self.ends, row, side="right"))
         file = self.files[shard]
         row -= int(self.ends[shard - 1]) if shard else 0
-        source = parquet_file(file)
+        source = columnar_file(file)
         for group in range(source.num_row_groups):
             count = source.metadata.row_group(group).num_rows
             if row < count:
@@ -210,7 +213,7 @@ def _bytes_of(values: pa.Array) -> pa.Array:
 
 @lru_cache(maxsize=4)  # one image after another is asked for while somebody reviews
 def _row_group(file: Location, version: str, column: str, group: int) -> pa.Table:
-    return parquet_file(file).read_row_group(group, columns=[column])
+    return columnar_file(file).read_row_group(group, columns=[column])
 
 
 @dataclass(frozen=True)

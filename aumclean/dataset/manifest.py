@@ -1,5 +1,6 @@
 """Manifests: CSV, TSV, JSONL and Parquet tables with a path and a label per row."""
 
+import glob
 import os.path
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -9,16 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aumclean.dataset.folder import is_image, listed
 from aumclean.dataset.images import Embedded, Files, Images, Objects
 from aumclean.dataset.one_label import ONE_LABEL, refuse_no_numbers, refuse_several
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.split_column import SPLIT, rows_of_split
-from aumclean.dataset.table import parquet_file, read_table
+from aumclean.dataset.table import COLUMNAR, DELIMITED, ArrowFile, columnar_file, read_table
 from aumclean.errors import DataError, RunError, did_you_mean
 from aumclean.files.location import Location, location, name_of, parent_of, resolved, suffix_of
 from aumclean.run.directory import Run
 
 PATH_COLUMNS = ("file_name", "filepath", "file_path", "path", "filename", "image_path", "image")
+BOXES = {"bbox", "xmin", "x_min", "x1"}  # columns of tables that list boxes
+HEADER = ("path", "label")  # of a list that does not name its columns
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "y")
 MOST_BYTES = 1 << 31  # that Arrow's strings with offsets of 32 bits hold in one piece
 ROWS = 1 << 20  # that are compared at a time
@@ -64,7 +68,7 @@ def read_manifest(
     else:
         root = file if shards else parent_of(file)
         paths = _names_of_embedded(file, parts, image_column, len(table))
-        images = Embedded(parts, image_column)
+        images = Embedded(parts, image_column, file)
 
     labels, class_names = encoded(_at(table[label_column], rows))
     name = name_of(file)
@@ -80,7 +84,7 @@ def read_manifest(
         rows=rows,
         manifest=table,
         label_column=label_column,
-        notes=(*notes, *noted),
+        notes=(*notes, *noted, *_boxes(file, table)),
     )
     refuse_repeated(file, samples)
     return samples
@@ -97,7 +101,18 @@ def _with_paths(
     _refuse_empty(file, table, path_column, rows)
     paths = _whole(table[path_column])
     table = table.set_column(table.column_names.index(path_column), path_column, paths)  # held once
-    return table, inside_root(file, paths, rows, root)
+    return table, _with_suffix(inside_root(file, paths, rows, root), rows, root)
+
+
+def _with_suffix(paths: pa.Array, rows: np.ndarray, root: Location) -> pa.Array:
+    """Paths with the suffix that files have and lists leave out, as many of Kaggle do: `0f3a` where `0f3a.jpg` is."""
+    if isinstance(root, str) or not len(rows):
+        return paths
+    first = root / paths[int(rows[0])].as_py()
+    if is_image(first.name) or _exists(str(first)) or not first.parent.is_dir():
+        return paths
+    found = sorted(one.suffix for one in first.parent.glob(f"{glob.escape(first.name)}.*") if is_image(one.name))
+    return pc.binary_join_element_wise(paths, pa.scalar(found[0], paths.type), "") if found else paths
 
 
 def _whole(texts: pa.ChunkedArray) -> pa.Array:
@@ -113,13 +128,38 @@ def _read_parts(
     file: Location, parts: Sequence[Location], names: set[str], image_column: str | None
 ) -> tuple[pa.Table, tuple[str, ...]]:
     """The tables of all parts below each other, and what there is to say of them."""
-    read = [read_table(part, names, without=image_column) for part in parts]
+    read = [read_table(part, names, without=image_column, source=file) for part in parts]
     try:
         table = pa.concat_tables([table for table, _ in read], promote_options="default")
     except pa.ArrowException as error:
         why = " ".join(str(error).split())
         raise DataError(f"{file}: its files have columns of different kinds ({why}); name one of them") from None
+    if suffix_of(file) in DELIMITED and any(map(is_image, table.column_names)):
+        return _without_header(file, table.column_names)
     return table, tuple(note for _, notes in read for note in notes)
+
+
+def _without_header(file: Location, first: list[str]) -> tuple[pa.Table, tuple[str, ...]]:
+    """A list of paths and labels that names no columns, and what there is to say of it.
+
+    Raises:
+        DataError: for another table whose first line is of an image.
+    """
+    if suffix_of(file) != ".txt" or len(first) != len(HEADER) or not is_image(first[0]):
+        shown = listed(first, 3)
+        raise DataError(
+            f"{file}: its first line is a sample ({shown}); put the names of columns above it, as path,label"
+        )
+    table, notes = read_table(file, (), header=HEADER)
+    return table, (*notes, f"{file} has no names of columns; each line is read as a path and a label")
+
+
+def _boxes(file: Location, table: pa.Table) -> list[str]:
+    """That boxes in a table are not read, as a sentence; none where there are none."""
+    found = [name for name in table.column_names if name.strip().casefold() in BOXES]
+    return [
+        f"{file}: the boxes in '{name}' are not read, each image is judged whole; convert to COCO" for name in found[:1]
+    ]
 
 
 def is_ours(file: Location) -> bool:
@@ -134,9 +174,9 @@ def is_ours(file: Location) -> bool:
 
 def _embedded_image_column(file: Location, path_column: str | None) -> str | None:
     """The column of a Parquet file that holds encoded images, if there is one."""
-    if suffix_of(file) != ".parquet":
+    if suffix_of(file) not in COLUMNAR:
         return None
-    schema = parquet_file(file).schema_arrow
+    schema = columnar_file(file).schema_arrow
     found = [
         field.name
         for field in schema
@@ -153,7 +193,10 @@ def _embedded_image_column(file: Location, path_column: str | None) -> str | Non
 
 def _has_no_bytes(file: Location, column: str) -> bool:
     """Whether a struct of bytes and path is known to have paths alone, by the file's own statistics."""
-    metadata = parquet_file(file).metadata
+    source = columnar_file(file)
+    if isinstance(source, ArrowFile):
+        return bool(pc.all(pc.is_null(pc.struct_field(source.table[column], "bytes"))).as_py())
+    metadata = source.metadata
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         parts = map(group.column, range(group.num_columns))
         known = next((part.statistics for part in parts if part.path_in_schema == f"{column}.bytes"), None)
@@ -175,15 +218,18 @@ def _has_names(kind: pa.DataType) -> bool:
 
 def _column(file: Location, columns: list[str], given: str | None, usual: tuple[str, ...], what: str) -> str:
     if given is not None:
-        if given not in columns:
+        alike = [name for name in columns if name.strip() == given.strip()]
+        if given not in columns and len(alike) != 1:
             raise DataError(f"{file}: has no column '{given}' (--{what}-column){did_you_mean(given, columns)}")
-        return given
+        return given if given in columns else alike[0]
     found = [name for name in columns if name.strip().casefold() in usual]
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(columns)
+    if not found and suffix_of(file) == ".txt":
+        raise DataError(f"{file}: its lines are not of a path and a label, nor does the first name columns: path label")
     if not found:
-        raise DataError(f"{file}: has no {what} column; say which of {listed} it is with --{what}-column")
+        known = ", ".join(columns)
+        raise DataError(f"{file}: has no {what} column; say which of {known} it is with --{what}-column")
     raise DataError(f"{file}: the {what} may be in {' or '.join(found)}; say which with --{what}-column")
 
 
@@ -283,7 +329,7 @@ def _exists(file: str) -> bool:
 
 def _names_of_embedded(source: Location, files: Sequence[Location], column: str, count: int) -> pa.Array:
     """The images' own names where each has a different one, else file (below DATA if need be) and row number."""
-    sources = [parquet_file(file) for file in files]
+    sources = [columnar_file(file) for file in files]
     if _has_names(sources[0].schema_arrow.field(column).type):
         own = [pc.struct_field(one.read(columns=[f"{column}.path"])[column], "path") for one in sources]
         chunks = [chunk.cast(pa.string()) for part in own for chunk in part.chunks]

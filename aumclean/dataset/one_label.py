@@ -13,7 +13,7 @@ ONE_LABEL = (
     "one label per image is judged: keep one, or give each class a column that says yes or no and scan with one "
     "--label-column after the other"
 )
-LIST = r"^\s*\[.*[,'\"].*\]\s*$"  # a list, as JSON or pandas writes it
+LIST = r"^\s*(\[.*[,'\"].*\]|\{.*:.*\})\s*$"  # a list or an object, as JSON or pandas writes it
 SEPARATORS = ("|", ";", ",")
 
 

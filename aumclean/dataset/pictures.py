@@ -132,7 +132,7 @@ def _images_of(place: Place, record: RunRecord) -> Images:
     if place.image_column is None:
         return read_samples(source, **reading).images
     shards = shards_of(source, reading.get("split"))
-    return Embedded((source,) if shards is None else shards.files, place.image_column)
+    return Embedded((source,) if shards is None else shards.files, place.image_column, source)
 
 
 def _unchanged(item: Item, content_hash: str) -> bytes:

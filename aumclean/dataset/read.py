@@ -20,7 +20,7 @@ from aumclean.dataset.manifest import HUGGING_FACE_METADATA, is_ours, read_manif
 from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split, split_of
-from aumclean.dataset.table import TABLE_SUFFIXES
+from aumclean.dataset.table import COLUMNAR, TABLE_SUFFIXES
 from aumclean.dataset.yolo import DATA_FILE, read_yolo
 from aumclean.errors import ConfigError, DataError
 from aumclean.files.location import (
@@ -34,6 +34,11 @@ from aumclean.files.location import (
     parent_of,
     suffix_of,
 )
+
+REMEDIES = {
+    **dict.fromkeys((".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"), "unpack it"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".feather"), "save it as CSV or Parquet"),
+}
 
 
 def read_samples(
@@ -110,7 +115,7 @@ class _Columns:
 
 def _of_shards(shards: Shards, split: str | None, class_folder: ClassFolder | None, columns: "_Columns") -> Samples:
     own_split = None if shards.of_split else split
-    if shards.kind == ".parquet":
+    if shards.kind in COLUMNAR:
         several = shards.files if shards.files != (shards.source,) else ()
         return read_manifest(
             shards.source, shards=several, split=own_split, path_column=columns.path, label_column=columns.label
@@ -138,8 +143,11 @@ def _annotated(where: Location, root: Location | None, split: str | None) -> Sam
     document = read_json(where)
     if is_coco(document):
         return annotated(where, read_coco(where, document), root, "coco")
-    if not isinstance(document, list):
-        raise DataError(f"{where}: is neither COCO nor an export of Label Studio")
+    if not isinstance(document, list) or not any(isinstance(one, dict) and "data" in one for one in document):
+        raise DataError(
+            f"{where}: is neither COCO nor an export of Label Studio; write a list of labels as .jsonl, an object with "
+            "path and label in each line, and convert boxes of other tools to COCO"
+        )
     base = root or parent_of(where)
     there = lru_cache(maxsize=None)(lambda path: exists(below(base, path)))
     return annotated(where, read_label_studio(where, document, there), base, "label-studio")
@@ -198,7 +206,8 @@ def _manifest_of(
             raise ConfigError(f"--source folder: {data} is none")
         if suffix_of(data) not in TABLE_SUFFIXES:
             kinds = ", ".join((*TABLE_SUFFIXES, ".tar", ".zip"))
-            raise DataError(f"{data}: is no folder, table or archive that can be read ({kinds}); unpack other archives")
+            remedy = REMEDIES.get(suffix_of(data), "pass arrays from Python: aumclean.scan((images, labels))")
+            raise DataError(f"{data}: is no folder, table or archive that can be read ({kinds}); {remedy}")
         return _Manifest(data), ()
     if source == "folder":
         return None, ()

@@ -1,4 +1,4 @@
-"""Shards: Parquet files, tars and zip files; one, a folder of them, or a pattern such as `train-{000..009}.tar`."""
+"""Shards: Parquet, Arrow, tar and zip files; one, a folder of them, or a pattern such as `train-{000..009}.tar`."""
 
 import itertools
 import os
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from aumclean.dataset.folder import PassedOver, is_image, listed
 from aumclean.dataset.splits import TRAIN, same_split, split_of
+from aumclean.dataset.table import COLUMNAR
 from aumclean.errors import DataError
 from aumclean.files.location import Location, below, files_below, is_folder, name_of, parent_of, suffix_of
 
-KINDS = (".parquet", ".tar", ".zip")
+KINDS = (*COLUMNAR, ".tar", ".zip")
 METADATA = "metadata.parquet"  # lists the images of a folder
+OF_DATASETS = {"dataset_dict.json", "dataset_info.json", "state.json"}  # of save_to_disk: what the Arrow files say too
 LOOKED_AT = 200  # entries of a folder, to see of what kind it is
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WORDS = re.compile(r"[^A-Za-z]+")
@@ -71,16 +73,22 @@ def shards_of(data: Location, split: str | None) -> Shards | None:
 
 
 def _of_folders(data: Location, chosen: list[str]) -> list[str]:
-    """A sentence where shards of several folders are read, which may be of several data sets."""
-    folders = sorted({name.rpartition("/")[0] or "." for name in chosen})
-    return [f"{data}: reads the files of {len(folders)} folders as one: {listed(folders)}"] if folders[1:] else []
+    """What folders `name=value` say; and where shards of several others are read, which may be of several data sets."""
+    columns, folders = set[str](), set[str]()
+    for folder in {name.rpartition("/")[0] for name in chosen}:
+        names = [part for part in folder.split("/") if "=" in part and not split_of(part)]
+        columns |= {name.partition("=")[0] for name in names}
+        folders.add("/".join(part for part in folder.split("/") if part not in names) or ".")
+    notes = [f"{data}: the names of its folders say {listed(sorted(columns))}"] if columns else []
+    several = f"{data}: reads the files of {len(folders)} folders as one: {listed(sorted(folders))}"
+    return [*notes, several] if len(folders) > 1 else notes
 
 
 def _besides(data: Location, shards: list[str]) -> list[str]:
     """What else lies in a folder of shards, as sentences."""
     passed = PassedOver()
     for name in sorted(set(files_below(data)) - set(shards)):
-        if not any(map(_is_hidden, name.split("/")[:-1])):
+        if not any(map(_is_hidden, name.split("/")[:-1])) and name_of(name) not in OF_DATASETS:
             passed.file(name_of(name))
     return passed.notes(data)
 
@@ -128,16 +136,19 @@ def _matching(data: Location, pattern: str) -> list[str]:
 
 def _has_shards(folder: Path) -> bool:
     """Whether a folder holds shards, at the top or one folder below, and no images beside them."""
-    names = _some(folder)
-    for below_it in [folder / name for name in names]:
-        if below_it.is_dir() and not below_it.name.startswith("."):
-            names += _some(below_it)
+    names = _some(folder, 1)
     return any(suffix_of(name) in KINDS for name in names) and not any(map(is_image, names))
 
 
-def _some(folder: Path) -> list[str]:
+def _some(folder: Path, deep: int) -> list[str]:
+    """Names of some entries, so many folders deep; those called `name=value` do not count."""
     with suppress(OSError), os.scandir(folder) as entries:  # whoever reads it as a folder of images says why
-        return [entry.name for entry in itertools.islice(entries, LOOKED_AT) if entry.name != METADATA]
+        found = [entry for entry in itertools.islice(entries, LOOKED_AT) if entry.name != METADATA]
+        names = [entry.name for entry in found]
+        for entry in found:
+            if entry.is_dir() and not entry.name.startswith(".") and (deep or "=" in entry.name):
+                names += _some(folder / entry.name, deep - ("=" not in entry.name))
+        return names
     return []
 
 
@@ -145,7 +156,10 @@ def _in_folder(folder: Path) -> list[str]:
     return [
         name
         for name in files_below(folder)
-        if suffix_of(name) in KINDS and name_of(name) != METADATA and not any(map(_is_hidden, name.split("/")))
+        if suffix_of(name) in KINDS
+        and name_of(name) != METADATA
+        and not any(map(_is_hidden, name.split("/")))
+        and not (suffix_of(name) == ".arrow" and name_of(name).startswith("cache-"))  # of `datasets`, beside its own
     ]
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.dataset.folder import listed
-from aumclean.dataset.splits import TEST, TRAIN, same_split, split_of
+from aumclean.dataset.splits import TEST, TRAIN, VAL, same_split, split_of
 from aumclean.errors import DataError
 from aumclean.files.location import Location
 
@@ -17,6 +17,7 @@ FOLDS = ("fold", "kfold")  # of cross-validation: each is trained on
 YES = ("1", "1.0", "true", "yes")
 NO = ("0", "0.0", "false", "no")
 _FLAG = re.compile(r"is[ _]?(?P<split>\w+)")  # fastai: is_valid
+_USABLE = re.compile(r"is[ _]?valid", re.IGNORECASE)  # so some people call what can be used
 
 
 def rows_of_split(file: Location, table: pa.Table, split: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -40,6 +41,11 @@ def rows_of_split(file: Location, table: pa.Table, split: str | None) -> tuple[n
     shown = listed(sorted(word or "''" for word in counts))
     unknown = sum(count for word, count in counts.items() if word is None or split_of(word) is None)
     asked, notes = split or TRAIN, []
+    if split is None and _USABLE.fullmatch(name.strip()) and 2 * counts.get(VAL, 0) > len(table):
+        said = (
+            f"{file}: the column '{name}' says yes in {counts[VAL]} of {len(table)} rows, too many for a validation set"
+        )
+        return everything, (f"{said}; all rows are read (--split val reads these alone)",)
     words = [word for word in counts if word is not None and same_split(asked, word)]
     if not words and split is not None:
         raise DataError(f"{file}: no row has the split '{split}' (--split); the column '{name}' has: {shown}")

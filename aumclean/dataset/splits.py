@@ -8,17 +8,19 @@ WORDS = {
     "test": ("test", "testing", "tst"),
 }
 TRAIN = "train"
+VAL = "val"
 TEST = "test"
-_SET = re.compile(r"[ _-]?(set|data|images)$")
+_SET = re.compile(r"[ _-]?(set|data|images|\d+)$")
 _KNOWN = {word: split for split, words in WORDS.items() for word in words}
 
 
 def split_of(word: str) -> str | None:
     """Which part a word stands for, in any case and with blanks around it; None when it is no such word.
 
-    As the folders of many downloads are called, it may end in set, data or images: `training_set`.
+    As the folders of many downloads are called, it may end in set, data, images or a number, `training_set`, or begin
+    with `split=`.
     """
-    plain = word.strip().casefold()
+    plain = word.strip().casefold().removeprefix("split=")
     return _KNOWN.get(plain) or _KNOWN.get(_SET.sub("", plain))
 
 

@@ -1,36 +1,48 @@
-"""Tables of any kind, read as strings throughout: CSV, TSV, JSONL and Parquet, however people wrote them."""
+"""Tables of any kind, read as strings throughout: CSV, TSV, JSONL, Parquet and Arrow, however people wrote them."""
 
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from aumclean.dataset.splits import split_of
 from aumclean.errors import DataError
-from aumclean.files.csv import HEAD, Dialect, dialect_of
+from aumclean.files.csv import BLANK, HEAD, Dialect, dialect_of
 from aumclean.files.location import Location, opened, suffix_of
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-DELIMITED = {".csv": ",", ".tsv": "\t"}
+COLUMNAR = (".parquet", ".arrow")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", *COLUMNAR)
+DELIMITED = {".csv": ",", ".tsv": "\t", ".txt": BLANK}
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call a folder of rows without one
 MOST_COLUMNS = 10_000
 WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
 
 
 def read_table(
-    file: Location, names: Collection[str], *, without: str | None = None
+    file: Location,
+    names: Collection[str],
+    *,
+    without: str | None = None,
+    source: Location | None = None,
+    header: Sequence[str] | None = None,
 ) -> tuple[pa.Table, tuple[str, ...]]:
     """A table with every column as strings (nested columns stay as they are), and what there is to say of it.
 
     Args:
         file: the table.
         names: columns that it may have, by which the delimiter is found.
-        without: a column of a Parquet file to leave out.
+        without: a column of a Parquet or Arrow file to leave out.
+        source: DATA, where `file` is one of its parts: folders between them may name columns.
+        header: the names of its columns where the file itself does not say them.
 
     Raises:
         DataError: when the file is missing, in no known encoding, ragged, empty, or of an unknown kind.
@@ -39,11 +51,11 @@ def read_table(
     notes: tuple[str, ...] = ()
     try:
         if suffix in DELIMITED:
-            table, notes = _read_delimited(file, names, DELIMITED[suffix])
+            table, notes = _read_delimited(file, names, DELIMITED[suffix], header)
         elif suffix in {".jsonl", ".ndjson"}:
             table = _read_json_lines(file)
-        elif suffix == ".parquet":
-            table = _read_parquet(file, without)
+        elif suffix in COLUMNAR:
+            table = with_folders(_read_columns(file, without), file, source or file)
             table.validate(full=True)  # strings that are not UTF-8, offsets that lead nowhere
         else:
             raise DataError(f"{file}: is neither a folder nor a table ({', '.join(TABLE_SUFFIXES)})")
@@ -59,22 +71,34 @@ def read_table(
     return table, notes
 
 
-def _read_delimited(file: Location, names: Collection[str], usual: str) -> tuple[pa.Table, tuple[str, ...]]:
+def with_folders(table: pa.Table, file: Location, source: Location) -> pa.Table:
+    """The table of a file with a column for each folder `name=value` between DATA and it, as Spark and Hive do."""
+    for folder in str(file).removeprefix(str(source)).split("/")[:-1]:
+        name, equals, value = folder.partition("=")
+        if equals and not split_of(folder) and name not in table.column_names:
+            said = pa.scalar(None if value == NO_VALUE else unquote(value), pa.string())
+            table = table.append_column(name, pa.repeat(said, len(table)))
+    return table
+
+
+def _read_delimited(
+    file: Location, names: Collection[str], usual: str, header: Sequence[str] | None
+) -> tuple[pa.Table, tuple[str, ...]]:
     with opened(file) as stream:
         dialect = dialect_of(stream.read(HEAD), names, usual)
     try:
-        return _as_strings(file, dialect), ()
+        return _as_strings(file, dialect, header), ()
     except (pa.ArrowException, UnicodeError) as error:
         if "utf8" not in str(error).lower() or dialect.encoding != "utf-8-sig":
             raise
-        table = _as_strings(file, replace(dialect, encoding=WESTERN))
+        table = _as_strings(file, replace(dialect, encoding=WESTERN), header)
         return table, (f"{file} is not UTF-8; it is read as Windows-1252 (save it as UTF-8 if letters are wrong)",)
 
 
-def _as_strings(file: Location, dialect: Dialect) -> pa.Table:
+def _as_strings(file: Location, dialect: Dialect, header: Sequence[str] | None) -> pa.Table:
     parse = pa.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     encoding = "utf8" if dialect.encoding == "utf-8-sig" else dialect.encoding
-    reading = pa.csv.ReadOptions(encoding=encoding, skip_rows=dialect.skipped)
+    reading = pa.csv.ReadOptions(encoding=encoding, skip_rows=dialect.skipped, column_names=header)
     with opened(file) as stream, pa.csv.open_csv(stream, read_options=reading, parse_options=parse) as reader:
         columns = reader.schema.names
     converted = pa.csv.ConvertOptions(
@@ -114,8 +138,8 @@ def _as_string(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _read_parquet(file: Location, without: str | None) -> pa.Table:
-    source = parquet_file(file)
+def _read_columns(file: Location, without: str | None) -> pa.Table:
+    source = columnar_file(file)
     schema = source.schema_arrow
     table = source.read(columns=[name for name in schema.names if name != without])
     features = hugging_face_features(schema)
@@ -144,18 +168,58 @@ def _class_names(file: Location, column: str, feature: dict[str, Any]) -> pa.Arr
     return pa.array(names, pa.string())
 
 
-def parquet_file(file: Location) -> pq.ParquetFile:
-    """A Parquet file, near or far, of which no more is read than is asked for.
+class ArrowFile:
+    """A file of Arrow's record batches, as `Dataset.save_to_disk` writes it, asked like `pq.ParquetFile`.
+
+    It is mapped into memory, and each batch is a row group.
+    """
+
+    def __init__(self, file: Path) -> None:
+        source = pa.memory_map(str(file))
+        try:
+            self.table = pa.ipc.open_stream(source).read_all()
+        except pa.ArrowInvalid:
+            self.table = pa.ipc.open_file(source).read_all()
+        batches = self.table.to_batches()
+        self.schema_arrow = self.table.schema
+        self.num_row_groups = len(batches)
+        self.metadata = SimpleNamespace(num_rows=len(self.table), row_group=batches.__getitem__)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns; of a struct, named with a dot, all of it."""
+        names = self.table.column_names
+        return self.table.select([name if name in names else name.partition(".")[0] for name in columns])
+
+    def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of one batch."""
+        return pa.Table.from_batches([self.metadata.row_group(group)]).select(list(columns))
+
+    def iter_batches(
+        self, batch_size: int, row_groups: Sequence[int] | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of some batches, so many at a time."""
+        for group in range(self.num_row_groups) if row_groups is None else row_groups:
+            table = self.read_row_group(group, columns or self.table.column_names)
+            yield from table.to_batches(max_chunksize=batch_size)
+
+
+def columnar_file(file: Location) -> pq.ParquetFile | ArrowFile:
+    """A Parquet file, near or far, or an Arrow file, of which no more is read than is asked for.
 
     Raises:
         DataError: when it cannot be read.
     """
     try:
-        return pq.ParquetFile(file if isinstance(file, Path) else opened(file))
+        if suffix_of(file) != ".arrow":
+            return pq.ParquetFile(file if isinstance(file, Path) else opened(file))
+        if not isinstance(file, Path):
+            raise DataError(f"{file}: Arrow files are read on this machine only; copy it here")
+        return ArrowFile(file)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (ValueError, pa.ArrowException) as error:
-        raise DataError(f"{file}: is not a readable parquet table ({' '.join(str(error).split())})") from None
+        kind = suffix_of(file)[1:]
+        raise DataError(f"{file}: is not a readable {kind} table ({' '.join(str(error).split())})") from None
 
 
 def hugging_face_features(schema: pa.Schema) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def embedded_blocks(run: Run, data: Data) -> Iterator[pa.Table]:
     first = 0
     for batch in images.batches(STREAMED_ROWS):
         low, high = np.searchsorted(rows, (first, first + len(batch)))
-        yield pa.Table.from_batches([batch]).take(pa.array(rows[low:high] - first))
+        yield batch.take(pa.array(rows[low:high] - first))
         first += len(batch)
 
 

@@ -26,6 +26,7 @@ DANGERS = (  # what stands before the guard, and after it: apostrophes of its ow
 )
 PIECE = 1 << 17  # rows
 DELIMITERS = (",", ";", "\t", "|")
+BLANK = " "  # tells columns apart where nothing else does
 HEAD = 1 << 16  # bytes that tell how a file is written
 
 
@@ -144,9 +145,9 @@ def dialect_of(head: bytes, names: Collection[str], usual: str) -> Dialect:
 
     def shown(delimiter: str) -> tuple[int, int, bool]:
         header = _header(text, delimiter)
-        return len({cell for cell in header if cell in names}), min(len(header), 2), delimiter == usual
+        return len({cell for cell in header if cell in names}), min(len(header), 2), delimiter == usual != BLANK
 
-    return Dialect(encoding, max(DELIMITERS, key=shown), 0)
+    return Dialect(encoding, max((*DELIMITERS, usual), key=shown), 0)
 
 
 def to_csv(table: pa.Table) -> str:

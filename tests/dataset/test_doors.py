@@ -18,6 +18,7 @@ import webdataset
 from moto.server import ThreadedMotoServer
 
 from aumclean.config.reading import load
+from aumclean.dataset.corrupt import corrupt
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.pictures import pictures_of
 from aumclean.dataset.read import read_samples
@@ -65,6 +66,40 @@ def as_two_parquet_shards(root):
         made.to_parquet(root / "hub" / "data" / f"train-{number:05d}-of-00002.parquet", batch_size=77)
     shutil.copy(root / "hub/data/train-00001-of-00002.parquet", root / "hub/data/test-00000-of-00001.parquet")
     return root / "hub"
+
+
+def as_hive_folders(root):
+    rows = [{"image": {"bytes": path.read_bytes(), "path": name}, "label": name.split("/")[0], "split": "train"}
+            for name, path in listed(root)]  # fmt: skip
+    tests = [{**row, "split": "test"} for row in rows[::20]]
+    pq.write_to_dataset(pa.Table.from_pylist([*rows, *tests]), root / "hive", partition_cols=["split", "label"])
+    return root / "hive"
+
+
+def as_saved_to_disk(root):
+    names = ["amber", "blue", "green"]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+    columns = {
+        "image": [str(path) for _, path in listed(root)],
+        "label": [names.index(name.split("/")[0]) for name, _ in listed(root)],
+    }
+    made = datasets.Dataset.from_dict(columns, features=features)
+    parts = datasets.DatasetDict({"train": made, "test": made.select(range(5))})
+    parts.save_to_disk(root / "saved", num_shards={"train": 2, "test": 1})
+    datasets.load_from_disk(root / "saved")["train"].filter(lambda row: row["label"] == 0)  # keeps its result there
+    return root / "saved"
+
+
+def as_list_without_header(root):
+    lines = [f"photos/{name} {name.split('/')[0]}" for name, _ in listed(root)]
+    (root / "train.txt").write_text("\n".join(lines))
+    return root / "train.txt"
+
+
+def as_list_without_suffixes(root):
+    lines = ["id,label", *(f"{name.removesuffix('.png')},{name.split('/')[0]}" for name, _ in listed(root))]
+    (root / "train.csv").write_text("\n".join(lines))
+    return root / "train.csv"
 
 
 def as_two_tars(root):
@@ -122,8 +157,9 @@ def as_hugging_face(root):
 
 
 DOORS = [
-    as_folder, as_csv, as_two_parquet_shards, as_two_tars, as_zip, as_objects_in_memory, as_list_of_addresses, as_s3,
-    as_tars_in_s3, as_hugging_face,
+    as_folder, as_csv, as_two_parquet_shards, as_hive_folders, as_saved_to_disk, as_list_without_header,
+    as_list_without_suffixes, as_two_tars, as_zip, as_objects_in_memory, as_list_of_addresses, as_s3, as_tars_in_s3,
+    as_hugging_face,
 ]  # fmt: skip
 
 
@@ -150,6 +186,8 @@ def read(door, root, **options):
     data = door(root)
     if door is as_list_of_addresses:
         options["root"] = "memory://photos"
+    if door is as_list_without_suffixes:
+        options |= {"root": root / "photos", "path_column": "id"}
     if isinstance(data, datasets.Dataset):
         return samples_of(data, options, root / "of-objects", False, untracked)
     return read_samples(data, **options)
@@ -193,7 +231,11 @@ def mixed_up(source, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.parametrize("door", [as_two_parquet_shards, as_two_tars, as_zip, as_s3], ids=lambda door: door.__name__)
+@pytest.mark.parametrize(
+    "door",
+    [as_two_parquet_shards, as_hive_folders, as_saved_to_disk, as_two_tars, as_zip, as_s3],
+    ids=lambda door: door.__name__,
+)
 def test_the_same_images_are_flagged_and_shown_through_every_door(door, mixed_up, tmp_path, s3, monkeypatch):
     monkeypatch.setattr("aumclean.dataset.parallel.STARTING", -math.inf)  # so that processes decode
     root, expected = mixed_up
@@ -205,6 +247,10 @@ def test_the_same_images_are_flagged_and_shown_through_every_door(door, mixed_up
         pictures_of(expected.run).encoded(row) for row in (0, 75, 179)
     ]
     assert b"data:image/jpeg" in found.run.html.read_bytes()
+    if found.run.cleaned("parquet").exists():
+        again = read_samples(found.run.cleaned("parquet"))
+        assert len(again) == found.verdict.summary.samples - found.verdict.summary.flagged
+        assert again.class_names == ("amber", "blue", "green")
 
 
 def tar_of(file, members):
@@ -348,6 +394,31 @@ def test_a_tar_whose_end_was_not_reached_is_refused(tmp_path, harm):
         read_samples(file)
 
 
+def test_folders_that_say_columns_are_said_and_a_value_may_be_missing(tmp_path):
+    table = pa.table({"image": [{"bytes": bytes([number]), "path": None} for number in range(8)],
+                      "class": ["a b", "c/d"] * 4, "year": ["1", "2", None, None] * 2})  # fmt: skip
+    pq.write_to_dataset(table, tmp_path / "hive", partition_cols=["class", "year"])
+    samples = read_samples(tmp_path / "hive")
+    assert samples.class_names == ("a b", "c/d") and samples.notes == (
+        f"{tmp_path / 'hive'}: the names of its folders say class, year",
+    )
+    assert samples.manifest["year"].to_pylist() == ["1", "1", None, None, "2", "2", None, None]
+    corrupted = corrupt(samples, tmp_path / "noisy.parquet", noise="uniform", rate=1.0)
+    assert corrupted.wrong == 8 and len(read_samples(tmp_path / "noisy.parquet")) == 8
+
+
+def test_empty_class_folders_of_a_tar_are_named(source, tmp_path):
+    (tmp_path / "photos" / "fox").mkdir(parents=True)
+    for name in ("amber", "blue"):
+        shutil.copytree(source / "photos" / name, tmp_path / "photos" / name)
+    for top in ("photos", "."):
+        with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+            archive.add(tmp_path / "photos", top)
+        assert read_samples(tmp_path / "photos.tar").notes == (
+            f"{tmp_path}/photos.tar: class folders without an image: fox",
+        )
+
+
 def test_what_lies_beside_shards_is_counted_and_several_folders_are_said(tmp_path):
     images = [{"bytes": bytes([number]), "path": None} for number in range(2)]
     for folder in ("plain", "turned"):
@@ -392,12 +463,6 @@ def test_addresses_that_cannot_be_reached_are_one_line(s3, monkeypatch):
         read_samples("nosuch://a")
 
 
-def test_addresses_in_a_list_may_not_leave_what_the_root_says(tmp_path):
-    (tmp_path / "list.csv").write_text("path,label\nmemory://photos/a.png,x\nmemory://secret/b.png,y\n")
-    with pytest.raises(DataError, match="row 1: path 'memory://photos/a.png' is not inside"):
-        read_samples(tmp_path / "list.csv")
-    with pytest.raises(DataError, match="row 2: 'memory://secret/b.png' is not below memory://photos; say --root"):
-        read_samples(tmp_path / "list.csv", root="memory://photos")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_credentials_that_are_set_after_a_refusal_count(source, s3, monkeypatch):
     address = as_s3(source)
@@ -411,3 +476,9 @@ def test_credentials_that_are_set_after_a_refusal_count(source, s3, monkeypatch)
     assert len(read_samples(address)) == 3 * PER_CLASS
 
 
+def test_addresses_in_a_list_may_not_leave_what_the_root_says(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label\nmemory://photos/a.png,x\nmemory://secret/b.png,y\n")
+    with pytest.raises(DataError, match="row 1: path 'memory://photos/a.png' is not inside"):
+        read_samples(tmp_path / "list.csv")
+    with pytest.raises(DataError, match="row 2: 'memory://secret/b.png' is not below memory://photos; say --root"):
+        read_samples(tmp_path / "list.csv", root="memory://photos")

@@ -27,9 +27,54 @@ def test_splits_are_not_classes_and_train_is_read_by_default(folder, tmp_path, s
         read_samples(tmp_path / "split", split="test")
 
 
-def test_a_class_may_be_called_test_beside_other_classes(folder, save_image):
+def test_a_class_may_be_called_test_beside_other_classes_and_that_is_said(folder, save_image):
     save_image(folder / "test" / "x.png")
-    assert read_samples(folder).class_names == ("amber", "blue", "green", "test")
+    samples = read_samples(folder)
+    assert samples.class_names == ("amber", "blue", "green", "test")
+    assert samples.notes == (f"{folder}: the folders test are read as classes, though they are called like splits",)
+
+
+def test_splits_inside_class_folders_are_read_as_one_and_said(tmp_path, save_image):
+    for path in ("cat/train/1.png", "cat/test/2.png", "dog/train/1.png"):
+        save_image(tmp_path / path)
+    samples = read_samples(tmp_path, class_folder="first")
+    assert len(samples) == 3 and samples.notes == (f"{tmp_path}: the splits test, train are read as one",)
+
+
+def test_folders_of_images_and_masks_are_no_classes_unless_the_user_says_so(tmp_path, save_image):
+    for path in ("images/1.png", "masks/1.png"):
+        save_image(tmp_path / path)
+    with pytest.raises(DataError, match="images are in images and masks, hardly the names of classes; pass the file"):
+        read_samples(tmp_path)
+    assert read_samples(tmp_path, class_folder="first").class_names == ("images", "masks")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("photos.tar.gz", b"x", "can be read .*; unpack it"),
+        ("list.xlsx", b"x", "can be read .*; save it as CSV or Parquet"),
+        ("mnist.npz", b"x", r"can be read .*; pass arrays from Python: aumclean.scan\(\(images, labels\)\)"),
+        (
+            "labels.json",
+            b'{"1.png": "cat"}',
+            "neither COCO nor an export of Label Studio; write a list of labels as .jsonl",
+        ),
+        ("labels.json", b'[{"path": "1.png", "label": "cat"}]', "neither COCO nor an export of Label Studio"),
+        ("1.xml", b"<annotation><object/></annotation>", "is no export of CVAT for images; convert Pascal VOC"),
+        ("classes.txt", b"cat\ndog\n", "its lines are not of a path and a label, nor does the first name columns"),
+        ("list.csv", b"1.png,cat\n2.png,dog\n", r"its first line is a sample \(1.png, cat\); put the names of columns"),
+        ("scans/1.dcm", b"x", r"holds no images.* 1 .dcm. Unpack or convert them, or pass arrays from Python"),
+        ("flat/_classes.csv", b"filename, cat\n", r"images are directly in it; .* 1 .csv \(_classes.csv\)"),
+    ],
+)
+def test_what_cannot_be_read_says_what_to_do(tmp_path, save_image, name, content, says):
+    save_image(tmp_path / "flat" / "1.png")
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_samples(file if file.parent == tmp_path else file.parent)
 
 
 def test_nested_classes_are_refused_until_the_user_says_which_folder_counts(tmp_path, save_image):
@@ -146,7 +191,7 @@ def test_what_is_passed_over_is_counted_by_kind_and_folders_are_named(folder, sa
     samples = read_samples(folder)
     assert len(samples) == 12
     said = " / ".join(note.removeprefix(f"{folder}: ") for note in samples.notes)
-    assert "no images: 2 .heic, 1 .txt, 1 hidden, 1 without a suffix" in said
+    assert "no images: 2 .heic, 1 .txt (notes.txt), 1 hidden, 1 without a suffix" in said
     assert "hidden and system folders: @eaDir (1), __MACOSX (1)" in said
     assert "links to folders that are read already: wolf" in said
     assert "class folders without an image: fox, wolf" in said
@@ -159,7 +204,7 @@ def test_what_lies_beside_split_folders_is_counted(tmp_path, save_image):
     samples = read_samples(tmp_path)
     assert len(samples) == 2 and samples.notes[1:] == (
         f"{tmp_path}: 1 images are in none of its split folders; they are not read",
-        f"{tmp_path}: passed over files that are no images: 1 .txt",
+        f"{tmp_path}: passed over files that are no images: 1 .txt (notes.txt)",
     )
 
 
@@ -177,7 +222,7 @@ def test_images_that_a_metadata_file_does_not_list_are_counted_and_its_splits_sa
     )
 
 
-@pytest.mark.parametrize("splits", [("Train", "VALIDATION"), ("training_set", "val_set")])
+@pytest.mark.parametrize("splits", [("Train", "VALIDATION"), ("training_set", "val_set"), ("train1", "val2017")])
 def test_split_folders_count_in_any_case(tmp_path, save_image, splits):
     train, _ = splits
     for split in splits:

@@ -306,6 +306,46 @@ def test_columns_that_say_yes_or_no_are_splits(images, tmp_path, columns, read, 
     ]
 
 
+@pytest.mark.parametrize("said", ["11101111", "11111111"])
+def test_what_is_valid_in_most_rows_is_no_validation_set(images, tmp_path, said):
+    lines = [(path, label, yes) for (path, label), yes in zip(rows(), said, strict=True)]
+    file = write_csv(tmp_path / "list.csv", lines, header=("path", "label", "is_valid"))
+    samples = read_samples(file)
+    assert len(samples) == 8
+    count = said.count("1")
+    assert f"the column 'is_valid' says yes in {count} of 8 rows, too many for a validation set" in samples.notes[0]
+    assert len(read_samples(file, split="val")) == count
+
+
+@pytest.mark.parametrize(
+    "lines", ["pics/{0}.png {1}", "pics/{0}.png\ta {1}", "pics/{0}.png,{1}", "\ufeffpics/{0}.png {1}"]
+)
+def test_a_list_of_paths_and_labels_needs_no_header(images, tmp_path, lines):
+    file = tmp_path / "train.txt"
+    first, *others = (lines.format(number, number % 2) for number in range(8))
+    file.write_text("\n".join([first, *(other.lstrip("\ufeff") for other in others)]), encoding="utf-8")
+    samples = read_samples(file)
+    assert [samples.images.one(int(row)) for row in samples.rows] == images
+    assert samples.class_names in {("0", "1"), ("a 0", "a 1")}
+    assert samples.notes == (f"{file} has no names of columns; each line is read as a path and a label",)
+
+
+def test_a_list_of_names_without_suffix_finds_its_files_and_a_column_its_name_with_blanks(images, tmp_path):
+    lines = [(str(number), str(number % 2)) for number in range(9)]
+    file = write_csv(tmp_path / "list.csv", lines, header=("id", " breed"))
+    samples = read_samples(file, path_column="id", label_column="breed", root=tmp_path / "pics")
+    assert samples.paths.to_pylist() == [f"{number}.png" for number in range(9)]
+    assert samples.images.one(7) == images[7]
+    with pytest.raises(DataError, match="none of its 9 images exists .such as .*/0.; say --root DIR"):
+        read_samples(file, path_column="id", label_column="breed")
+
+
+def test_boxes_in_a_table_are_not_read_and_that_is_said(images, tmp_path):
+    lines = [(path, label, "1") for path, label in rows()]
+    samples = read_samples(write_csv(tmp_path / "list.csv", lines, header=("path", "label", "xmin")))
+    assert "the boxes in 'xmin' are not read, each image is judged whole" in samples.notes[0]
+
+
 def test_a_column_that_says_more_than_yes_or_no_is_no_split(images, tmp_path):
     lines = [(path, "ab"[number % 2], number % 3) for number, (path, _) in enumerate(rows())]
     assert len(read_samples(write_csv(tmp_path / "list.csv", lines, header=("path", "label", "is_valid")))) == 8

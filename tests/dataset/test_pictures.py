@@ -62,7 +62,7 @@ def embedded(tmp_path, sizes):
     file = tmp_path / "images.parquet"
     pq.write_table(pa.table({"image": pa.array(encoded, pa.binary())}), file, row_group_size=2)
     hashes = pa.array([hashlib.sha256(image).hexdigest() for image in encoded])
-    return Pictures(Embedded((file,), "image"), np.arange(len(sizes)), hashes), encoded
+    return Pictures(Embedded((file,), "image", file), np.arange(len(sizes)), hashes), encoded
 
 
 def test_images_in_a_parquet_column_are_found_in_every_row_group(tmp_path):
