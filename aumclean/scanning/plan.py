@@ -28,6 +28,7 @@ from aumclean.verdict.warnings import label_warnings
 
 LARGEST_FINE_TUNED = 224  # pixels a side, unless asked otherwise: what most backbones learned from
 SMALLEST_LOOKED_AT = 32  # pixels: backbones learned from photographs, and smaller images are not like these
+FEWEST_LIKE_IT = 6  # images of the typical class, for pixels to speak unasked: of 3, they take a tenth for wrong
 HEAD_DROPOUT = 0.5  # of features, while a head is trained
 
 
@@ -71,7 +72,7 @@ def settle(samples: Samples, config: ScanConfig) -> Plan:
     accelerator = make_accelerator(config.device)
     largest = LARGEST_FINE_TUNED if config.pretrained else largest_image(accelerator.device)
     size = config.image_size or image_size(samples, largest)
-    sized, features = config.model_copy(update={"image_size": size}), _features(config, size)
+    sized, features = config.model_copy(update={"image_size": size}), _features(config, size, samples)
     if config.preset == FROZEN:
         arch, draws_chance = LINEAR, True  # dropout draws numbers
     else:
@@ -141,7 +142,7 @@ def _recipe(config: ScanConfig, arch: str, epochs: int, device: torch.device, fe
     return replace(recipe, crop=False, flip=flip, bf16=False, dropout=HEAD_DROPOUT)
 
 
-def _features(config: ScanConfig, size: int) -> str | None:
+def _features(config: ScanConfig, size: int, samples: Samples) -> str | None:
     """Where features come from: as asked, else from `auto` where that is there, and from pixels where images are icons.
 
     Raises:
@@ -165,8 +166,10 @@ def _features(config: ScanConfig, size: int) -> str | None:
         return None
     if published:
         raise ConfigError("--features: do not count where AUM decides as published; leave it out")
-    by_default = AUTO if is_available() or config.against is not None else None
-    return asked or (PIXELS if small else by_default)
+    if asked is None and small:
+        typical = np.median(np.bincount(samples.labels, minlength=1))
+        return PIXELS if typical >= FEWEST_LIKE_IT else None
+    return asked or (AUTO if is_available() or config.against is not None else None)
 
 
 def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) -> bool:

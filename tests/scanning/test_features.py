@@ -230,6 +230,13 @@ def test_nothing_is_looked_at_where_that_is_not_wanted(planted, options):
     assert settle(read_samples(planted.root), load(options, environment={})).features is None
 
 
+def test_pixels_are_not_asked_where_classes_are_tiny(planted):
+    samples = read_samples(planted.root)
+    few = samples.take(np.concatenate([np.flatnonzero(samples.labels == label)[:5] for label in range(3)]))
+    assert settle(few, load({}, environment={})).features is None
+    assert settle(few, load({"features": "pixels"}, environment={})).features == "pixels"
+
+
 def test_a_backbone_finds_errors_copies_and_leaks(tmp_path, aumclean):
     """Drawings of two sizes of shapes; a test set that holds some of them, and one under another label."""
     for seed in range(48):
