@@ -2,7 +2,7 @@
 
 Every class has a mean; all share one covariance, shrunk towards a multiple of the identity. It needs no training, and
 wrong labels move a mean less than a boundary that is fitted to them: linear heads that are trained on the same features
-rank worse (docs/benchmarks.md).
+rank worse (docs/lab/features.md).
 """
 
 from collections.abc import Iterator, Sequence

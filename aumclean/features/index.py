@@ -14,7 +14,7 @@ FEWEST = 200_000  # rows: to compare fewer with each other takes minutes, and is
 COMPONENTS = 128  # of each row, by which lists are searched
 LISTS = 4  # times the square root of the number of rows, as faiss advises
 LEARNED_FROM = 50  # rows a list; below 39 faiss warns
-PROBED = 16  # lists that are searched for each row; see docs/benchmarks.md
+PROBED = 16  # lists that are searched for each row; see docs/lab/features.md
 
 
 def is_needed(count: int, device: torch.device) -> bool:

@@ -3,7 +3,7 @@
 Features alone take two shirts for one picture, pixels alone two dark photographs. So two images are near-duplicates
 when both agree: (1 - cosine of their features) times (1 - correlation of their pixels at 8 x 8) is below `BY_FEATURES`.
 Without features the pixels at 16 x 16 stand in for them (`BY_PIXELS`), which misses a fifth of what was cropped
-(docs/benchmarks.md).
+(docs/lab/features.md).
 """
 
 from typing import NamedTuple

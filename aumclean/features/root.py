@@ -2,7 +2,8 @@
 
 A discriminant shares one covariance among the classes, and a cosine sums products: a few large values decide either,
 until the root is taken (the "power normalisation" of Perronnin, Sanchez and Mensink 2010). On clothing AUROC rises by
-0.0025 and average precision by 0.01; turned by a random rotation, features neither gain nor lose (docs/benchmarks.md).
+0.0025 and average precision by 0.01; turned by a random rotation, features neither gain nor lose
+(docs/lab/features.md).
 """
 
 import numpy as np
