@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from aumclean.errors import harmless, printable
 from aumclean.progress import Seen, T, Track, bars, untracked
 
 LONGEST_ERROR = 1000  # characters
+BETWEEN = 5.0  # seconds between lines of progress, so that a log of short epochs is not flooded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,23 +143,28 @@ def set_up(*, quiet: bool, verbose: bool, debug: bool) -> None:
 
 @contextmanager
 def progress() -> Iterator[Track]:
-    """Shows how far long steps are: a bar on a terminal, a line per finished stream elsewhere, nothing when quiet."""
+    """Shows how far long steps are: a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
     if not logging.getLogger("aumclean").isEnabledFor(logging.INFO):
         yield untracked
         return
     screen = console()
     if not screen.is_terminal:
-        yield partial(_lines, Seen())
+        yield partial(_lines, Seen(), {})
         return
     with bars(screen) as track:
         yield track
 
 
-def _lines(seen: Seen, stream: Iterable[T], description: str, done: int, total: int) -> Iterator[T]:
+def _lines(
+    seen: Seen, said: dict[int, float], stream: Iterable[T], description: str, done: int, total: int
+) -> Iterator[T]:
+    """Say a line when a stream ends: of the first and the last of a total, and of others when some time has passed."""
     rate = seen.begin(done, total)
     yield from seen.counted(stream, total)
-    left = max(0, total - seen.count[total]) / max(rate(), 1e-9)
-    say(f"{description}: {rate():,.0f} images/s, {duration(left)} left")
+    now, left = time.monotonic(), max(0, total - seen.count[total])
+    if not left or now - said.get(total, -BETWEEN) >= BETWEEN:
+        said[total] = now
+        say(f"{description}: {rate():,.0f} images/s, {duration(left / max(rate(), 1e-9))} left")
 
 
 def duration(seconds: float) -> str:

@@ -351,6 +351,16 @@ def test_progress_counts_streams_that_run_at_once_together(capsys, monkeypatch):
     assert [line.rpartition(", ")[2] for line in lines[1:]] == ["0:00 left", "0:00 left"]
 
 
+def test_short_epochs_do_not_flood_a_log(capsys):
+    console.set_up(quiet=False, verbose=False, debug=False)
+    with console.progress() as track:
+        for epoch in range(50):
+            list(track([range(4)], f"epoch {epoch + 1}/50", 4 * epoch, 200))
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert (said[0], said[-1]) == ("epoch 1/50", "epoch 50/50")
+    assert len(said) < 10
+
+
 def test_clock_times():
     assert [console.duration(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
 
