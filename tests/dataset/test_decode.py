@@ -1,4 +1,5 @@
 import io
+import math
 import os
 import struct
 import warnings
@@ -196,8 +197,10 @@ def test_decoding_waits_for_a_slow_reader(tmp_path, monkeypatch):
             yield chunk
 
     monkeypatch.setattr(type(samples.images), "chunks", counted)
+    monkeypatch.setattr("aumclean.dataset.parallel.STARTING", -math.inf)  # so that processes decode all but the first
     stream = decode_each_whole(samples, workers=2, chunk_values=108)  # chunks of one image
-    for read in range(30):
+    next(stream)
+    for read in range(1, 30):
         next(stream)
         assert sum(len(chunk) == 1 for chunk in taken) == 5 + read
     assert len(list(stream)) == 10

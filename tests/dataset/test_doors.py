@@ -229,6 +229,11 @@ def mixed_up(source, tmp_path_factory):
     return root, scan(read_samples(root / "photos"), load({"out": root / "run", **PLANTED_SCAN}, environment={}))
 
 
+def flagged_of(found):
+    report = found.verdict.report.sort_by("sample_id")
+    return report.filter(report["flagged"])["sample_id"].to_pylist()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(
@@ -240,14 +245,15 @@ def test_the_same_images_are_flagged_and_shown_through_every_door(door, mixed_up
     monkeypatch.setattr("aumclean.dataset.parallel.STARTING", -math.inf)  # so that processes decode
     root, expected = mixed_up
     found = scan(read(door, root), load({"out": tmp_path / "run", "workers": 2, **PLANTED_SCAN}, environment={}))
-    assert found.verdict.summary.flagged_digest == expected.verdict.summary.flagged_digest
-    assert found.verdict.summary.flagged > 0
+    assert flagged_of(found) == flagged_of(expected) != []
+    if door is not as_saved_to_disk:  # which keeps no folders in the names of images
+        assert found.verdict.summary.flagged_digest == expected.verdict.summary.flagged_digest
     shown = pictures_of(found.run)
     assert [shown.encoded(row) for row in (0, 75, 179)] == [
         pictures_of(expected.run).encoded(row) for row in (0, 75, 179)
     ]
     assert b"data:image/jpeg" in found.run.html.read_bytes()
-    if found.run.cleaned("parquet").exists():
+    if door in {as_two_parquet_shards, as_hive_folders, as_saved_to_disk}:  # images of others are not in the manifest
         again = read_samples(found.run.cleaned("parquet"))
         assert len(again) == found.verdict.summary.samples - found.verdict.summary.flagged
         assert again.class_names == ("amber", "blue", "green")

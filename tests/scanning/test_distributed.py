@@ -254,7 +254,8 @@ def test_a_draw_joins_only_a_run_of_the_same_data_and_options(folder, tmp_path, 
         (folder, {"epochs": 4}, "begun with another recipe"),
         (folder, {"seed": 7}, "begun with --seed 0"),
         (folder, {"target_precision": 0.9}, "begun with other options .judge"),
-        (folder, {"percentile": 90.0}, "begun with --features pixels, which would now be none"),
+        (folder, {"percentile": 90.0}, "begun with other options .judge"),
+        (folder, {"features": "pixels"}, "begun with --features none, which would now be pixels"),
         (folder, {"draws": 3}, "begun with other options .draws"),
     ):
         with pytest.raises(RunError, match=says):
