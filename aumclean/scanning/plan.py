@@ -28,7 +28,7 @@ from aumclean.verdict.warnings import label_warnings
 
 LARGEST_FINE_TUNED = 224  # pixels a side, unless asked otherwise: what most backbones learned from
 SMALLEST_LOOKED_AT = 32  # pixels: backbones learned from photographs, and smaller images are not like these
-FEWEST_LIKE_IT = 6  # images of the typical class, for pixels to speak unasked: of 3, they take a tenth for wrong
+FEWEST_OF_CLASS = 6  # images of the typical class, for pixels to speak unasked: of 3, they take a tenth for wrong
 HEAD_DROPOUT = 0.5  # of features, while a head is trained
 
 
@@ -167,8 +167,8 @@ def _features(config: ScanConfig, size: int, samples: Samples) -> str | None:
     if published:
         raise ConfigError("--features: do not count where AUM decides as published; leave it out")
     if asked is None and small:
-        typical = np.median(np.bincount(samples.labels, minlength=1))
-        return PIXELS if typical >= FEWEST_LIKE_IT else None
+        typical = np.median(np.bincount(samples.labels))
+        return PIXELS if typical >= FEWEST_OF_CLASS else None
     return asked or (AUTO if is_available() or config.against is not None else None)
 
 
