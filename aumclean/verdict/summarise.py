@@ -27,7 +27,7 @@ def summary_of(judged: Judged, settings: Settings, record: RunRecord, report: pa
     share = float(flagged.sum() / max(judged.judged.sum(), 1))
     said = [
         *warnings.label_warnings(labels, names, published=settings.threshold == "indicator"),
-        *_evidence_warnings(judged, record, settings.first_epoch),
+        *_evidence_warnings(judged, record, settings),
         *warnings.flag_warnings(share),
         *recorded_warnings(record, len(labels)),
     ]
@@ -84,15 +84,16 @@ def _thresholds(judged: Judged, settings: Settings, record: RunRecord) -> list[d
     return found
 
 
-def _evidence_warnings(judged: Judged, record: RunRecord, first_epoch: int) -> list[warnings.Caution]:
+def _evidence_warnings(judged: Judged, record: RunRecord, settings: Settings) -> list[warnings.Caution]:
     """What to say of the evidence there is."""
     area, posterior = judged.area, judged.posterior
     said = []
-    if area.is_indicator.any():
+    if settings.threshold == "indicator" and area.is_indicator.any():
         said += warnings.indicator_warnings(int(area.is_indicator[0].sum()))
     said += warnings.trained_warnings(posterior.trained) if posterior.by else [warnings.nothing_held_out()]
     if isinstance(record, JudgedRecord):
-        said += warnings.seen_warnings(area.seen, np.array(record.averaged_epochs) - first_epoch, record.repeated)
+        recorded = np.array(record.averaged_epochs) - settings.first_epoch
+        said += warnings.seen_warnings(area.seen, recorded, record.repeated)
         taught = warnings.in_sample_warnings([one.agreement for one in record.evidence])
         said += taught or warnings.contradiction_warnings(posterior.by, out_of_sample=FEATURES)
     return said
