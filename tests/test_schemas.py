@@ -26,6 +26,7 @@ from aumclean.gate.outcome import Outcome
 from aumclean.gate.subject import read_subject
 from aumclean.reports import json as report_json
 from aumclean.run.record import JudgedRecord, ScanRecord, ScoresRecord
+from aumclean.verdict.judge import judge, settings_of
 from aumclean.verdict.summary import ScoreSummary, Summary
 
 SCHEMAS = {
@@ -148,12 +149,14 @@ def test_what_is_written_is_what_the_schema_says(documents, name):
     assert problems(name, documents[name]) == []
 
 
-def test_the_documents_fill_the_lists_that_the_schemas_describe(documents):
+def test_the_documents_fill_the_lists_that_the_schemas_describe(documents, finished):
     gate = documents["gate"]
     assert {finding["rule"] for finding in gate["findings"]} == {"mislabeled", "low-score", "unreadable"}
     assert gate["fixed"] and gate["notes"] and gate["new"] is not None and not gate["passed"]
     assert documents["baseline"]["suspects"] and documents["baseline"]["seen"]
-    assert documents["report"]["findings"] and documents["summary"]["per_pair"] and documents["summary"]["warnings"]
+    assert documents["report"]["findings"] and documents["summary"]["per_pair"]
+    published = judge(finished.run, settings_of(finished.run, threshold="indicator", combine="all")).summary
+    assert published.warnings and problems("summary", published.model_dump(mode="json")) == []
     assert documents["score-summary"]["not_judged"] == 1
 
 
