@@ -180,10 +180,10 @@ class ArrowFile:
             self.table = pa.ipc.open_stream(source).read_all()
         except pa.ArrowInvalid:
             self.table = pa.ipc.open_file(source).read_all()
-        batches = self.table.to_batches()
+        self.groups = self.table.to_batches()
         self.schema_arrow = self.table.schema
-        self.num_row_groups = len(batches)
-        self.metadata = SimpleNamespace(num_rows=len(self.table), row_group=batches.__getitem__)
+        self.num_row_groups = len(self.groups)
+        self.metadata = SimpleNamespace(num_rows=len(self.table), row_group=self.groups.__getitem__)
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Some columns; of a struct, named with a dot, all of it."""
@@ -192,7 +192,7 @@ class ArrowFile:
 
     def read_row_group(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Some columns of one batch."""
-        return pa.Table.from_batches([self.metadata.row_group(group)]).select(list(columns))
+        return pa.Table.from_batches([self.groups[group]]).select(list(columns))
 
     def iter_batches(
         self, batch_size: int, row_groups: Sequence[int] | None = None, columns: Sequence[str] | None = None

@@ -84,9 +84,9 @@ MEASURES = {
 
 def config_of(data: str, folder: Path, cache: Path, seed: int, method: str) -> ScanConfig:
     """The options of a scan; those of the digits are the demo's."""
-    own: dict[str, Any] = {"flip": False, "epochs": DIGITS_EPOCHS} if data == "digits" else {}
-    if method == "frozen":
-        own.pop("epochs", None)
+    own: dict[str, Any] = {"flip": False} if data == "digits" else {}
+    if data == "digits" and method != "frozen":  # whose heads have epochs of their own
+        own["epochs"] = DIGITS_EPOCHS
     return ScanConfig(**own, **SCANS.get(method, {}), out=folder / method, seed=seed, cache_dir=cache)
 
 
