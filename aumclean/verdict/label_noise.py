@@ -103,10 +103,10 @@ class LabelNoise:
         return softmax(np.tensordot(self.scale, log_probs.astype(np.float64), 1) + self.shift)
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
-    raised = np.exp(scores - scores.max(-1, keepdims=True))
-    return np.asarray(raised / raised.sum(-1, keepdims=True))
+def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Over one axis, by default the last."""
+    raised = np.exp(scores - scores.max(axis, keepdims=True))
+    return np.asarray(raised / raised.sum(axis, keepdims=True))
 
 
 def alike(n_classes: int) -> np.ndarray:
@@ -138,13 +138,13 @@ def fit(
         weight: of the peers.
     """
     chosen = evenly(len(labels))
-    log_probs, labels = log_probs[:, chosen].astype(np.float64), labels[chosen]
-    classes = np.arange(log_probs.shape[2])
+    log_probs = np.ascontiguousarray(log_probs[:, chosen].transpose(0, 2, 1), np.float64)
+    labels, classes = labels[chosen], np.arange(log_probs.shape[1])[:, None]
     said = np.zeros(log_probs.shape[1:])
     for peer in peers:
-        said += weight / len(peers) * (peer[chosen, None] == classes)
+        said += weight / len(peers) * (peer[chosen] == classes)
     anchors = np.zeros((len(classes), len(classes))) if anchors is None else anchors
-    data = _Data(log_probs, labels, (labels[:, None] == classes).astype(np.float64), said, anchors)
+    data = _Data(log_probs, labels, (labels == classes).astype(np.float64), said, anchors)
     expected = alike(len(classes)) if expected is None else expected
     return max((_climb(data, expected, start) for start in starts), key=lambda found: found[0])[1]
 
@@ -156,10 +156,12 @@ def evenly(n: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Data:
-    log_probs: np.ndarray  # float64 [witnesses, m, classes]
+    """What is fitted; samples are the last axis, as NumPy sums over few classes slowly where these are."""
+
+    log_probs: np.ndarray  # float64 [witnesses, classes, m]
     labels: np.ndarray  # int [m]
-    is_label: np.ndarray  # float64 [m, classes]: 1 where the label is that class
-    said: np.ndarray  # float64 [m, classes]: their weight times the share of peers that say so
+    is_label: np.ndarray  # float64 [classes, m]: 1 where the label is that class
+    said: np.ndarray  # float64 [classes, m]: their weight times the share of peers that say so
     anchors: np.ndarray  # float64 [classes, classes]: labels (column) of images that surely are of a class
 
 
@@ -181,7 +183,7 @@ class _Guess:
         return made
 
     def classes(self, data: _Data) -> np.ndarray:
-        return softmax(np.tensordot(np.exp(self.log_a), data.log_probs, 1) + self.b)
+        return softmax(np.tensordot(np.exp(self.log_a), data.log_probs, 1) + self.b[:, None], axis=0)
 
     def prior(self) -> float:
         sharp = SHARPNESS * ((self.log_a + np.log(len(self.log_a)) - SHARP) ** 2).sum()
@@ -195,23 +197,23 @@ class _Guess:
 
 def _climb(data: _Data, expected: np.ndarray, scale: float) -> tuple[float, LabelNoise]:
     """Expectation maximisation from one start: the objective reached, and the parameters."""
-    witnesses, m, c = data.log_probs.shape
+    witnesses, c, m = data.log_probs.shape
     guess = _Guess(
         np.full(witnesses, np.log(scale / witnesses)), np.zeros(c), np.full(c, RATE), expected, expected, RATE
     )
     reached, last = -np.inf, -np.inf
     for _ in range(ROUNDS):
         q, transition = guess.classes(data), guess.transition
-        joint = q * transition[:, data.labels].T
-        of_label = joint.sum(1) + TINY
+        joint = q * transition[:, data.labels]
+        of_label = joint.sum(0) + TINY
         likelihood = float(np.log(of_label).sum())
         beside = (data.said * np.log(q + TINY)).sum() + (data.anchors * np.log(transition + TINY)).sum()
         reached = likelihood + float(beside) + guess.prior()
         if reached - last < 1e-6 * m:
             break
         last = reached
-        true = joint / of_label[:, None]
-        _learn_noise(guess, true.T @ data.is_label + data.anchors, expected)
+        true = joint / of_label
+        _learn_noise(guess, true @ data.is_label.T + data.anchors, expected)
         _sharpen(guess, data, q, true)
     frequency = np.bincount(data.labels, minlength=c) / m
     gain = likelihood - float(np.log(frequency[data.labels]).sum())
@@ -255,14 +257,14 @@ def _evidence(count: np.ndarray, believed: np.ndarray) -> np.ndarray:
 
 
 def _sharpen(guess: _Guess, data: _Data, q: np.ndarray, true: np.ndarray) -> None:
-    """A step of Newton's method, with the diagonal of the Hessian, for a and b; q and true are [m, classes]."""
+    """A step of Newton's method, with the diagonal of the Hessian, for a and b; q and true are [classes, m]."""
     target = true + data.said
-    weight = target.sum(1, keepdims=True)
+    weight = target.sum(0)
     missing = target - weight * q
     a = np.exp(guess.log_a)
-    mean = (q * data.log_probs).sum(2, keepdims=True)
-    variance = (weight[:, 0] * (q * (data.log_probs - mean) ** 2).sum(2)).sum(1)
+    mean = (q * data.log_probs).sum(1, keepdims=True)
+    variance = (weight * (q * (data.log_probs - mean) ** 2).sum(1)).sum(1)
     slope = a * (missing * data.log_probs).sum((1, 2)) - SHARPNESS * (guess.log_a + np.log(len(a)) - SHARP)
     guess.log_a = guess.log_a + (slope / (a**2 * variance + np.abs(slope) / 2 + SHARPNESS)).clip(-0.5, 0.5)
-    slope = missing.sum(0) - SHIFT * guess.b
-    guess.b = guess.b + (slope / ((weight * q * (1 - q)).sum(0) + SHIFT)).clip(-0.5, 0.5)
+    slope = missing.sum(1) - SHIFT * guess.b
+    guess.b = guess.b + (slope / ((weight * q * (1 - q)).sum(1) + SHIFT)).clip(-0.5, 0.5)
