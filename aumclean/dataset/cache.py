@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import logging
-import math
 import mmap
 import os
 import re
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -27,14 +27,15 @@ from filelock import FileLock, Timeout
 from psutil import virtual_memory
 
 from aumclean.dataset.decode import decode
+from aumclean.dataset.known import COLUMNS, FILES, NOTHING, PIXELS, Known, index_of, mapped
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
 from aumclean.files import atomic, parquet
 from aumclean.progress import Track, untracked
 
-FILES = pa.schema([("sha256", pa.binary(32)), ("width", pa.int32()), ("height", pa.int32()), ("reason", pa.string())])
 FORMAT = 3  # raise when decoding changes, so that older entries are not read
 GIB = 1 << 30
+ABOUT = "entry.json"
 BLOCK = 1 << 10  # chunks of decoded images
 NAME = re.compile("[0-9a-f]{32}")  # of an entry
 FEATURES = "features"  # folder of entries that are files
@@ -83,8 +84,9 @@ def decoded(
 ) -> Decoded:
     """Decode the samples to `size` x `size`, or take what an earlier run decoded.
 
-    Entries are keyed by the files' names, sizes and times of change. One process builds an entry at a time;
-    a second one waits and then reads it. The entries longest unused go when all together pass the limit.
+    Entries are keyed by the files' names, sizes and times of change; images of an entry that is not there yet come from
+    others that have a file with the same bytes. One process builds an entry at a time; a second one waits and then
+    reads it. The entries longest unused go when all together pass the limit.
 
     Args:
         samples: what to decode.
@@ -108,20 +110,21 @@ def decoded(
             before = None if found is None else found.files
             with _blaming(cache_dir):
                 make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
-            files = _build(entry, samples, size, workers, track)
+            known = NOTHING if verify else _known(entry, samples, size)
+            files = _build(entry, samples, size, workers, track, known)
             with _blaming(cache_dir):
                 found = _read(entry, size, files)
             if before is not None:
                 _say_changes(samples, before, files)
         with _blaming(cache_dir):
-            os.utime(entry / "entry.json")
+            os.utime(entry / ABOUT)
         return found
 
 
 def in_memory(samples: Samples, size: int, *, workers: int, track: Track = untracked) -> Decoded:
     """The same without a cache, for what will not be asked for again."""
     pixels = io.BytesIO()
-    files = _written(samples, size, workers, track, pixels.write)
+    files = _written(samples, size, workers, track, pixels.write, NOTHING)
     readable = np.flatnonzero(files["reason"].is_null().to_numpy())
     images = np.frombuffer(pixels.getbuffer(), np.uint8).reshape(len(readable), size, size, 3)
     return Decoded(images, readable, files)
@@ -159,7 +162,30 @@ def _fingerprint(samples: Samples, size: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track) -> pa.Table:
+def _about(samples: Samples, size: int) -> dict[str, Any]:
+    """What `entry.json` says: how pixels were made, and of how many images."""
+    values = samples.decoding.values and list(samples.decoding.values)
+    return {"format": FORMAT, "size": size, "values": values, "samples": len(samples)}
+
+
+def _known(entry: Path, samples: Samples, size: int) -> Known:
+    """Other entries whose pixels were made in the same way, the latest used first.
+
+    They have at most twice as many images as are wanted: each takes memory in every process that decodes.
+    """
+    about, found, room = _about(samples, size), [], 2 * len(samples)
+    for _, other in sorted(((_used(path)[0], path) for path in _entries(entry.parent)), reverse=True):
+        try:
+            theirs = json.loads((other / ABOUT).read_text())
+        except (OSError, ValueError):  # features, or what another process takes away just now
+            continue
+        if other != entry and {**theirs, "samples": len(samples)} == about and theirs["samples"] <= room:
+            found.append(other)
+            room -= theirs["samples"]
+    return Known(tuple(found), size)
+
+
+def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track, known: Known) -> pa.Table:
     """Write an entry, and return what it lists: of millions that should not be in memory twice, written and read."""
     building, cache_dir = entry.with_suffix(atomic.TEMPORARY_SUFFIX), entry.parent
     shutil.rmtree(building, ignore_errors=True)
@@ -167,14 +193,14 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track)
         building.mkdir()
     try:
         with _blaming(cache_dir):
-            pixels = (building / "images.u8").open("wb")
+            pixels = (building / PIXELS).open("wb")
 
         def write(images: memoryview) -> None:
             with _blaming(cache_dir):
                 pixels.write(images)
 
         try:
-            files = _written(samples, size, workers, track, write)
+            files = _written(samples, size, workers, track, write, known)
             with _blaming(cache_dir):
                 pixels.flush()
                 os.fsync(pixels.fileno())
@@ -182,8 +208,8 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track)
             with suppress(OSError):  # what a full disk did not take, said already
                 pixels.close()
         with _blaming(cache_dir):
-            parquet.write(files, building / "files.parquet")
-            (building / "entry.json").write_text(json.dumps({"format": FORMAT, "size": size, "samples": len(samples)}))
+            parquet.write(files, building / FILES)
+            (building / ABOUT).write_text(json.dumps(_about(samples, size)))
             shutil.rmtree(entry, ignore_errors=True)
             building.rename(entry)
         return files
@@ -207,7 +233,7 @@ def _used(entry: Path) -> tuple[float, int]:
         if entry.is_file():
             return entry.stat().st_mtime, entry.stat().st_size
         sizes = [file.stat().st_size for file in entry.iterdir()]
-        about = entry / "entry.json"
+        about = entry / ABOUT
         return (about if about.is_file() else entry).stat().st_mtime, sum(sizes)
     except FileNotFoundError:
         return 0.0, 0
@@ -227,18 +253,19 @@ def _removed(path: Path) -> bool:
 
 
 def _written(
-    samples: Samples, size: int, workers: int, track: Track, write: Callable[[memoryview], object]
+    samples: Samples, size: int, workers: int, track: Track, write: Callable[[memoryview], object], known: Known
 ) -> pa.Table:
     """Decode all samples, write the pixels of those that can be read one after the other, and list all of them."""
     blocks, batches = [], []
-    for chunk in track(decode(samples, size, workers=workers), "decoding", 0, len(samples)):
+    for chunk in track(decode(samples, size, workers=workers, known=known), "decoding", 0, len(samples)):
         write(chunk.images.data)
-        columns = [pa.array(getattr(chunk, field.name), field.type) for field in FILES]
-        batches.append(pa.RecordBatch.from_arrays(columns, schema=FILES))
+        columns = [pa.array(getattr(chunk, field.name), field.type) for field in COLUMNS]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=COLUMNS))
         if len(batches) == BLOCK:  # of which each takes a thousand bytes beside its rows
-            blocks.append(pa.Table.from_batches(batches, FILES).combine_chunks())
+            blocks.append(pa.Table.from_batches(batches, COLUMNS).combine_chunks())
             batches.clear()
-    return pa.concat_tables([*blocks, pa.Table.from_batches(batches, FILES).combine_chunks()])
+    index_of.cache_clear()  # what this process looked up itself
+    return pa.concat_tables([*blocks, pa.Table.from_batches(batches, COLUMNS).combine_chunks()])
 
 
 def _open(entry: Path, size: int) -> Decoded | None:
@@ -250,14 +277,11 @@ def _open(entry: Path, size: int) -> Decoded | None:
 
 
 def _read(entry: Path, size: int, files: pa.Table | None = None) -> Decoded:
-    files = parquet.opened(entry / "files.parquet").read() if files is None else files
+    files = parquet.opened(entry / FILES).read() if files is None else files
     readable = np.flatnonzero(files["reason"].is_null().to_numpy())
-    shape = (len(readable), size, size, 3)
-    if (entry / "images.u8").stat().st_size != math.prod(shape) or not (entry / "entry.json").is_file():
+    if not (entry / ABOUT).is_file():
         raise OSError(f"{entry}: is damaged")
-    if len(readable) == 0:
-        return Decoded(np.empty(shape, np.uint8), readable, files)
-    images = np.memmap(entry / "images.u8", dtype=np.uint8, mode="c", shape=shape)
+    images = mapped(entry, len(readable), size)
     if images.nbytes > virtual_memory().available and hasattr(mmap, "MADV_RANDOM"):
         images.base.madvise(mmap.MADV_RANDOM)  # type: ignore[union-attr] # else each image brings 128 KiB of others
     return Decoded(images, readable, files)

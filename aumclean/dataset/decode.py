@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from aumclean.dataset.images import Chunk, Item
+from aumclean.dataset.known import NOTHING, Known
 from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.samples import AS_FOUND, Decoding, Samples, ValueRange
 
@@ -181,8 +182,8 @@ def _to_rgb(image: Image.Image, values: ValueRange | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode_chunk(chunk: Chunk, size: int, how: Decoding = AS_FOUND) -> DecodedChunk:
-    """Decode some samples; a file that cannot be read costs its own sample, never the run."""
+def decode_chunk(chunk: Chunk, size: int, how: Decoding = AS_FOUND, known: Known = NOTHING) -> DecodedChunk:
+    """Decode some samples, but for known ones; a file that cannot be read costs its own sample, never the run."""
     images = np.empty((len(chunk), size, size, 3), np.uint8)
     digests: list[bytes | None] = []
     widths, heights, reasons = [], [], []
@@ -193,7 +194,7 @@ def decode_chunk(chunk: Chunk, size: int, how: Decoding = AS_FOUND) -> DecodedCh
             try:
                 encoded = read_encoded(item)
                 digest = hashlib.sha256(encoded).digest()
-                images[readable], width, height = decode_image(encoded, size, how.values)
+                images[readable], width, height = known.pixels(digest) or decode_image(encoded, size, how.values)
                 readable += 1
             except Exception as error:  # Pillow's decoders raise many kinds for bytes that are no image
                 reason = reason_of(error)
@@ -247,10 +248,10 @@ def reason_of(error: Exception) -> str:
     return f"broken ({message[:200] or type(error).__name__})"
 
 
-def decode(samples: Samples, size: int, *, workers: int) -> Iterator[DecodedChunk]:
+def decode(samples: Samples, size: int, *, workers: int, known: Known = NOTHING) -> Iterator[DecodedChunk]:
     """Decode all samples in order, `workers` processes at a time, holding a few chunks in memory."""
     chunks = samples.images.chunks(samples.rows, CHUNK)
-    one = partial(decode_chunk, size=size, how=samples.decoding)
+    one = partial(decode_chunk, size=size, how=samples.decoding, known=known)
     yield from in_processes(one, chunks, len(samples) // CHUNK, workers=workers)
 
 
