@@ -1,4 +1,4 @@
-"""`aumclean features`: look at images through a backbone beforehand, on one machine or on a Ray cluster."""
+"""`aumclean features`: decode images and look at them beforehand, on one machine or on a Ray cluster."""
 
 from functools import partial
 from typing import Annotated
@@ -31,7 +31,8 @@ def command(
 ) -> None:
     """Look at all images through a backbone, and keep what it says in the cache.
 
-    A scan of the same images then finds it there. What an earlier run has looked at is not looked at again.
+    A scan of the same images then finds it there, and the small images that a network is trained on. What an earlier
+    run has looked at is not looked at again.
 
     Example: `aumclean features photos/ --ray --cache-dir /shared/cache`
     """

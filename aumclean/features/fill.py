@@ -1,4 +1,4 @@
-"""Features of a data set put into the cache, where every later scan of the same images finds them."""
+"""Features and pixels of a data set put into the cache, where every later scan of the same images finds them."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.config.scan import ScanConfig
-from aumclean.dataset.cache import default_cache_dir, in_memory
-from aumclean.dataset.open import SMALLEST, with_decoding
+from aumclean.dataset.cache import decoded, default_cache_dir
+from aumclean.dataset.open import image_size, with_decoding
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
 from aumclean.features.extract import add_missing, keys_of, store_of
 from aumclean.features.on_ray import on_ray
 from aumclean.progress import Track, untracked
 from aumclean.training.backbone import Backbone, load_backbone
-from aumclean.training.device import Device, make_accelerator
+from aumclean.training.device import Device, largest_image, make_accelerator
 
 SHARD = 4096  # samples of a task; each task makes the backbone ready, which takes a second or two
 
@@ -40,12 +40,12 @@ class Filled:
 
 
 def fill(samples: Samples, name: str, config: ScanConfig, *, ray: bool = False, track: Track = untracked) -> Filled:
-    """Look at all images through a backbone, but at those whose features are in the cache.
+    """Look at all images through a backbone, but at those whose features are in the cache; decode them for training.
 
     Args:
-        samples: any; what is decoded of them is not kept.
+        samples: any.
         name: of the backbone, as of `load_backbone`.
-        config: where the cache is, and how many processes decode.
+        config: where the cache is, how many processes decode, and the size of the images that a network is trained on.
         ray: whether to do it in tasks of a Ray cluster, `SHARD` samples each. Every machine of it must see images and
             cache under the same names.
         track: shows the progress.
@@ -54,11 +54,13 @@ def fill(samples: Samples, name: str, config: ScanConfig, *, ray: bool = False, 
         AumcleanError: when backbone, images, cache or cluster cannot be used.
     """
     samples = replace(with_decoding(samples), manifest=None)
+    largest = largest_image(make_accelerator(config.device).device)
     cache_dir = (config.cache_dir or default_cache_dir()).absolute()
     look = partial(
         _fill_some,
         samples,
         load_backbone(name),
+        size=config.image_size or image_size(samples, largest),
         cache_dir=cache_dir,
         limit_gib=config.cache_limit,
         device=config.device,
@@ -78,6 +80,7 @@ def _fill_some(
     some: range,
     workers: int,
     *,
+    size: int,
     cache_dir: Path,
     limit_gib: float,
     device: Device,
@@ -85,7 +88,7 @@ def _fill_some(
 ) -> Filled:
     """Do it for the samples at `some` positions."""
     here = samples.take(np.arange(some.start, some.stop))
-    found = in_memory(here, SMALLEST, workers=workers, track=track)
+    found = decoded(here, size, workers=workers, cache_dir=cache_dir, limit_gib=limit_gib, track=track)
     reasons = pa.table({"path": here.paths.cast(pa.string()), "reason": found.files["reason"]})
     added = add_missing(
         store_of(cache_dir, backbone, here.decoding),

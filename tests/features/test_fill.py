@@ -4,13 +4,16 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from aumclean.config.scan import ScanConfig
+from aumclean.dataset.open import image_size, open_samples
 from aumclean.dataset.read import read_samples
 from aumclean.errors import ConfigError, RunError
 from aumclean.features import fill as filling
 from aumclean.features.fill import fill
 from aumclean.features.on_ray import on_ray
+from aumclean.training.device import largest_image
 from tests.features.conftest import drawing
 
 SHARDS, IMAGES = 2, 10  # of each
@@ -54,6 +57,15 @@ def test_every_image_is_looked_at_once_and_what_cannot_be_read_is_named(alone, p
     ]
     again = fill(photos, "auto", ScanConfig(cache_dir=cache, workers=1))
     assert (again.images, again.added) == (SHARDS * IMAGES, 0)
+    assert_a_scan_decodes_nothing(photos, cache)
+
+
+def assert_a_scan_decodes_nothing(photos, cache):
+    """White out what is kept: whoever decodes sees something else."""
+    for file in cache.glob("*/images.u8"):
+        file.write_bytes(bytes([255]) * file.stat().st_size)
+    size = image_size(photos, largest_image(torch.device("cpu")))
+    assert (open_samples(photos, size, cache_dir=cache, workers=1).images == 255).all()
 
 
 @needs_ray
@@ -66,6 +78,7 @@ def test_tasks_of_ray_look_at_every_image_once_and_see_the_same_bytes(alone, pho
     assert done.unreadable == expected.unreadable
     assert len(list((tmp_path / "features").rglob("*.parquet"))) == 4
     assert stored(tmp_path) == stored(cache)
+    assert_a_scan_decodes_nothing(photos, tmp_path)
 
 
 @needs_ray
