@@ -104,7 +104,16 @@ def _parquet_of_lists(folder, told):
     return folder / "p.parquet"
 
 
-@pytest.mark.parametrize("write", [_npz, _npz_by_path, _safetensors, _parquet, _parquet_of_lists])
+def _folder_of_parquet(folder, told):
+    whole = pq.read_table(_parquet_of_lists(folder, told))
+    (folder / "parts.parquet").mkdir()
+    for part, start in enumerate(range(0, N, N // 3)):
+        pq.write_table(whole.slice(start, N // 3), folder / "parts.parquet" / f"part-{part}.parquet")
+    (folder / "parts.parquet" / "_SUCCESS").touch()  # as Spark does
+    return folder / "parts.parquet"
+
+
+@pytest.mark.parametrize("write", [_npz, _npz_by_path, _safetensors, _parquet, _parquet_of_lists, _folder_of_parquet])
 def test_every_form_of_file_gives_the_same_verdict(write, told, judged, aumclean, tmp_path):
     said = aumclean("judge", told / "labels.csv", "--pred-probs", write(tmp_path, told), "-o", tmp_path / "run")
     assert said.code == 0, said.err
