@@ -131,11 +131,16 @@ class Opened:
         return pa.table(columns, schema=SAMPLES)
 
 
-def digits(digests: pa.ChunkedArray) -> np.ndarray:
-    """The 64 digits of digests of 32 bytes, none null, one after another: uint16 [n, 32], two digits each."""
+def as_bytes(digests: pa.ChunkedArray) -> np.ndarray:
+    """Digests of 32 bytes, none null, one after another: uint8 [n, 32]."""
     whole = digests.combine_chunks()
     stored = np.frombuffer(whole.buffers()[1], np.uint8)[32 * whole.offset :][: 32 * len(whole)]
-    return DIGITS[stored].reshape(-1, 32)
+    return stored.reshape(-1, 32)
+
+
+def digits(digests: pa.ChunkedArray) -> np.ndarray:
+    """The 64 digits of the same: uint16 [n, 32], two digits each."""
+    return np.asarray(DIGITS[as_bytes(digests)])
 
 
 def as_texts(digests: pa.ChunkedArray) -> pa.LargeStringArray:

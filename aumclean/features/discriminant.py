@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from aumclean import chance
 from aumclean.margins.held_out import log_softmax
 
 FOLDS = 5
@@ -49,7 +48,7 @@ class _Moments:
 
     def discriminants(self, shrinkages: Sequence[float]) -> Iterator[Discriminant]:
         """One for each shrinkage."""
-        n = self.count.sum()
+        n = max(1.0, float(self.count.sum()))  # of a few images some folds are empty
         mean = self.total / np.maximum(self.count, 1)[:, None]
         within = (self.square - mean.T @ self.total) / n
         variance, prior = max(float(np.diag(within).mean()), 1e-12), np.log((self.count + 1) / (n + len(self.count)))
@@ -88,6 +87,26 @@ def in_folds(
     return [list((everything - one).discriminants(shrinkages)) for one in of_fold]
 
 
+def by_halves(
+    rows: np.ndarray, labels: np.ndarray, n_classes: int, fold: np.ndarray, shrinkage: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """What two discriminants take each sample for that share no sample and were not taught this one: int32 [n] each.
+
+    They are taught two of the other folds each, but no more samples than there are features: with more they agree
+    whatever they know (docs/lab/features.md). Arguments are as of `in_folds`.
+    """
+    taken = np.empty((2, len(rows)), np.int32)
+    for one in range(FOLDS):
+        inside, after = fold == one, (fold - one) % FOLDS
+        for half, taught in enumerate(((1, 2), (3, 4))):
+            some = np.flatnonzero(np.isin(after, taught))
+            if len(some) > rows.shape[1]:
+                some = some[np.linspace(0, len(some) - 1, rows.shape[1]).astype(np.int64)]
+            (found,) = _moments(rows[some], labels[some], n_classes).discriminants([shrinkage])
+            taken[half, inside] = found.log_probs(rows[inside]).argmax(1)
+    return taken[0], taken[1]
+
+
 def of_all(rows: np.ndarray, labels: np.ndarray, n_classes: int, shrinkage: float) -> Discriminant:
     """The discriminant of all samples, for images that come later; arguments as of `in_folds`."""
     return next(_moments(rows, labels, n_classes).discriminants([shrinkage]))
@@ -97,8 +116,14 @@ def _moments_of_all(parts: Sequence[_Moments]) -> _Moments:
     return _Moments(*(sum(getattr(part, name) for part in parts) for name in ("count", "total", "square")))
 
 
-def folds(group: np.ndarray, seed: int) -> np.ndarray:
-    """Which fold each sample is in, int [n]; those of a group (int [n]) are in one, so that no twin vouches."""
-    _, place = np.unique(group, return_inverse=True)
-    order = chance.generator(seed, "folds").permutation(int(place.max()) + 1)
-    return np.asarray(order[place] % FOLDS)
+def folds(group: np.ndarray, digests: np.ndarray) -> np.ndarray:
+    """Which fold each sample is in, int [n].
+
+    Its content decides: another scan of the same images, or of some more, asks discriminants that were taught as good
+    as the same. Those of a group are in one fold, so that no twin vouches.
+
+    Args:
+        group: int [n], the first sample of the group that each is one of.
+        digests: uint8 [n, 32], of the files.
+    """
+    return np.asarray(np.ascontiguousarray(digests[group, :8]).view("<u8")[:, 0] % FOLDS, np.int32)

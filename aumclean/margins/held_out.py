@@ -5,11 +5,13 @@
         fold       int32: which training left it out, a scan's draw
         classes    int32 [k]: only where there are more than 100 classes, the likeliest ones
         log_probs  float16 [k]: natural logarithms, of all classes in their order or of those in `classes`
+        peers      int32 [p]: only of features, the classes that others take the sample for, not taught its label either
 
 A draw's network was taught the indicator class in place of the labels of its own indicator samples, and therefore
 judges them, among the real classes, as it judges new images.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +35,13 @@ class HeldOut:
         sample: int64 [m], sample ids.
         fold: int32 [m].
         log_probs: float32 [m, classes].
+        peers: int32 [m] each, classes that others of its kind take the samples for.
     """
 
     sample: np.ndarray
     fold: np.ndarray
     log_probs: np.ndarray
+    peers: Sequence[np.ndarray] = ()
 
 
 def most_held_out(n_classes: int, folds: int) -> int:
@@ -61,6 +65,8 @@ def write_held_out(file: Path, held: HeldOut) -> None:
         columns["classes"] = _lists(likeliest.astype(np.int32))
         log_probs = np.take_along_axis(log_probs, likeliest, 1)
     columns["log_probs"] = _lists(log_probs.clip(LEAST).astype(np.float16))
+    if held.peers:
+        columns["peers"] = _lists(np.stack(held.peers, 1))
     parquet.save(file, pa.table(columns))
 
 
@@ -106,9 +112,10 @@ def read_part(file: Path, n_classes: int) -> HeldOut:
         if stored.shape[1] != n_classes:
             raise RunError(f"{file}: is of {stored.shape[1]} classes, the run has {n_classes}; scan anew")
         sample, fold = (table[name].to_numpy() for name in ("sample_id", "fold"))
+        peers = tuple(_matrix(table, "peers").T) if "peers" in table.column_names else ()
     except (OSError, KeyError, ValueError, AttributeError, IndexError, pa.ArrowException) as error:
         raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())}); scan anew") from None
-    return HeldOut(sample.astype(np.int64), fold, stored)
+    return HeldOut(sample.astype(np.int64), fold, stored, peers)
 
 
 def _matrix(table: pa.Table, name: str) -> np.ndarray:

@@ -18,13 +18,13 @@ from accelerate import Accelerator
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.open import Opened, open_configured
+from aumclean.dataset.open import Opened, as_bytes, open_configured
 from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.rows import Rows, read_rows
 from aumclean.errors import RunError
 from aumclean.features import own
-from aumclean.features.discriminant import FOLDS, SHRINKAGES, Discriminant, folds, in_folds, of_all
+from aumclean.features.discriminant import FOLDS, SHRINKAGES, Discriminant, by_halves, folds, in_folds, of_all
 from aumclean.features.extract import extract
 from aumclean.features.near import grouped, near_pairs
 from aumclean.features.neighbours import nearest, rows_of, scaled
@@ -54,11 +54,13 @@ class Looked:
         about: which backbone.
         dataset: features, float16 [n, views, width], with the given labels.
         near: near-duplicates and nearest others.
+        fold: int32 [n], which fold each is in.
     """
 
     about: FeaturesRecord
     dataset: Dataset
     near: Near
+    fold: np.ndarray
 
 
 def look(
@@ -87,7 +89,7 @@ def look(
     neighbours = nearest(rows, NEIGHBOURS, accelerator.device, track)
     group = grouped(len(rows), near_pairs(opened.images, neighbours))
     leaked = _leaked_from(opened, dataset, rows, name, config, accelerator, track)
-    return Looked(about, dataset, Near(group, leaked, neighbours.sample, neighbours.similarity))
+    return _looked(opened, about, dataset, Near(group, leaked, neighbours.sample, neighbours.similarity))
 
 
 def look_at_own(opened: Opened, given: Rows, accelerator: Accelerator, track: Track) -> Looked:
@@ -114,7 +116,11 @@ def _without_backbone(
     neighbours = nearest(rows_of(dataset), NEIGHBOURS, accelerator.device, track)
     content = opened.files["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
     group = np.unique(content, return_index=True)[1][content].astype(np.int32)
-    return Looked(about, dataset, Near(group, None, neighbours.sample, neighbours.similarity))
+    return _looked(opened, about, dataset, Near(group, None, neighbours.sample, neighbours.similarity))
+
+
+def _looked(opened: Opened, about: FeaturesRecord, dataset: Dataset, near: Near) -> Looked:
+    return Looked(about, dataset, near, folds(near.group, as_bytes(opened.files["sha256"])))
 
 
 def _leaked_from(
@@ -202,7 +208,7 @@ def discriminant_of(run: Run) -> tuple[Discriminant, np.ndarray, np.ndarray]:
         raise RunError(f"{run.discriminant}: cannot be read ({' '.join(str(error).split())}); scan again") from None
 
 
-def write_evidence(run: Run, looked: Looked, seed: int) -> None:
+def write_evidence(run: Run, looked: Looked) -> None:
     """Write what the features say of every label: all that judging needs of them.
 
     Raises:
@@ -213,35 +219,37 @@ def write_evidence(run: Run, looked: Looked, seed: int) -> None:
         if run.held_out_features.is_file():
             return
     dataset, n_classes = looked.dataset, len(looked.dataset.class_names)
-    rows, fold = rows_of(dataset), folds(looked.near.group, seed)
+    rows, fold = rows_of(dataset), looked.fold
     of_fold = in_folds(rows, dataset.labels, n_classes, fold, SHRINKAGES)
     some = evenly(len(rows))
     said = [_said(rows, fold, [one[at] for one in of_fold], some) for at in range(len(SHRINKAGES))]
     gains = [fit(log_probs[None], dataset.labels[some]).gain for log_probs in said]
     best = int(np.argmax(gains))
     shrinkage = SHRINKAGES[best]
-    taught, log_probs = _corrected(rows, fold, looked, shrinkage, [one[best] for one in of_fold])
+    taught, log_probs = _corrected(rows, looked, shrinkage, [one[best] for one in of_fold])
     write_near(run.neighbours, looked.near)
     _write_discriminant(run, dataset, of_all(rows, taught, n_classes, shrinkage))
     about = looked.about.model_copy(update={"shrinkage": shrinkage})
     atomic.write_json(run.features, about.model_dump(mode="json"))
-    held = HeldOut(np.arange(len(rows)), fold.astype(np.int32), log_probs)
+    peers = by_halves(rows, taught, n_classes, fold, shrinkage)
+    held = HeldOut(np.arange(len(rows)), fold, log_probs, peers)
     write_held_out(run.held_out_features, held)  # last: it says that all is there
 
 
 def _corrected(
-    rows: np.ndarray, fold: np.ndarray, looked: Looked, shrinkage: float, of_fold: list[Discriminant]
+    rows: np.ndarray, looked: Looked, shrinkage: float, of_fold: list[Discriminant]
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the discriminants are taught in the end, and what they say of samples of the other folds.
 
     Args:
-        rows, fold, looked, shrinkage: of what they are made.
+        rows, looked, shrinkage: of what they are made.
         of_fold: those that were taught the labels as given.
 
     Returns:
         The labels, int [n], of which errors with a direction are corrected; log-probabilities, float32 [n, classes].
     """
     given, n_classes, everyone = looked.dataset.labels, len(looked.dataset.class_names), np.arange(len(rows))
+    fold = looked.fold
     voted = vote(looked.near, given, n_classes)
     taught, log_probs = given, _said(rows, fold, of_fold, everyone)
     for _ in range(CORRECTIONS):

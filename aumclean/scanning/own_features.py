@@ -31,7 +31,7 @@ class OwnFeatures:
 
     def write_evidence(self, run: Run, track: Track) -> None:
         """Write all that they say of the labels; the draws of the run are trained then."""
-        write_evidence(run, self.looked, run.read().seed)
+        write_evidence(run, self.looked)
         train_draws(run, self.looked.dataset, self.indicators, self.plan, track)
 
 

@@ -302,7 +302,7 @@ def _write_begin(run: Run, ground: _Ground, plan: Plan) -> None:
     if config.ledger is not None:
         ledger.write_silenced(run, config.ledger)
     if ground.looked is not None:
-        write_evidence(run, ground.looked, config.seed)
+        write_evidence(run, ground.looked)
     if plan.heads is not None and not run.heads.run_json.is_file():
         run.heads.path.mkdir(exist_ok=True)
         run.heads.write(_record(ground.opened, of_heads(config, plan.features), plan.heads))

@@ -6,16 +6,14 @@ called a car being trucks, a truck is a car to it as well. Such labels can be co
 as Lawrence and Schölkopf 2001 do for the class means of a discriminant.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from aumclean.verdict.label_noise import TINY, LabelNoise, alike, fit
+from aumclean.verdict.label_noise import NO_PEERS, TINY, LabelNoise, Peers, alike, fit
 from aumclean.verdict.transitions import Transitions, main_directions, surest
 
 
 def by_surest(
-    alone: LabelNoise, voices: np.ndarray, labels: np.ndarray, peers: Sequence[np.ndarray] = ()
+    alone: LabelNoise, voices: np.ndarray, labels: np.ndarray, peers: Peers = NO_PEERS
 ) -> tuple[np.ndarray, Transitions]:
     """Anchors by a witness, float64 [classes, classes], and which errors have a direction.
 

@@ -16,7 +16,7 @@ from aumclean.run.directory import Run
 from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.anchors import by_surest, expected_errors
 from aumclean.verdict.aum import Areas, areas, no_areas
-from aumclean.verdict.label_noise import LabelNoise, evenly, fit
+from aumclean.verdict.label_noise import LabelNoise, Peers, evenly, fit
 from aumclean.verdict.neighbours import read_near, vote
 from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior, shares, together
 from aumclean.verdict.transitions import (
@@ -30,6 +30,7 @@ from aumclean.verdict.transitions import (
 )
 
 NETWORK, FEATURES = "network", "features"
+SAME_EYES = 0.1  # what peers count that look at the same features: much of it is an echo (docs/lab/features.md)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def read_evidence(run: Run, labels: np.ndarray, n_classes: int, draws: int) -> E
     if run.held_out_features.is_file():
         held = _of_this_run(run, read_part(run.held_out_features, n_classes), len(labels))
         voted = vote(read_near(run.neighbours, len(labels)), labels, n_classes)
-        witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted])))
+        peers = Peers(held.peers, SAME_EYES)
+        witnesses.append(Witness(FEATURES, held.sample, np.stack([held.log_probs, voted]), peers))
     noises = [fit(one.voices, labels[one.sample]) for one in witnesses]  # without peers, so that they can be compared
     witnesses = [
         replace(one, knows=noise.knowledge(one.voices[:, evenly(len(one.sample))]))
@@ -153,7 +155,7 @@ def _witnesses(held: HeldOut, predicted: np.ndarray) -> list[Witness]:
             said[held.sample[other_rows]] = takes[other_rows]
             peers.append(said[sample])
         name = NETWORK if number == 0 else f"{NETWORK} {number + 1}"
-        witnesses.append(Witness(name, sample, held.log_probs[own_rows], peers))
+        witnesses.append(Witness(name, sample, held.log_probs[own_rows], Peers(peers)))
     return witnesses
 
 

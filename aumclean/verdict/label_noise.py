@@ -8,10 +8,10 @@ from its log-probabilities L_w; the given label is drawn from row k of N = (1 - 
 probability e_k, else another class by R_k. So l is wrong with probability 1 - q(l) N[l, l] / sum_k q(k) N[k, l].
 
 a, b, e and R are those that make the given labels likeliest, and, by the same q, what *peers* take the samples for:
-networks that were trained alike, on other indicator samples. Without peers a doubt that all images of a class share
-could be the network's as well as the labels': a network that was taught that every fifth truck is a car says so, and is
-right of the labels. That two networks agree on trucks tells one from the other (Jiang et al. 2022 measure error by
-disagreement).
+networks that were trained alike, on other indicator samples, or discriminants that were taught other samples. Without
+peers a doubt that all images of a class share could be the witness's as well as the labels': a network that was taught
+that every fifth truck is a car says so, and is right of the labels. That two networks agree on trucks tells one from
+the other (Jiang et al. 2022 measure error by disagreement).
 
 *Anchors* are the images that a witness is surest of: there q is known, and their labels tell N (Patrini et al. 2017).
 They keep the witness's doubt from passing for that of the labels, and labels with a direction from passing for doubt.
@@ -28,7 +28,6 @@ from scipy.special import gammaln
 
 STARTS = (0.8, 4.0)  # of the scale: there may be an optimum with sharp classes and noise, and one with neither
 ROUNDS = 250  # of the EM algorithm at most; it ends when a round adds less than a millionth per sample
-PEERS = 1.0  # what the word of the peers counts beside that of the label
 RATE = 0.05  # where e begins
 CLASSES_ALIKE = 2.0  # samples' worth of belief that classes have the same rate
 BELIEVED = 60.0  # samples' worth of belief, per class, in which others its errors fall on
@@ -38,6 +37,22 @@ SHARP, SHARPNESS = np.log(4), 2.0  # mean and precision of the prior of log a: t
 SHIFT = 4.0  # precision of the prior of b around 0
 MOST_FITTED = 5000  # samples that the likelihood is fitted on; the posterior is of all
 TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What others of a witness's kind take the m samples for that it speaks of.
+
+    Attributes:
+        taken: int [m] each, classes.
+        weight: what the word of all of them counts beside that of the label.
+    """
+
+    taken: Sequence[np.ndarray] = ()
+    weight: float = 1.0
+
+
+NO_PEERS = Peers()
 
 
 @dataclass(frozen=True)
@@ -119,30 +134,28 @@ def alike(n_classes: int) -> np.ndarray:
 def fit(
     log_probs: np.ndarray,
     labels: np.ndarray,
-    peers: Sequence[np.ndarray] = (),
+    peers: Peers = NO_PEERS,
     expected: np.ndarray | None = None,
     anchors: np.ndarray | None = None,
     *,
     starts: Sequence[float] = STARTS,
-    weight: float = PEERS,
 ) -> LabelNoise:
     """The likeliest of several local optima.
 
     Args:
         log_probs: float [witnesses, m, classes], of held-out samples.
         labels: int [m], given.
-        peers: int [m] each, the classes that others take the samples for.
+        peers: of the witnesses.
         expected: float [classes, classes], R where nothing else is known; by default errors fall on any class alike.
         anchors: float [classes, classes], how many images that surely are of a class (row) have each label.
         starts: of a.
-        weight: of the peers.
     """
     chosen = evenly(len(labels))
     log_probs = np.ascontiguousarray(log_probs[:, chosen].transpose(0, 2, 1), np.float64)
     labels, classes = labels[chosen], np.arange(log_probs.shape[1])[:, None]
     said = np.zeros(log_probs.shape[1:])
-    for peer in peers:
-        said += weight / len(peers) * (peer[chosen] == classes)
+    for taken in peers.taken:
+        said += peers.weight / len(peers.taken) * (taken[chosen] == classes)
     anchors = np.zeros((len(classes), len(classes))) if anchors is None else anchors
     data = _Data(log_probs, labels, (labels == classes).astype(np.float64), said, anchors)
     expected = alike(len(classes)) if expected is None else expected

@@ -19,10 +19,9 @@ import scipy.optimize
 import scipy.special  # not scipy.stats, which takes long to load in every command
 
 from aumclean.files import mapped
-from aumclean.verdict import label_noise
 from aumclean.verdict.combine import repeat_deviation
 from aumclean.verdict.estimate import Estimate, estimate
-from aumclean.verdict.label_noise import TINY, LabelNoise, fit
+from aumclean.verdict.label_noise import NO_PEERS, TINY, LabelNoise, Peers, fit
 
 EXPECTED_WEIGHTS = (1.0, 1.0, 0.5)  # of final, closing and mean margins in deviations, where nothing else is known
 BELIEF = 1.0  # precision of the prior of the weights around these: that of about four doubtful samples
@@ -38,7 +37,7 @@ class Witness:
         name: of the source, such as `network`.
         sample: int64 [m], sample ids, each once.
         log_probs: float32 [m, classes], or [voices, m, classes] where it has several ways of saying it.
-        peers: int [m] each: what others of its kind take the samples for, taught or not.
+        peers: others of its kind, taught or not.
         anchors: float64 [classes, classes], how many of the samples that one can be surest of have each label, by the
             class they are taken for (row); None where nobody knows.
         knows: what it counts for beside others (`LabelNoise.knowledge`), by the likelihood of the labels alone.
@@ -47,7 +46,7 @@ class Witness:
     name: str
     sample: np.ndarray
     log_probs: np.ndarray
-    peers: Sequence[np.ndarray] = ()
+    peers: Peers = NO_PEERS
     anchors: np.ndarray | None = None
     knows: float = 0.0
 
@@ -240,7 +239,8 @@ def _together(
     if len(witnesses) > 1 and len(everyone):
         rows = [np.argsort(one.sample)[np.searchsorted(np.sort(one.sample), everyone)] for one in witnesses]
         log_probs = np.concatenate([one.voices[:, row] for one, row in zip(witnesses, rows, strict=True)])
-        peers = [peer[row] for one, row in zip(witnesses, rows, strict=True) for peer in one.peers]
+        taken = [took[row] for one, row in zip(witnesses, rows, strict=True) for took in one.peers.taken]
+        peers = replace(witnesses[0].peers, taken=taken)
         joint = fit(log_probs, labels[everyone], peers, expected, witnesses[0].anchors)
         mean[everyone] = joint.log_odds(log_probs, labels[everyone])
     return mean
@@ -302,11 +302,11 @@ def _regression(terms: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _doubt(one: Witness, labels: np.ndarray, found: LabelNoise, expected: np.ndarray | None) -> float:
     """By how much the rate depends on what peers count, without anchors: half the way from nothing to twice as much."""
-    if not one.peers:
+    if not one.peers.taken:
         return 0.0
     rates = []
-    for weight in (0.0, 2 * label_noise.PEERS):
+    for weight in (0.0, 2 * one.peers.weight):
         starts = (float(found.scale[0]),)
-        other = fit(one.voices, labels, one.peers, expected, starts=starts, weight=weight)
+        other = fit(one.voices, labels, replace(one.peers, weight=weight), expected, starts=starts)
         rates.append(scipy.special.expit(other.log_odds(one.voices, labels)).mean())
     return float(abs(rates[1] - rates[0]) / 2)

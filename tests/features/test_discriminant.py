@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from aumclean.features.discriminant import FOLDS, folds, in_folds, of_all
+from aumclean.features.discriminant import FOLDS, by_halves, folds, in_folds, of_all
 from aumclean.verdict.label_noise import fit
 
 
@@ -29,7 +27,7 @@ def test_it_is_the_discriminant_of_scikit_learn(clouds):
 
 def test_nothing_said_of_a_sample_depends_on_its_label(clouds):
     rows, labels = clouds
-    fold = folds(np.arange(300), seed=3)
+    fold = np.arange(300) % FOLDS
     before = in_folds(rows, labels, 4, fold, (0.5,))
     changed = np.where(fold == 2, (labels + 1) % 4, labels)
     after = in_folds(rows, changed, 4, fold, (0.5,))
@@ -37,19 +35,39 @@ def test_nothing_said_of_a_sample_depends_on_its_label(clouds):
     assert np.abs(after[1][0].log_probs(rows) - before[1][0].log_probs(rows)).max() > 0.1
 
 
+def test_a_half_was_taught_neither_the_sample_nor_what_the_other_half_was():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 300)
+    rows = rng.normal(size=(300, 60)) + rng.normal(size=(4, 60))[labels]
+    fold = np.arange(300) % FOLDS
+    before = by_halves(rows, labels, 4, fold, 0.5)
+    changed = by_halves(rows, np.where((fold == 2) | (fold == 3), (labels + 1) % 4, labels), 4, fold, 0.5)
+    inside = fold == 1  # the first half is taught folds 2 and 3, the second 4 and 0
+    assert (before[0] == labels)[inside].mean() > 0.8
+    assert (changed[0] == (labels + 1) % 4)[inside].mean() > 0.8
+    assert (changed[1] == before[1])[inside].all()
+
+
 def test_fewer_samples_than_features_and_a_class_that_a_fold_lacks_are_finite():
     rng = np.random.default_rng(1)
     rows, labels = rng.normal(size=(12, 40)).astype(np.float32), np.array([0] * 6 + [1] * 5 + [2])
-    found = in_folds(rows, labels, 3, folds(np.arange(12), seed=0), (0.1, 0.9))
-    assert all(np.isfinite(one.log_probs(rows)).all() for fold in found for one in fold)
+    fold = np.arange(12) % FOLDS
+    found = in_folds(rows, labels, 3, fold, (0.1, 0.9))
+    assert all(np.isfinite(one.log_probs(rows)).all() for each in found for one in each)
+    two_folds = np.minimum(fold, 1)  # as where all images are copies of two
+    assert np.isin(by_halves(rows, labels, 3, two_folds, 0.5), range(3)).all()
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(0, 5))
-def test_a_group_is_in_one_fold(group, seed):
-    group = np.array(group)
-    fold = folds(group, seed)
-    assert set(fold) <= set(range(FOLDS))
-    assert all(len(set(fold[group == one])) == 1 for one in set(group))
+def test_the_content_decides_of_the_fold_and_a_group_is_in_one():
+    rng = np.random.default_rng(0)
+    digests, group = rng.integers(0, 256, (500, 32), dtype=np.uint8), np.arange(500)
+    group[[7, 9, 400]] = 7
+    fold = folds(group, digests)
+    assert len(set(fold[[7, 9, 400]])) == 1
+    assert np.bincount(fold, minlength=FOLDS).min() > 75
+    later = np.insert(digests, 3, rng.integers(0, 256, 32, dtype=np.uint8), axis=0)  # an image was added
+    added = np.insert(np.where(group >= 3, group + 1, group), 3, 3)
+    assert (np.delete(folds(added, later), 3) == fold).all()
 
 
 @pytest.mark.parametrize("n_classes", [8, 12])
@@ -60,7 +78,7 @@ def test_errors_with_a_direction_are_found_also_between_classes_of_unequal_size(
     true = rng.choice(n_classes, 3000, p=size / size.sum())
     rows = 0.8 * rng.normal(size=(n_classes, 32))[true] + rng.normal(size=(3000, 32))
     labels = np.where(rng.random(3000) < 0.2, (true + 1) % n_classes, true)
-    fold = folds(np.arange(3000), seed=0)
+    fold = np.arange(3000) % FOLDS
     log_probs = np.empty((1, 3000, n_classes), np.float32)
     for number, (found,) in enumerate(in_folds(rows, labels, n_classes, fold, (0.5,))):
         log_probs[0, fold == number] = found.log_probs(rows[fold == number])

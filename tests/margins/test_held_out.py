@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from aumclean.errors import RunError
-from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, read_held_out, write_held_out
+from aumclean.margins.held_out import HeldOut, log_softmax, most_held_out, read_held_out, read_part, write_held_out
 
 
 def held(ids, fold, n_classes, seed=0):
@@ -18,6 +20,13 @@ def test_parts_are_read_together_by_sample(tmp_path):
     assert found.sample.tolist() == [0, 1, 4, 4, 5, 9]
     assert found.fold.tolist() == [1, 0, 0, 1, 1, 0]
     np.testing.assert_allclose(found.log_probs[[1, 2, 5]], first.log_probs, atol=0.01)
+
+
+def test_what_peers_take_samples_for_is_kept(tmp_path):
+    peers = (np.array([3, 0, 6], np.int32), np.array([3, 1, 6], np.int32))
+    write_held_out(tmp_path / "features.parquet", replace(held([1, 4, 9], 0, 7), peers=peers))
+    found = read_part(tmp_path / "features.parquet", 7).peers
+    assert [one.tolist() for one in found] == [[3, 0, 6], [3, 1, 6]]
 
 
 def test_of_many_classes_the_likeliest_are_kept_and_the_rest_share_what_is_left(tmp_path):

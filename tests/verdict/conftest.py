@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aumclean.verdict.label_noise import fit
+from aumclean.verdict.label_noise import Peers, fit
 from aumclean.verdict.posterior import Witness
 
 
@@ -58,7 +58,7 @@ def evidence(noisy, *, n=3000, n_classes=5, skill=6.0, draws=2, seed=0) -> Evide
     peers = [logits[(fold + other) % draws, sample].argmax(1) for other in range(1, draws)]
     margins = np.stack([_margins(logits, labels) * scale for scale in (1.0, 0.7, 0.4)])
     margins += rng.normal(size=margins.shape) * 0.3
-    witness = Witness("network", sample, _log_softmax(logits[fold, sample]), peers)
+    witness = Witness("network", sample, _log_softmax(logits[fold, sample]), Peers(peers))
     return Evidence(true, labels, labels != true, witness, margins, taught)
 
 

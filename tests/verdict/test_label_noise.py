@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from aumclean.verdict.label_noise import alike, fit
+from aumclean.verdict.label_noise import NO_PEERS, alike, fit
 from tests.verdict.conftest import evidence, flipped, uniform
 
 
@@ -23,7 +23,7 @@ def test_errors_that_the_networks_learned_show_where_these_agree():
     found = evidence(flipped(0.2), n=6000, n_classes=5, skill=30.0)
     log_probs, labels, wrong = of_held_out(found)
     expected = 0.2 * alike(5) + 0.8 * np.roll(np.eye(5), 1, axis=1)
-    alone, together = (fit(log_probs, labels, peers, expected) for peers in ([], found.witness.peers))
+    alone, together = (fit(log_probs, labels, peers, expected) for peers in (NO_PEERS, found.witness.peers))
     assert alone.scale[0] < together.scale[0]
     flagged = together.log_odds(log_probs, labels) > 0
     assert flagged[wrong].mean() > 0.95

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from aumclean.verdict.evidence import Evidence, ensemble_of
-from aumclean.verdict.label_noise import alike
+from aumclean.verdict.label_noise import Peers, alike
 from aumclean.verdict.posterior import Witness, posterior, together
 from aumclean.verdict.transitions import NO_DIRECTION
 from tests.verdict.conftest import compared, evidence, flipped, uniform
@@ -71,7 +71,7 @@ def test_networks_that_know_nothing_say_so():
     found = evidence(uniform(0.1), n=300, skill=0.0)
     rng = np.random.default_rng(0)
     log_probs = np.log(rng.dirichlet(np.ones(5), len(found.witness.sample))).astype(np.float32)
-    witness = Witness("network", found.witness.sample, log_probs, [rng.integers(0, 5, len(log_probs))])
+    witness = Witness("network", found.witness.sample, log_probs, Peers([rng.integers(0, 5, len(log_probs))]))
     assert not posterior(found.labels, 5, [witness], found.margins, found.taught).trained
 
 
