@@ -15,7 +15,7 @@ from aumclean.files import parquet
 from aumclean.files.csv import HEAD, dialect_of
 from aumclean.files.records import Record, read_record
 from aumclean.run.directory import Run
-from aumclean.run.record import Place
+from aumclean.run.record import Common, Place
 from aumclean.run.tables import read_unreadable
 from aumclean.verdict.summary import FalseAlarms, digest_of_flagged
 
@@ -97,9 +97,11 @@ def read_subject(path: Path) -> Subject:
     is_scan = not run.scores_json.is_file()
     if is_scan:
         run.require_finished()
-    data = run.read().data if is_scan else run.read_scores().data
+    record = run.read() if is_scan else run.read_scores()
     remedy = f"repeat it with: aumclean report {path} --save" if is_scan else "score again"
     report = parquet.read(run.report("parquet"), COLUMNS, also=BY_FEATURES, remedy=remedy)
+    if not (isinstance(record, Common) and record.compared) and "leaked_from" in report.column_names:
+        report = report.drop_columns("leaked_from")
     try:
         summary = read_record(run.summary, Measured, remedy=remedy)
     except FileNotFoundError:
@@ -109,7 +111,7 @@ def read_subject(path: Path) -> Subject:
             f"{run.summary}: is of another verdict than report.parquet, as while one is written or after that was "
             f"stopped; {remedy}"
         )
-    return Subject(path, is_scan, report, summary, data, tuple(read_unreadable(run)))
+    return Subject(path, is_scan, report, summary, record.data, tuple(read_unreadable(run)))
 
 
 def as_arrow(mask: np.ndarray) -> pa.BooleanArray:

@@ -167,6 +167,11 @@ class Common(Record):
         """How many epochs of each draw there are for AUM to be read from."""
         return self.epochs_done
 
+    @property
+    def compared(self) -> bool:
+        """Whether leaks were looked for: a scan with `--against`."""
+        return False
+
 
 class ScanRecord(Common):
     """`run.json` of a scan: what was asked of it and what came of it."""
@@ -206,6 +211,11 @@ class ScanRecord(Common):
     def averaged_epochs(self) -> list[int]:
         """Those before the learning rate begins to fall."""
         return [done - closing_epochs(done, self.recipe.closing) for done in self.epochs_done]
+
+    @property
+    def compared(self) -> bool:
+        """As the options say; the tables of older scans have an empty column `leaked_from` also without."""
+        return self.config.against is not None
 
     @property
     def how(self) -> str:

@@ -1,6 +1,6 @@
 """Judge a finished run: margin log in, one table and a summary out. No training, no images."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from aumclean.files import mapped, parquet
 from aumclean.files.records import read_record
 from aumclean.run.directory import Run
 from aumclean.run.features import FeaturesRecord
-from aumclean.run.record import Settings
+from aumclean.run.record import RunRecord, Settings
 from aumclean.run.tables import read_column, texts_of
 from aumclean.verdict import warnings
 from aumclean.verdict.aum import Areas
@@ -142,16 +142,18 @@ def judge(run: Run, settings: Settings | None = None) -> Verdict:
         confirmed=_read_confirmed(run),
         posterior=posterior,
         cut=cut,
-        near=_read_near(run, len(labels)),
+        near=_read_near(run, record, len(labels)),
     )
     report = report_of(found, settings)
     return Verdict(report, summary_of(found, settings, record, report), settings, run)
 
 
-def _read_near(run: Run, n: int) -> Near | None:
+def _read_near(run: Run, record: RunRecord, n: int) -> Near | None:
     """Where a backbone looked; nobody measured how near others' features, or pixels, of copies are."""
-    looked = run.features.is_file() and read_record(run.features, FeaturesRecord).image_size is not None
-    return read_near(run.neighbours, n) if looked else None
+    if not run.features.is_file() or read_record(run.features, FeaturesRecord).image_size is None:
+        return None
+    near = read_near(run.neighbours, n)
+    return near if record.compared else replace(near, leaked_from=None)
 
 
 def _decide(

@@ -13,6 +13,7 @@ from aumclean.errors import AumcleanError, ConfigError, DataError, RunError
 from aumclean.run.directory import Run
 from aumclean.scanning.plan import settle
 from aumclean.scanning.scan import resume, scan
+from aumclean.verdict.judge import judge
 from tests.conftest import SMALL_NETWORK
 from tests.features.conftest import drawing, save_jpeg
 from tests.test_schemas import problems
@@ -271,12 +272,27 @@ def test_a_backbone_finds_errors_copies_and_leaks(tmp_path, aumclean):
                       "--cache-dir", tmp_path / "cache", "--workers", 1)  # fmt: skip
     assert copies.code == 0, copies.err
     assert (tmp_path / "d.csv").read_text().count("true") >= 8
+    as_scanned_without_against_before(Run(run))
+    assert "leaked_from" not in judge(Run(run)).report.column_names
 
 
-def test_a_gate_on_near_copies_needs_a_scan_that_looked_for_them(finished, aumclean):
-    refused = aumclean("gate", finished.run.path, "--max-leaked", 0)
+def test_a_gate_on_near_copies_needs_a_scan_that_looked_for_them(own_run, aumclean):
+    refused = aumclean("gate", own_run.path, "--max-leaked", 0)
     assert refused.code == 2
     assert "--max-leaked" in refused.err
+    as_scanned_without_against_before(own_run)
+    assert aumclean("gate", own_run.path, "--max-leaked", 0) == refused
+
+
+def as_scanned_without_against_before(run):
+    """What versions wrote whose tables had an empty column of leaks also where nobody had compared."""
+    record = json.loads(run.run_json.read_text())
+    record["config"]["against"] = None
+    run.run_json.write_text(json.dumps(record))
+    for file in (run.report("parquet"), run.neighbours):
+        table = pq.read_table(file)
+        table = table.drop_columns({"leaked_from"} & set(table.column_names))
+        pq.write_table(table.append_column("leaked_from", pa.nulls(len(table), pa.string())), file)
 
 
 def test_the_first_verdict_is_there_while_the_network_is_trained_and_decisions_on_it_stay(planted, told, tmp_path):
