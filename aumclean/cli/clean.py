@@ -81,9 +81,10 @@ def _say_how_to_scan(run: "Run", cleaned: Path) -> None:
         corrected = cleaned.with_suffix(".json")
         say(f"the corrected boxes are in {corrected}; scan them with: aumclean scan {corrected} --root {data.root}")
         return
-    if data.boxes == "yolo":
+    if data.boxes in {"yolo", "voc"}:
         corrected = cleaned.with_name(f"{cleaned.stem}-labels.zip")
-        say(f"the corrected label files are in {corrected}; unpack it in {data.root}")
+        folder = data.root if data.boxes == "yolo" else data.source
+        say(f"the corrected label files are in {corrected}; unpack it in {folder}")
         return
     if data.image_column is None and not data.is_files:
         say(f"{cleaned} lists what stays by its names in {data.source}")

@@ -76,7 +76,7 @@ def read_cvat(file: Location) -> Annotations:
     except (ET.ParseError, OSError) as error:
         raise DataError(f"{file}: is not readable XML ({error})") from None
     if root.tag != "annotations":
-        raise DataError(f"{file}: is no export of CVAT for images; convert Pascal VOC and others to COCO")
+        raise DataError(f"{file}: is no export of CVAT for images; of Pascal VOC pass the folder of Annotations")
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
     undecided, said = 0, Counter[str]()

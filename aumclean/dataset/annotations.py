@@ -37,6 +37,18 @@ class Annotations:
     notes: tuple[str, ...] = ()
 
 
+def lines_of(file: Path) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        DataError: when it is none.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
+
+
 def annotated(file: Location, found: Annotations, root: Location | None, format: Format) -> Samples:
     """The samples that a file of annotations lists, in the order of pictures and then of boxes.
 

@@ -15,7 +15,7 @@ from aumclean.dataset.images import Chunk, Files, Item, Objects
 
 CONTEXT = 0.1  # of the box's longer side, on every side of it
 OUTLINE = (255, 40, 40)
-Format = Literal["coco", "yolo", "label-studio", "cvat"]
+Format = Literal["coco", "yolo", "voc", "label-studio", "cvat"]
 
 
 class EmptyBoxError(ValueError):

@@ -21,6 +21,7 @@ from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.dataset.table import COLUMNAR, TABLE_SUFFIXES
+from aumclean.dataset.voc import read_voc, voc_folders
 from aumclean.dataset.yolo import DATA_FILE, read_yolo
 from aumclean.errors import ConfigError, DataError
 from aumclean.files.location import (
@@ -64,7 +65,7 @@ def read_samples(
     """
     where, base = location(data), None if root is None else location(root)
     columns = _Columns(path_column, label_column)
-    of_annotations = _annotated(_yolo_file(where, source), base, split)
+    of_annotations = _annotated(_yolo_file(where, source), source, base, split)
     shards = None if of_annotations is not None else shards_of(where, split)
     if of_annotations is None and shards is None and not exists(where):
         raise DataError(f"{where}: no such file or folder")
@@ -131,8 +132,10 @@ def _yolo_file(where: Location, source: Source | None) -> Location:
     return inside if isinstance(inside, Path) and source is None and inside.is_file() else where
 
 
-def _annotated(where: Location, root: Location | None, split: str | None) -> Samples | None:
-    """The samples that a file of annotations lists; None when DATA is something else."""
+def _annotated(where: Location, source: Source | None, root: Location | None, split: str | None) -> Samples | None:
+    """The samples that a file of annotations lists, or a folder of them; None when DATA is something else."""
+    if source is None and isinstance(where, Path) and (folders := voc_folders(where)):
+        return annotated(where, read_voc(where, folders, split), root or where, "voc")
     if suffix_of(where) in {".yaml", ".yml"} and isinstance(where, Path):
         found, own_root = read_yolo(where, split)
         return annotated(where, found, root or own_root, "yolo")

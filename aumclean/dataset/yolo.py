@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from aumclean.dataset.annotations import Annotations
+from aumclean.dataset.annotations import Annotations, lines_of
 from aumclean.dataset.folder import PassedOver, is_image
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
@@ -88,7 +88,7 @@ def _where(root: Path, beside: Path, named: str) -> Path | None:
 
 def _listed(file: Path, root: Path) -> list[Path]:
     """The images of a text file with a path per line."""
-    lines = [line.strip() for line in _lines(file)]
+    lines = [line.strip() for line in lines_of(file)]
     return [file.parent / line if line.startswith("./") else root / line for line in lines if line]
 
 
@@ -108,13 +108,6 @@ def _images(folder: Path, notes: list[str]) -> list[Path]:
     return images
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
-
-
 def _relative(image: Path, root: Path) -> str:
     return image.resolve().relative_to(root).as_posix() if image.resolve().is_relative_to(root) else str(image)
 
@@ -122,7 +115,7 @@ def _relative(image: Path, root: Path) -> str:
 def _boxes(text: Path, names: dict[str, str]) -> list[tuple[str, str, tuple[float, ...]]]:
     """Label, number of the line, and box of each line, as shares of the picture."""
     found = []
-    for number, line in enumerate(_lines(text), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         words = line.split()
         if not words:
             continue

@@ -3,25 +3,29 @@
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
+from xml.sax.saxutils import escape
 
+from aumclean.dataset.voc import voc_folders
 from aumclean.dataset.yolo import class_numbers, label_file
 from aumclean.decisions.clean import Cleaning
 from aumclean.errors import DataError
 from aumclean.files import atomic
 
 Box = tuple[str, str]  # the path of the picture, and what tells the box apart
+Changes = dict[int, str | None]  # of the boxes of a picture, by their numbers: the new label; None for one to remove
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
 def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleaning: Cleaning, out: Path) -> Path | None:
-    """Write the corrected COCO file, or those label files of a YOLO data set that change, to be unpacked over it.
+    """Write the corrected COCO file, or those files of a YOLO or VOC data set that change, to be unpacked over it.
 
     Args:
-        source: the file that was scanned.
+        source: the file or folder that was scanned.
         root: the folder that paths are relative to.
         format: of the source; of others nothing is written.
         paths: of every sample: `image#box`.
@@ -47,11 +51,20 @@ def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleanin
             raise DataError(f"{source}: is gone or has changed since the scan ({error})") from None
         atomic.write_bytes(target, corrected.encode())
         return target
-    if format != "yolo":
-        return None
     target = out.with_name(f"{out.stem}-labels.zip")
-    _write_yolo(source, root, relabeled, removed, target)
-    return target
+    if format == "yolo":
+        numbers = class_numbers(source)
+        changes = _by_picture({box: numbers[label] for box, label in relabeled.items()}, removed)
+        yolo = ((label_file(Path(path)).as_posix(), label_file(root / path), new) for path, new in changes)
+        _write_zip(target, yolo, _corrected)
+        return target
+    if format == "voc":
+        if (folders := voc_folders(source)) is None:
+            raise DataError(f"{source}: is gone or has changed since the scan")
+        files = ((folders.file_of(path), new) for path, new in _by_picture(relabeled, removed))
+        _write_zip(target, ((file.relative_to(source).as_posix(), file, new) for file, new in files), voc_content)
+        return target
+    return None
 
 
 def _box(path: str) -> Box:
@@ -123,23 +136,29 @@ def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
         at = _skip(text, at + 1) if text[at] == "," else at
 
 
-def _write_yolo(source: Path, root: Path, relabeled: dict[Box, str], removed: set[Box], target: Path) -> None:
-    numbers = class_numbers(source)
-    changed: dict[str, dict[int, str | None]] = {}
-    for (image, line), label in relabeled.items():
-        changed.setdefault(image, {})[int(line)] = numbers[label]
-    for image, line in removed:
-        changed.setdefault(image, {})[int(line)] = None
+def _by_picture(relabeled: dict[Box, str], removed: set[Box]) -> list[tuple[str, Changes]]:
+    changed: dict[str, Changes] = {}
+    for (image, one), label in [*relabeled.items(), *((box, None) for box in removed)]:
+        changed.setdefault(image, {})[int(one)] = label
+    return sorted(changed.items())
+
+
+def _write_zip(
+    target: Path, files: Iterable[tuple[str, Path, Changes]], corrected: Callable[[bytes, Changes], bytes]
+) -> None:
+    """Pack the files of some pictures, each under its name, as their changes make them."""
     with atomic.replacing(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for image, lines in sorted(changed.items()):
+        for name, file, new in files:
             try:
-                content = label_file(root / image).read_bytes()
+                content = corrected(file.read_bytes(), new)
             except OSError as error:
-                raise DataError(f"{label_file(root / image)}: {atomic.reason(error)}") from None
-            archive.writestr(label_file(Path(image)).as_posix(), _corrected(content, lines))
+                raise DataError(f"{file}: {atomic.reason(error)}") from None
+            except (LookupError, ValueError, expat.ExpatError) as error:
+                raise DataError(f"{file}: has changed since the scan ({error})") from None
+            archive.writestr(name, content)
 
 
-def _corrected(content: bytes, lines: dict[int, str | None]) -> bytes:
+def _corrected(content: bytes, lines: Changes) -> bytes:
     kept = []
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         new = lines.get(number, "")
@@ -149,3 +168,35 @@ def _corrected(content: bytes, lines: dict[int, str | None]) -> bytes:
             indent = line[: len(line) - len(line.lstrip())]
             kept.append(indent + new.encode() + line.lstrip().removeprefix(line.split()[0]))
     return b"".join(kept)
+
+
+def voc_content(content: bytes, changes: Changes) -> bytes:
+    """The XML file of a picture with other names of some objects and without others, by their numbers.
+
+    Raises:
+        LookupError, ValueError, ExpatError: when it is no such file.
+    """
+    parser, path, begins = expat.ParserCreate(), list[str](), list[int]()
+    names, objects = dict[int, slice](), list[slice]()
+
+    def begin(tag: str, _: dict[str, str]) -> None:
+        path.append(tag)
+        begins.append(parser.CurrentByteIndex)
+
+    def end(_: str) -> None:
+        start, stop = begins.pop(), parser.CurrentByteIndex
+        if path[1:] == ["object", "name"]:
+            names.setdefault(len(objects) + 1, slice(content.index(b">", start) + 1, stop))
+        if path[1:] == ["object"]:
+            before = len(content[:start].rstrip())  # with the blanks that it is indented by
+            objects.append(slice(before, content.index(b">", stop) + 1))
+        path.pop()
+
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    parser.Parse(content, True)
+    for number, name in sorted(changes.items(), reverse=True):
+        span = objects[number - 1] if name is None else names[number]
+        old = content[span]
+        new = b"" if name is None else old.replace(old.strip(), escape(name).encode("ascii", "xmlcharrefreplace"))
+        content = content[: span.start] + new + content[span.stop :]
+    return content

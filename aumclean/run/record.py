@@ -92,7 +92,7 @@ class Place(Record):
         default=True,
         description="Whether every image is a file or an object below `root`, unless there is an `image_column`.",
     )
-    boxes: Literal["coco", "yolo", "label-studio", "cvat"] | None = Field(
+    boxes: Literal["coco", "yolo", "voc", "label-studio", "cvat"] | None = Field(
         default=None, description="Form of the file that lists boxes, of which each is a sample; null without boxes."
     )
     value_range: tuple[float, float] | None = Field(

@@ -1,4 +1,5 @@
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -11,10 +12,10 @@ from aumclean.config.reading import load
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.pictures import pictures_of
 from aumclean.dataset.read import read_samples
-from aumclean.decisions.boxes import coco_text
+from aumclean.decisions.boxes import coco_text, voc_content
 from aumclean.errors import DataError
 from aumclean.scanning.scan import scan
-from tests.conftest import PLANTED_SCAN
+from tests.conftest import PLANTED_SCAN, write_image
 
 NAMES = ["disc", "square", "bar"]
 
@@ -74,6 +75,20 @@ def as_yolo(folder, found):
     return folder / "data.yaml"
 
 
+def as_voc(folder, found):
+    (folder / "annotations").mkdir()
+    for number, shapes in enumerate(found):
+        objects = "".join(
+            f"\t<object>\r\n\t\t<part><name>head</name></part><name> {NAMES[kind]}</name><!-- <name>none</name> -->\r\n"
+            f"\t\t<difficult>{int(kind == 2)}</difficult><bndbox><xmin>{left + 1}</xmin><ymin>{top + 1}.0</ymin>"
+            f"<xmax>{left + width}</xmax><ymax>{top + height}</ymax></bndbox>\r\n\t</object>\r\n"
+            for kind, left, top, width, height in shapes
+        )
+        text = f"<annotation>\r\n\t<filename>\u00e9</filename>\r\n{objects}\t<name>x</name></annotation>"
+        (folder / "annotations" / f"{number:03d}.xml").write_bytes(text.encode())
+    return folder
+
+
 def cut_by_hand(folder, image, box):
     left, top, width, height = box
     margin = 0.1 * max(width, height)
@@ -82,13 +97,12 @@ def cut_by_hand(folder, image, box):
     return whole.crop((*np.floor(bounds[:2]).astype(int).tolist(), *np.ceil(bounds[2:]).astype(int).tolist()))
 
 
-@pytest.mark.parametrize("write", [as_coco, as_yolo])
+@pytest.mark.parametrize("write", [as_coco, as_yolo, as_voc])
 def test_every_box_is_a_sample_cut_out_with_some_context(tmp_path, write):
     found = scenes(tmp_path, 5)
     samples = read_samples(write(tmp_path, found))
     assert len(samples) == 20
-    first = {as_coco: "#100", as_yolo: "#1"}[write]
-    assert samples.paths[0].as_py().endswith(f"000.png{first}")
+    assert samples.paths[0].as_py().endswith("000.png#100" if write is as_coco else "images/000.png#1")
     assert samples.label_names().to_pylist() == [NAMES[box[0]] for shapes in found for box in shapes]
     opened = open_samples(samples, 16, cached=False, workers=1)
     for sample in (0, 7, 19):
@@ -197,7 +211,7 @@ def test_a_corrected_coco_file_differs_in_the_corrected_fields_only():
         coco_text(text, {"9": "a"}, set())
 
 
-@pytest.mark.parametrize("write", [as_coco, as_yolo])
+@pytest.mark.parametrize("write", [as_coco, as_yolo, as_voc])
 def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, write):
     swapped = set(np.random.default_rng(1).choice(480, 40, replace=False).tolist())
     file = write(tmp_path, scenes(tmp_path, 120, swapped))
@@ -225,9 +239,82 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
             for name in names:
                 old, new = before[tmp_path / name].split(b"\r\n"), archive.read(name).split(b"\r\n")
                 pairs = [pair for pair in zip(old, new, strict=True) if pair[0] != pair[1]]
-                assert all(one[1:] == other[1:] for one, other in pairs)
+                assert all(without_label(one) == without_label(other) for one, other in pairs)
                 differing += len(pairs)
             assert differing == len(flagged)
+
+
+def without_label(line):
+    """A line of YOLO or of `as_voc`."""
+    return re.sub(rb"^\d|(?<=</part><name> )\w+", b"", line)
+
+
+def voc(folder, names, lists=()):
+    for name in names:
+        box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+        found = f"<object><name>{name}</name>{box}</object><object><name>{name}</name></object>"
+        (folder / "Annotations").mkdir(parents=True, exist_ok=True)
+        (folder / "Annotations" / f"{name}.xml").write_text(f"<annotation>{found}</annotation>")
+        write_image(folder / "JPEGImages" / f"{name}.jpg")
+    (folder / "ImageSets" / "Main").mkdir(parents=True)
+    for name, listed in dict(lists).items():
+        (folder / "ImageSets" / "Main" / f"{name}.txt").write_text("".join(f"{one}\n" for one in listed))
+    return folder
+
+
+def test_the_lists_of_a_voc_data_set_are_its_splits(tmp_path):
+    lists = {"trainval": ["a", "b", "c"], "train": ["a", "b"], "val": ["c"], "a_train": ["a  1", "b -1"]}
+    data = voc(tmp_path, ["a", "b", "c", "d"], lists)
+    for split, expected in ((None, "ab"), ("train", "ab"), ("trainval", "abc")):
+        found = read_samples(data, split=split)
+        assert found.paths.to_pylist() == [f"JPEGImages/{name}.jpg#1" for name in expected]
+    assert read_samples(data, split="validation", one_class=True).label_names().to_pylist() == ["c"]
+    assert read_samples(data).notes == (
+        f"{data} has the splits train, trainval, val; reading 'train' (--split chooses)",
+        f"{data}: 1 images are in none of its splits; they are not read",
+        f"{data}: 2 objects have no box; they are left out",
+    )
+    with pytest.raises(DataError, match=r"has no split 'test' \(--split\); it has: train, trainval, val$"):
+        read_samples(data, split="test")
+
+
+def test_what_of_a_voc_data_set_cannot_be_read_is_counted_or_named(tmp_path):
+    data = voc(tmp_path, ["a", "b", "c"])
+    (data / "JPEGImages" / "a.jpg").unlink()
+    (data / "Annotations" / "c.xml").unlink()
+    (data / "Annotations" / "._b.xml").write_bytes(b"\0")
+    (data / "JPEGImages" / "notes.md").touch()
+    samples = read_samples(data)
+    assert f"{data}: 1 images have no box, so nothing of them is judged" in samples.notes
+    assert f"{data}/JPEGImages: passed over files that are no images: 1 .md" in samples.notes
+    opened = open_samples(samples, 8, cached=False, workers=1, one_class=True)
+    assert opened.unreadable.to_pylist() == [{"path": "JPEGImages/a.jpg#1", "reason": "missing"}]
+    for text, said in (
+        ("<annotation>", "is not readable XML"),
+        ("<annotation><object/></annotation>", "object 1 has no name"),
+        ("<a><object><name>x</name><bndbox/></object></a>", "the box of object 1 has sides that are no numbers"),
+    ):
+        (data / "Annotations" / "b.xml").write_text(text)
+        with pytest.raises(DataError, match=f"b.xml: {said}"):
+            read_samples(data)
+    with pytest.raises(DataError, match=r"b.xml: .* of Pascal VOC pass the folder of Annotations"):
+        read_samples(data / "Annotations" / "b.xml")
+
+
+def test_a_corrected_voc_file_differs_in_the_corrected_names_only():
+    content = (
+        '<?xml version="1.0"?>\n<annotation><folder>\u00fc</folder>\n'
+        "  <object><part><name>a</name></part>\n<name >\n a </name></object>\n"
+        "  <object><name><![CDATA[a]]></name></object><object><name>a</name></object></annotation>\n"
+    ).encode()
+    assert voc_content(content, {}) == content
+    assert voc_content(content, {1: "b<\u00e9"}) == content.replace(b"<name >\n a ", b"<name >\n b&lt;&#233; ")
+    changed = voc_content(content, {2: "b", 3: None})
+    assert changed == content.replace(b"<![CDATA[a]]>", b"b").replace(b"<object><name>a</name></object></ann", b"</ann")
+    removed = voc_content(content, {1: None, 2: None, 3: None})
+    assert removed == b'<?xml version="1.0"?>\n<annotation><folder>\xc3\xbc</folder></annotation>\n'
+    with pytest.raises(LookupError):
+        voc_content(content, {4: "b"})
 
 
 def label_studio(folder, tasks):

@@ -61,7 +61,11 @@ def test_folders_of_images_and_masks_are_no_classes_unless_the_user_says_so(tmp_
             "neither COCO nor an export of Label Studio; write a list of labels as .jsonl",
         ),
         ("labels.json", b'[{"path": "1.png", "label": "cat"}]', "neither COCO nor an export of Label Studio"),
-        ("1.xml", b"<annotation><object/></annotation>", "is no export of CVAT for images; convert Pascal VOC"),
+        (
+            "1.xml",
+            b"<annotation><object/></annotation>",
+            "is no export of CVAT for images; of Pascal VOC pass the folder",
+        ),
         ("classes.txt", b"cat\ndog\n", "its lines are not of a path and a label, nor does the first name columns"),
         ("list.csv", b"1.png,cat\n2.png,dog\n", r"its first line is a sample \(1.png, cat\); put the names of columns"),
         ("scans/1.dcm", b"x", r"holds no images.* 1 .dcm. Unpack or convert them, or pass arrays from Python"),
