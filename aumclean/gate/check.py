@@ -112,7 +112,9 @@ def _asked(subject: Subject, column: str, most: int | None) -> np.ndarray:
     if column not in subject.report.column_names:
         if column == "leaked_from":
             raise ConfigError(f"--max-leaked: {subject.path} was compared with no other data; scan with --against TEST")
-        raise ConfigError(f"--max-near-conflicts: {subject.path} does not know near-duplicates; scan with --features")
+        raise ConfigError(
+            f"--max-near-conflicts: {subject.path} does not know near-duplicates; scan with --features auto"
+        )
     return subject.mask(column)
 
 
@@ -258,7 +260,7 @@ def _message(rule: Rule, row: dict[str, Any]) -> str:
     if rule == "near-conflict":
         return f"{path} is labeled '{label}'; a near copy of it has another label"
     if rule == "leaked":
-        return f"{path} is nearly the same image as {printable(row['leaked_from'])}, which should not be in these data"
+        return f"{path} is nearly the same image as {printable(row['leaked_from'])} in the data of --against"
     looks = f", looks like '{suggested}'" if suggested and suggested != label else ""
     return f"{path} is labeled '{label}'{looks} (label score {row['label_score']:.3f})"
 

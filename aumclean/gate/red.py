@@ -17,11 +17,16 @@ STEPS = (
 def next_steps(outcome: Outcome) -> list[str]:
     """The steps that this outcome asks for, with the command where one helps."""
     rules = {finding.rule for finding in outcome.failing}
-    steps = [STEPS[0], STEPS[1]]
-    if "conflicting-duplicate" in rules:
-        steps.append(STEPS[2])
+    steps = [STEPS[0]]
+    if "leaked" in rules:
+        steps.append("The image is in the other data too: take it out of one of them.")
     if "unreadable" in rules:
         steps.append("A file cannot be read: replace it, or take it out of the data set.")
+    if rules and rules <= {"leaked", "unreadable"}:  # nothing is said of labels
+        return steps
+    steps.append(STEPS[1])
+    if "conflicting-duplicate" in rules:
+        steps.append(STEPS[2])
     if Run(outcome.subject).scores_json.is_file():
         return [*steps, "The label is right: accept it in the baseline.", STEPS[4]]
     command = shlex.join(["aumclean", "review", str(outcome.subject)])

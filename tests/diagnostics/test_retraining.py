@@ -276,6 +276,15 @@ def test_mistakes_on_the_command_line(aumclean, arguments, says):
     assert len(done.err.splitlines()) == 1
 
 
+def test_data_without_a_test_part_need_one_that_is_named(aumclean, folder):
+    manifest = folder.parent / "photos.csv"
+    manifest.write_text("path,label\nphotos/amber/000.png,amber\nphotos/blue/000.png,blue\n")
+    for data in (folder, manifest):
+        said = f"aumclean: error: {data}: has no test part; name one with --test PATH or --test-split NAME\n"
+        assert aumclean("train", data).err == said
+    assert "--split" in aumclean("train", manifest, "--test-split", "val").err
+
+
 def test_a_damaged_result_is_named(digits, tmp_path):
     manifests, test = {"raw": read_samples(digits.raw, limit=60)}, read_samples(digits.test)
     compare(manifests, test, QUICK, tmp_path / "out")

@@ -103,6 +103,18 @@ def test_text_whole(outcome):
     )
 
 
+def test_steps_are_those_of_what_was_found(subject):
+    given = subject([("a", "cat", True, 0.1), ("b", "dog", False, 0.9)], unreadable=[("cat/x.png", "empty")])
+    looked = replace(given, report=given.report.append_column("leaked_from", [[None, "test/b.png"]]))
+    budgets = {"max_unjudged": "100%", "max_leaked": 0, "max_unreadable": 0}
+    assert next_steps(check(looked, GateConfig(**budgets))) == [
+        "Look at the images that are named, the worst first.",
+        "The image is in the other data too: take it out of one of them.",
+        "A file cannot be read: replace it, or take it out of the data set.",
+    ]
+    assert STEPS[4] in next_steps(check(looked, GateConfig(**budgets, max_flagged=0)))
+
+
 def test_a_line_is_named_in_a_table_and_not_in_an_image(subject, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     manifest = tmp_path / "labels.csv"

@@ -6,7 +6,7 @@ from typing import Any
 
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
-from aumclean.errors import ConfigError
+from aumclean.errors import ConfigError, DataError
 
 RAW, ORACLE = "raw", "oracle"
 """What DATA itself is called, and those of its images whose label is right."""
@@ -45,7 +45,12 @@ def read_test(data: Path | None, test: Path | None, split: str | None, reading: 
     if test is not None:
         return read_samples(test, split=split, one_class=True, **reading)
     assert data is not None, "refused before"
-    return read_samples(data, split=split or "test", one_class=True, **reading)
+    try:
+        return read_samples(data, split=split or "test", one_class=True, **reading)
+    except DataError:
+        if split is not None:
+            raise
+        raise DataError(f"{data}: has no test part; name one with --test PATH or --test-split NAME") from None
 
 
 def _named(entry: str) -> tuple[str, Path]:
