@@ -1,6 +1,7 @@
 """Image folders: `class/image.jpg`, optionally below `train`, `val` and `test`."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the
 LISTS = {".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xml", ".yaml"}  # suffixes of what may say the labels
 NO_CLASSES = {"annotations", "images", "imgs", "img", "jpegimages", "labels", "masks", "segmentationclass"}
 UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
+_NUMBER = re.compile(r"\d+")
 SYSTEM_FOLDERS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "lost+found"}
 
 
@@ -116,7 +118,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     Raises:
         DataError: no images, images without a class folder, nested classes, an unknown split.
     """
-    chosen, splits, notes = _split_folder(root, _folders(root), split)
+    chosen, splits, notes = _split_folder(root, _folders(root), split, class_folder)
     base, passed = root / chosen, PassedOver()
     if chosen:
         notes += _beside_splits(root, [entry.name for entry in root.iterdir() if entry.is_file()])
@@ -149,7 +151,7 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
         DataError: as `read_folder`.
     """
     tops = {name.partition("/")[0] for name in names if "/" in name}
-    chosen, splits, notes = _split_folder(where, tops, split)
+    chosen, splits, notes = _split_folder(where, tops, split, class_folder)
     prefix, passed = f"{chosen}/" if chosen else "", PassedOver()
     if chosen:
         notes += _beside_splits(where, [name for name in names if "/" not in name])
@@ -200,6 +202,8 @@ def _labeled(
         raise DataError(f"{where}: is in no class folder ({len(loose)} such images); move or remove it")
     if class_folder is None:
         _refuse_nested(base, relative, splits)
+    if class_folder == "first":
+        notes += _parts(base, relative)
     if empty := sorted(folders - {path.partition("/")[0] for path in relative}):
         notes.append(f"{base}: class folders without an image: {listed(empty)}")
     classes = (path.split("/")[0 if class_folder != "last" else -2] for path in relative)
@@ -234,21 +238,29 @@ def numbered(names: Iterable[str], count: int) -> tuple[np.ndarray, tuple[str, .
     return place[labels], tuple(ordered)
 
 
-def _split_folder(where: Location, folders: set[str], split: str | None) -> tuple[str, list[str], list[str]]:
+def _split_folder(
+    where: Location, folders: set[str], split: str | None, class_folder: ClassFolder | None
+) -> tuple[str, list[str], list[str]]:
     """The folder that has the class folders ("" for all), the names of all split folders, and what there is to say."""
     names = sorted(name for name in folders if not _is_unseen(name))
     splits = [name for name in names if split_of(name)]
-    if split is not None:
-        chosen = next((name for name in names if name == split), None)
-        chosen = chosen or next((name for name in names if same_split(split, name)), None)
-        if chosen is None:
-            known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
-            raise DataError(f"{where}: has no split folder '{split}' (--split){known}")
-        return chosen, splits, []
-    if not splits or len(splits) < len(names):
+    if split is None and (not splits or len(splits) < len(names)):
         return "", splits, []
-    chosen = next((name for name in splits if split_of(name) == TRAIN), splits[0])
-    return chosen, splits, [f"{where} has the splits {', '.join(splits)}; reading '{chosen}' (--split chooses)"]
+    asked = split or (TRAIN if any(split_of(name) == TRAIN for name in splits) else splits[0])
+    parts = [name for name in names if name == split] or [name for name in names if same_split(asked, name)]
+    if not parts:
+        known = f"; it has: {', '.join(splits)}" if splits else ", nor any other split folder"
+        raise DataError(f"{where}: has no split folder '{split}' (--split){known}")
+    if parts[1:] and parts == names:
+        if class_folder == "last":
+            return "", [], []
+        raise DataError(
+            f"{where}: {listed(parts)} are one split; --class-folder last reads all, --split NAME one of them"
+        )
+    if parts[1:]:
+        raise DataError(f"{where}: {listed(parts)} are one split; name one of them with --split, or put them together")
+    said = f"{where} has the splits {', '.join(splits)}; reading '{parts[0]}' (--split chooses)"
+    return parts[0], splits, [said] if split is None else []
 
 
 def _beside_splits(where: Location, files: list[str]) -> list[str]:
@@ -299,6 +311,23 @@ def _refuse_closed(error: OSError) -> None:
     raise DataError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from None
 
 
+def _parts(base: Location, relative: list[str]) -> list[str]:
+    """That the first folders seem to be parts of one set, as a sentence; none where they do not."""
+    inside: dict[str, set[str]] = {}
+    for path in relative:
+        first, *folders, _ = path.split("/")
+        if len(folders) != 1:
+            return []
+        inside.setdefault(first, set()).update(folders)
+    names = set().union(*inside.values())
+    shared = sum(map(len, inside.values())) > len(inside) * len(names) / 2
+    numbered = len(inside) > 1 and len({_NUMBER.sub("", first) for first in inside}) == 1
+    if not (numbered and shared and len(names) > 1) or all(map(split_of, names)):
+        return []
+    said = f"{base}: {listed(sorted(inside))} differ by a number alone and hold the same folders, as parts of a set do"
+    return [f"{said}; --class-folder last takes these for the classes"]
+
+
 def _refuse_nested(base: Location, relative: list[str], splits: list[str]) -> None:
     nested = Counter(path.rpartition("/")[0] for path in relative if path.count("/") > 1)
     if nested:
@@ -306,7 +335,8 @@ def _refuse_nested(base: Location, relative: list[str], splits: list[str]) -> No
         first, last = example.split("/")[0], example.split("/")[-1]
         if splits:
             raise DataError(f"{base}: has {', '.join(splits)} beside other folders; say --split {splits[0]}")
-        raise DataError(
+        said = (
             f"{below(base, example)}: nested folders, so the class may be '{first}' or '{last}'; say "
             f"--class-folder first or --class-folder last ({len(nested)} such folders)"
         )
+        raise DataError(". ".join([said, *_parts(base, relative)]))

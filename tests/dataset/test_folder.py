@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 
@@ -88,6 +89,51 @@ def test_nested_classes_are_refused_until_the_user_says_which_folder_counts(tmp_
         read_samples(tmp_path)
     assert read_samples(tmp_path, class_folder="first").class_names == ("animals", "plants")
     assert read_samples(tmp_path, class_folder="last").class_names == ("cat", "dog", "fern")
+
+
+def test_numbered_folders_that_hold_the_same_folders_are_said_to_be_parts(tmp_path, save_image):
+    for path in ("part_1/cat/1.png", "part_1/dog/1.png", "part_2/cat/2.png", "part_2/dog/2.png", "part_10/cat/1.png"):
+        save_image(tmp_path / path)
+    said = (
+        f"{tmp_path}: part_1, part_10, part_2 differ by a number alone and hold the same folders, as parts of a set "
+        "do; --class-folder last takes these for the classes"
+    )
+    with pytest.raises(DataError, match=rf"'part_1' or 'cat'; .*\. {re.escape(said)}$"):
+        read_samples(tmp_path)
+    assert read_samples(tmp_path, class_folder="first").notes == (said,)
+    samples = read_samples(tmp_path, class_folder="last")
+    assert (samples.class_names, len(samples), samples.notes) == (("cat", "dog"), 5, ())
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("id_1/train/1.png", "id_1/test/2.png", "id_2/train/1.png"),
+        ("size_1/cat/1.png", "size_1/dog/1.png", "size_2/fern/1.png", "size_2/moss/1.png"),
+        ("red/cat/1.png", "red/dog/1.png", "blue/cat/1.png", "blue/dog/1.png"),
+        ("id_1/photos/1.png", "id_2/photos/1.png"),
+    ],
+)
+def test_other_folders_are_not_said_to_be_parts(tmp_path, save_image, paths):
+    for path in paths:
+        save_image(tmp_path / path)
+    assert not any("parts of a set" in note for note in read_samples(tmp_path, class_folder="first").notes)
+
+
+def test_several_folders_of_one_split_are_read_when_the_user_says_how(tmp_path, save_image):
+    for path in ("train_1/cat/1.png", "train_1/dog/1.png", "train_2/cat/2.png"):
+        save_image(tmp_path / path)
+    with pytest.raises(DataError, match="train_1, train_2 are one split; --class-folder last reads all, --split NAME"):
+        read_samples(tmp_path)
+    assert len(read_samples(tmp_path, split="train_1")) == 2
+    samples = read_samples(tmp_path, class_folder="last")
+    assert (samples.class_names, len(samples)) == (("cat", "dog"), 3)
+    assert samples.notes == (f"{tmp_path}: the splits train_1, train_2 are read as one",)
+    save_image(tmp_path / "test" / "cat" / "1.png")
+    for split in (None, "training"):
+        with pytest.raises(DataError, match="train_1, train_2 are one split; name one of them with --split"):
+            read_samples(tmp_path, split=split)
+    assert len(read_samples(tmp_path, split="test", one_class=True)) == 1
 
 
 def test_hidden_files_and_other_files_are_no_images(folder, save_image):
