@@ -213,7 +213,7 @@ def columnar_file(file: Location) -> pq.ParquetFile | ArrowFile:
         if suffix_of(file) != ".arrow":
             return pq.ParquetFile(file if isinstance(file, Path) else opened(file))
         if not isinstance(file, Path):
-            raise DataError(f"{file}: Arrow files are read on this machine only; copy it here")
+            raise DataError(f"{file}: Arrow files are read on this machine only; copy it here, or keep Parquet there")
         return ArrowFile(file)
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None

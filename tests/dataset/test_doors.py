@@ -319,6 +319,13 @@ def test_images_of_the_same_name_in_two_archives_are_two_samples(tmp_path, kind)
     assert contents == [b"0", b"1", b"x", b"x"]
 
 
+def test_arrow_files_far_away_are_refused_with_a_remedy(tmp_path):
+    datasets.Dataset.from_dict({"label": [0, 1]}).save_to_disk(tmp_path / "saved")
+    fsspec.filesystem("memory").put(f"{tmp_path}/saved", "/saved", recursive=True)
+    with pytest.raises(DataError, match=r"memory://saved/.*arrow: .* this machine only; copy it here, or keep Parquet"):
+        read_samples("memory://saved")
+
+
 @pytest.mark.parametrize(
     ("members", "says"),
     [
