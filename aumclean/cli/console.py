@@ -162,7 +162,7 @@ def _lines(
     rate = seen.begin(done, total)
     yield from seen.counted(stream, total)
     now, left = time.monotonic(), max(0, total - seen.count[total])
-    if not left or now - said.get(total, -BETWEEN) >= BETWEEN:
+    if total and (not left or now - said.get(total, -BETWEEN) >= BETWEEN):
         said[total] = now
         say(f"{description}: {rate():,.0f} images/s, {duration(left / max(rate(), 1e-9))} left")
 

@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from aumclean import chance
+from aumclean.dataset.crops import Crops
 from aumclean.dataset.images import Embedded, Files
 from aumclean.dataset.label_noise import flip_noise, imbalanced, instance_noise, pair_noise, uniform_noise
 from aumclean.dataset.open import open_samples
@@ -102,6 +103,8 @@ def _refuse(samples: Samples, out: Path, noise: Noise, rate: float, pairs: Seque
         raise ConfigError(f"--imbalance: {imbalance:g} is no ratio of 1 (all images stay) or more")
     if (noise == "pairs") != bool(pairs):
         raise ConfigError("--pair FROM=TO goes with --noise pairs, at least once")
+    if isinstance(samples.images, Crops):
+        raise DataError(f"{samples.source}: its samples are boxes; cut them out with aumclean clean RUN --copy-to DIR")
     if not isinstance(samples.images, Embedded | Files):
         raise DataError(f"{samples.source}: its images are no files of this machine; unpack or copy them first")
     endings = (".parquet",) if isinstance(samples.images, Embedded) else (".csv", ".parquet")

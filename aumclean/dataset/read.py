@@ -181,6 +181,10 @@ def _refuse_unusable(samples: Samples, one_class: bool) -> None:
     files = samples.images
     if isinstance(files, Files) and not any(_exists(files.one(row)) for row in samples.rows.tolist()):
         example = files.one(int(samples.rows[0]))
+        picture, mark, _ = str(example).rpartition("#")
+        if mark and _exists(Path(picture)):
+            said = f"{samples.source}: lists boxes, such as {example}, and not where they are"
+            raise DataError(f"{said}; scan the annotations, which aumclean clean corrects")
         raise DataError(f"{samples.source}: none of its {n} images exists (such as {example}); say --root DIR")
 
 

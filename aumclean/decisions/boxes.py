@@ -10,7 +10,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from aumclean.dataset.voc import voc_folders
-from aumclean.dataset.yolo import class_numbers, label_file
+from aumclean.dataset.yolo import DATA_FILE, class_numbers, label_file
 from aumclean.decisions.clean import Cleaning
 from aumclean.errors import DataError
 from aumclean.files import atomic
@@ -53,7 +53,7 @@ def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleanin
         return target
     target = out.with_name(f"{out.stem}-labels.zip")
     if format == "yolo":
-        numbers = class_numbers(source)
+        numbers = class_numbers(source / DATA_FILE if source.is_dir() else source)
         changes = _by_picture({box: numbers[label] for box, label in relabeled.items()}, removed)
         yolo = ((label_file(Path(path)).as_posix(), label_file(root / path), new) for path, new in changes)
         _write_zip(target, yolo, _corrected)

@@ -128,15 +128,18 @@ class Places:
         manifest: the text manifest, as a path to print; None when there is none.
         lines: line of each sample id in it.
         root: what to put before a sample's path to print it.
+        boxes: whether samples are boxes, whose paths are those of their pictures, `#` and what tells them apart.
     """
 
     manifest: str | None
     lines: dict[int, int]
     root: str
+    boxes: bool = False
 
     def of(self, sample_id: int | None, path: str) -> tuple[str, int]:
         """File and line, counted from 1, of a sample."""
         if self.manifest is None or sample_id not in self.lines:
+            path = path.rpartition("#")[0] if self.boxes else path
             return (f"{self.root}/{path}" if self.root else path), 1
         return self.manifest, self.lines[sample_id]
 
@@ -155,7 +158,7 @@ def places(subject: Subject, sample_ids: np.ndarray, data: Path | None = None) -
         return Places(_shown(source), dict.fromkeys(sample_ids.tolist(), 1), "")
     first = LINES_BEFORE_ROW_0.get(source.suffix.lower())
     if first is None or not source.is_file():
-        return Places(None, {}, _shown(root))
+        return Places(None, {}, _shown(root), boxes=subject.data.boxes is not None)
     rows = parquet.read(Run(subject.path).samples, ["row"])["row"].to_numpy()[sample_ids]
     starts = list(_row_starts(source)) if first == 2 else _filled_lines(source)
     lines = {int(sample): starts[row] for sample, row in zip(sample_ids, rows, strict=True) if row < len(starts)}

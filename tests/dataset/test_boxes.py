@@ -121,6 +121,12 @@ def test_what_coco_lists_is_what_its_own_library_reads(tmp_path):
         assert path.startswith(theirs.loadImgs(one["image_id"])[0]["file_name"])
 
 
+def test_boxes_are_cut_out_before_they_are_corrupted(tmp_path, aumclean):
+    file = as_coco(tmp_path, scenes(tmp_path, 3))
+    refused = aumclean("corrupt", file, "--rate", "0.1", "--out", tmp_path / "noisy.csv")
+    assert refused.code == 2 and "its samples are boxes; cut them out with aumclean clean" in refused.err
+
+
 def test_crowds_and_boxes_outside_are_said(tmp_path):
     file = as_coco(tmp_path, scenes(tmp_path, 3))
     document = json.loads(file.read_text())
@@ -217,7 +223,7 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
     file = write(tmp_path, scenes(tmp_path, 120, swapped))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     found = scan(
-        read_samples(file),
+        read_samples(tmp_path if write is as_yolo else file),  # a folder stands for its data.yaml
         load({"out": tmp_path / "run", "image_size": 12, **PLANTED_SCAN}, environment={}),
     )
     report = found.verdict.report
@@ -227,6 +233,10 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
     assert {path: path.read_bytes() for path in before} == before
     done = aumclean("clean", found.run.path, "--policy", "relabel")
     assert done.code == 0, done.err
+    with pytest.raises(
+        DataError, match="cleaned.csv: lists boxes, such as .*#.*; scan the annotations, which aumclean"
+    ):
+        read_samples(found.run.path / "cleaned.csv")
     if write is as_coco:
         old, new = (path.read_text("utf-8").splitlines() for path in (file, found.run.path / "cleaned.json"))
         changed = [number for number, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]

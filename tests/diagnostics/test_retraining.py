@@ -205,7 +205,7 @@ def test_a_network_that_learned_nothing_is_warned_of(digits, aumclean, tmp_path)
         "--limit", 200, "--out", tmp_path / "out", "--device", "cpu",
     )  # fmt: skip
     assert done.code == 0
-    assert re.search(r"warning: raw: the network is right on [\d.]+ % of the labels .* give --warmup 1", done.err)
+    assert re.search(r"warning: raw: the network is right on [\d.]+% of the labels .* give --warmup 1", done.err)
 
 
 def test_by_default_the_recipe_is_the_papers():

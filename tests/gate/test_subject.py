@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +58,13 @@ def test_a_sample_of_a_folder_is_at_its_own_file(subject, tmp_path, monkeypatch)
     assert where(given, 0) == ("photos/cat/a.png", 1)
     monkeypatch.chdir(tmp_path / "..")
     assert where(given, 0) == (f"{tmp_path.name}/photos/cat/a.png", 1)
+
+
+def test_a_box_is_at_its_picture(subject, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = subject(ROWS)
+    boxes = replace(given, data=given.data.model_copy(update={"boxes": "voc"}))
+    assert where(boxes, 0, "cat/a#b.png#2") == ("photos/cat/a#b.png", 1)
 
 
 def test_data_that_lie_elsewhere_can_be_pointed_at(subject, tmp_path, monkeypatch):

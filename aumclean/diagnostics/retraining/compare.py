@@ -183,7 +183,7 @@ def _warn_if_nothing_was_learned(row: Trained, subject: Subject) -> None:
     largest = np.bincount(subject.opened.samples.labels[subject.kept]).max() / len(subject.kept)
     if row.train_accuracy <= largest * LEARNED_NOTHING:
         logger.warning(
-            "%s: the network is right on %.1f %% of the labels it was trained on, no more than by naming the largest "
+            "%s: the network is right on %.1f%% of the labels it was trained on, no more than by naming the largest "
             "class; lower --learning-rate or give --warmup 1",
             row.name,
             100 * row.train_accuracy,
