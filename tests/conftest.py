@@ -173,12 +173,19 @@ def make_large(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 
 @pytest.fixture
 def axe() -> Callable[[Any], list[str]]:
-    """The rules of access that a page in the browser breaks, by axe-core; skips where that is not installed."""
+    """The rules of access that a page in the browser breaks, by axe-core; skips where that is not installed.
+
+    In both themes, of which only two rules, of colours, know.
+    """
     checker = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
 
     def broken(page: Any) -> list[str]:
-        found = checker.run(page).response["violations"]
-        return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
+        found = []
+        for scheme, rules in (("dark", {"runOnly": ["color-contrast", "link-in-text-block"]}), ("light", {})):
+            page.emulate_media(color_scheme=scheme)
+            options = {"resultTypes": ["violations"], **rules}
+            found += [(scheme, one) for one in checker.run(page, options=options).response["violations"]]
+        return [f"{scheme}: {one['id']}: {node['html'][:120]}" for scheme, one in found for node in one["nodes"]]
 
     return broken
 

@@ -161,10 +161,9 @@ def test_the_numbers_of_a_column_have_one_format():
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_fits_every_screen_and_breaks_no_rule_of_access(written, browser, axe, scheme, width):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+def test_the_page_fits_every_screen_and_breaks_no_rule_of_access(written, browser, axe, width):
+    context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
     page.goto(written.page.resolve().as_uri())
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")

@@ -16,6 +16,18 @@ from aumclean.training.device import make_accelerator
 from tests.features.conftest import drawing, save_jpeg
 
 
+@pytest.fixture(autouse=True, scope="module")
+def by_torch():
+    """Through torch, since OpenVINO takes two seconds to get ready for each cache that lacks something."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            extraction,
+            "features_of",
+            lambda chunks, backbone, device: _through_torch(chunks, _TwoViews(backbone).eval(), device),
+        )
+        yield
+
+
 @pytest.fixture
 def photos(tmp_path):
     """Six photographs of three shapes, in two classes."""

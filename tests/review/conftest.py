@@ -2,8 +2,11 @@
 
 import http.client
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -13,6 +16,7 @@ import pytest
 
 from aumclean.review.queue import suspects
 from aumclean.review.session import ReviewSession
+from tests.faults.child import begun
 
 
 @pytest.fixture
@@ -62,6 +66,26 @@ def serving(run, *options, reviewer="ann", python=sys.executable):
 def serve():
     """Start the server on a run: a context manager."""
     return serving
+
+
+@contextmanager
+def forked(run, *options, reviewer="ann"):
+    """`aumclean review` in a fork of this process, which has loaded all of it already; yields the address."""
+    server = begun(["review", run.path, "--reviewer", reviewer, *options])
+    try:
+        while not (said := os.pread(server.files[0].fileno(), 200, 0)).endswith(b"\n"):
+            assert os.waitpid(server.pid, os.WNOHANG) == (0, 0)
+            time.sleep(0.01)
+        yield said.decode().strip()
+    finally:
+        os.kill(server.pid, signal.SIGKILL)
+        server.ended()
+
+
+@pytest.fixture(scope="session")
+def desk():
+    """The address of a server on a run: a context manager."""
+    return forked
 
 
 @pytest.fixture

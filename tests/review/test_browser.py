@@ -118,9 +118,9 @@ def test_deciding_large_by_keys_survives_a_kill_and_clean_uses_it(own_run, serve
     }
 
 
-def test_the_grid_selects_by_click_range_box_and_keys(own_run, serve, page):
-    with serve(own_run) as server:
-        at_grid(page, f"{server.url}#by=none")
+def test_the_grid_selects_by_click_range_box_and_keys(own_run, desk, page):
+    with desk(own_run) as address:
+        at_grid(page, f"{address}#by=none")
         cards = [page.locator(f"#card-{at}") for at in members(page)]
 
         def chosen():
@@ -150,9 +150,9 @@ def test_the_grid_selects_by_click_range_box_and_keys(own_run, serve, page):
         assert page.complaints == []
 
 
-def test_a_step_of_many_is_a_line_for_each_on_disk_and_undone_as_one(own_run, serve, page):
-    with serve(own_run) as server:
-        at_grid(page, f"{server.url}#by=none&size=96")
+def test_a_step_of_many_is_a_line_for_each_on_disk_and_undone_as_one(own_run, desk, page):
+    with desk(own_run) as address:
+        at_grid(page, f"{address}#by=none&size=96")
         page.keyboard.press("a")
         total = page.locator(".card.chosen").count()
         page.locator(".card").nth(2).click()  # all but one
@@ -173,9 +173,9 @@ def test_a_step_of_many_is_a_line_for_each_on_disk_and_undone_as_one(own_run, se
         assert page.locator("#count").text_content() == f"0 of {total} decided"
 
 
-def test_another_class_keeps_those_that_have_it(own_run, serve, page):
-    with serve(own_run) as server:
-        at_grid(page, f"{server.url}#by=none&size=96")
+def test_another_class_keeps_those_that_have_it(own_run, desk, page):
+    with desk(own_run) as address:
+        at_grid(page, f"{address}#by=none&size=96")
         page.keyboard.press("a")
         page.keyboard.press("c")
         page.keyboard.type("blue")
@@ -186,10 +186,10 @@ def test_another_class_keeps_those_that_have_it(own_run, serve, page):
             assert (entry["decision"], entry["new_label"]) == expected
 
 
-def test_what_is_nearly_certain_is_accepted_only_after_the_group_was_seen(own_run, serve, page):
+def test_what_is_nearly_certain_is_accepted_only_after_the_group_was_seen(own_run, desk, page):
     page.set_viewport_size({"width": 700, "height": 700})
-    with serve(own_run) as server:
-        at_grid(page, f"{server.url}#by=none&size=240")
+    with desk(own_run) as address:
+        at_grid(page, f"{address}#by=none&size=240")
         assert page.locator("#accept-high").is_disabled()
         page.keyboard.press("y")
         page.keyboard.press("End")
@@ -214,12 +214,12 @@ def _report(run):
 
 
 @pytest.mark.parametrize("start", [at_grid, at_detail])
-def test_no_quick_key_is_lost(own_run, serve, page, start):
-    """60 keys in 3 seconds, and back: each its own step, in order."""
-    with serve(own_run, "--all") as server:
+def test_no_quick_key_is_lost(own_run, desk, page, start):
+    """30 keys in 1.5 seconds: each its own step, in order."""
+    with desk(own_run, "--all") as address:
         page.goto("about:blank")
-        start(page, f"{server.url}#by=none")
-        keys = "kxu" * 20
+        start(page, f"{address}#by=none")
+        keys = "kxu" * 10
         page.evaluate(
             """keys => new Promise((done) => {
               let at = 0;
@@ -235,15 +235,15 @@ def test_no_quick_key_is_lost(own_run, serve, page, start):
         word = {"k": "keep", "x": "remove", "u": "unsure"}
         assert [entry["decision"] for entry in entries] == [word[key] for key in keys]
         ranks = [row["sample_id"] for row in _report(own_run)]
-        assert [entry["sample_id"] for entry in entries] == ranks[:60]
-        assert len({entry["step"] for entry in entries}) == 60
+        assert [entry["sample_id"] for entry in entries] == ranks[:30]
+        assert len({entry["step"] for entry in entries}) == 30
         assert page.complaints == []
 
 
-def test_filters_show_what_they_say_and_stay_in_the_address(own_run, serve, page):
+def test_filters_show_what_they_say_and_stay_in_the_address(own_run, desk, page):
     rows = [row for row in _report(own_run) if row["flagged"]]
-    with serve(own_run) as server:
-        at_grid(page, f"{server.url}#by=none&size=96")
+    with desk(own_run) as address:
+        at_grid(page, f"{address}#by=none&size=96")
         page.keyboard.press("f")
         page.locator('[data-filter="label"]').select_option("amber")
         wanted = [row for row in rows if row["label"] == "amber"]
@@ -261,19 +261,19 @@ def test_filters_show_what_they_say_and_stay_in_the_address(own_run, serve, page
         page.wait_for_selector("#nothing:not([hidden])")
 
 
-def test_a_link_from_the_report_opens_its_image(own_run, serve, page):
+def test_a_link_from_the_report_opens_its_image(own_run, desk, page):
     sample = [row["sample_id"] for row in _report(own_run) if row["flagged"]][7]
-    with serve(own_run) as server:
-        page.goto(f"{server.url}report.html?desk")
+    with desk(own_run) as address:
+        page.goto(f"{address}report.html?desk")
         page.wait_for_selector(f"#gallery #sample-{sample} a.decide").click()
         page.wait_for_selector("#large img")
         assert shown(page) == sample
         assert page.complaints == []
 
 
-def test_a_reference_is_shown_beside_and_large(own_run, serve, page):
-    with serve(own_run) as server:
-        at_grid(page, server.url)
+def test_a_reference_is_shown_beside_and_large(own_run, desk, page):
+    with desk(own_run) as address:
+        at_grid(page, address)
         page.locator("#references button").first.click()
         page.wait_for_selector("#look img")
         page.keyboard.press("Escape")
@@ -291,18 +291,18 @@ def test_a_reference_is_shown_beside_and_large(own_run, serve, page):
 
 
 @pytest.mark.slow
-def test_two_reviewers_in_two_browsers_see_each_other_and_settle(own_run, serve, page, browser):
-    with serve(own_run) as first, serve(own_run, reviewer="bob") as second:
+def test_two_reviewers_in_two_browsers_see_each_other_and_settle(own_run, desk, page, browser):
+    with desk(own_run) as first, desk(own_run, reviewer="bob") as second:
         other = browser.new_page()
-        at_grid(page, f"{first.url}#by=none")
-        at_grid(other, f"{second.url}#by=none")
+        at_grid(page, f"{first}#by=none")
+        at_grid(other, f"{second}#by=none")
         page.keyboard.press("k")
         settled(page)
         other.keyboard.press("x")
         settled(other)
         other.reload()
         other.goto("about:blank")
-        at_grid(other, second.url)
+        at_grid(other, second)
         other.get_by_role("button", name="Reviewers disagree").click()
         assert other.locator(".card").count() == 1 and other.locator(".card.done").count() == 0  # still to settle
         other.keyboard.press("d")
@@ -316,11 +316,11 @@ def test_two_reviewers_in_two_browsers_see_each_other_and_settle(own_run, serve,
 
 
 @pytest.mark.slow
-def test_a_blind_check_shows_no_trace_of_what_is_flagged(own_run, serve, page):
+def test_a_blind_check_shows_no_trace_of_what_is_flagged(own_run, desk, page):
     answers = []
-    with serve(own_run, "--spot-check", "12") as server:
+    with desk(own_run, "--spot-check", "12") as address:
         page.on("response", lambda answer: answers.append(answer) if "/api/" in answer.url else None)
-        page.goto(server.url)
+        page.goto(address)
         page.wait_for_selector("#large img")
         assert page.locator("#mode").text_content() == "blind spot check"
         for hidden in ("#curve-section", "#alike-section", "#copies-section", "#report", "#to-grid"):
@@ -353,10 +353,10 @@ SHOWN_AFTER = """keys => new Promise((done) => {
 
 
 @pytest.mark.slow
-def test_a_queue_of_thousands_stays_fluent(own_run, serve, page, five_thousand):
+def test_a_queue_of_thousands_stays_fluent(own_run, desk, page, five_thousand):
     """Measured with `tests/benchmarks/review.py speed`; here a bound that holds on a busy machine."""
-    with serve(five_thousand, "--all") as server:
-        at_grid(page, f"{server.url}#by=none")
+    with desk(five_thousand, "--all") as address:
+        at_grid(page, f"{address}#by=none")
         assert page.locator(".card").count() < 200
         taken = page.evaluate(SHOWN_AFTER, [*"kxkxkx", "ArrowDown", "PageDown", "End", "Home"] * 4)
         assert statistics.median(taken) < 300, taken
@@ -375,11 +375,10 @@ PARTS = {
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overlaps_runs_out_of_the_page_or_breaks_a_rule_of_access(own_run, serve, browser, axe, width, scheme):
-    with serve(own_run) as server:
-        page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-        at_grid(page, server.url)
+def test_nothing_overlaps_runs_out_of_the_page_or_breaks_a_rule_of_access(own_run, desk, page, axe, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    with desk(own_run) as address:
+        at_grid(page, address)
         for part in ("grid", "desk", "end"):
             if part == "desk":
                 page.keyboard.press("d")

@@ -3,11 +3,12 @@
 import base64
 import hashlib
 import shlex
+from functools import cache
 from importlib import resources
 from pathlib import PurePath
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from aumclean import __version__
@@ -25,11 +26,15 @@ def rendered(package: str, *, scripted: bool, **shown: Any) -> str:
     own = resources.files(package)
     style = (own / "page.css").read_text(encoding="utf-8")
     script = (own / "page.js").read_text(encoding="utf-8") if scripted else None
-    template = environment().from_string((own / "page.html").read_text(encoding="utf-8"))
-    text = template.render(
+    text = _template(package).render(
         version=__version__, policy=_policy(style, script), style=Markup(style), script=Markup(script or ""), **shown
     )
     return text.encode("ascii", "xmlcharrefreplace").decode()  # browsers read plain ASCII a third faster
+
+
+@cache  # a scan with features renders its page twice, and to compile it takes as long as to fill it
+def _template(package: str) -> Template:
+    return environment().from_string((resources.files(package) / "page.html").read_text(encoding="utf-8"))
 
 
 def _policy(style: str, script: str | None) -> str:
