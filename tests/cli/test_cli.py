@@ -16,6 +16,7 @@ from aumclean import __main__, __version__, progress
 from aumclean.cli import app, console, main
 from aumclean.cli.scan import resumable_when_told_to_stop
 from aumclean.errors import TrainingError, printable
+from tests.faults.child import begun
 
 COMMANDS = [
     *("scan", "judge", "report", "review", "clean", "score", "gate", "evaluate", "corrupt", "duplicates"),
@@ -232,8 +233,9 @@ def test_corrupt_scan_evaluate_walk(aumclean, planted, tmp_path):
     root = re.search(r"--root (\S+)", made.err)
     run = tmp_path / "run"
     scanned = aumclean(
-        "scan", tmp_path / "noisy.csv", "--root", root.group(1), "--out", run, *planted.words, "--epochs", "4"
-    )
+        "scan", tmp_path / "noisy.csv", "--root", root.group(1), "--out", run, *planted.words, "--epochs", "4",
+        "--features", "none",
+    )  # fmt: skip
     assert scanned.code == 0, scanned.err
     done = aumclean("evaluate", run, "--truth", tmp_path / "noisy.csv", "--json")
     measured = json.loads(done.out)
@@ -258,6 +260,7 @@ def test_env_names_versions_and_devices(aumclean, monkeypatch):
 def test_ctrl_c_exits_130_and_the_run_can_be_resumed(planted, tmp_path, aumclean):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "aumclean", "scan", planted.root, "--out", run, *planted.words]
+    command += ["--features", "none"]
     hearing = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores it
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=hearing)
     while not list(run.glob("margins/*/*/part-0.parquet")):
@@ -297,11 +300,17 @@ def test_ctrl_c_while_the_command_line_is_loaded_gives_130(monkeypatch, capsys):
     assert (ended.value.code, capsys.readouterr().err) == (130, "aumclean: error: interrupted\n")
 
 
-def on_a_terminal(command, columns=80):
+def on_a_terminal(words):
     """What a command writes to a terminal of 80 columns."""
     parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
-    process = subprocess.Popen(command, stdout=child, stderr=child, env=environment)
+
+    def move():
+        os.environ |= {"TERM": "xterm-256color", "COLUMNS": "80"}
+        for number in (1, 2):
+            os.dup2(child, number)
+        os.close(parent)
+
+    command = begun(words, move)
     os.close(child)
     chunks = []
     while True:
@@ -312,12 +321,12 @@ def on_a_terminal(command, columns=80):
         if not chunk:
             break
         chunks.append(chunk)
-    process.wait()
+    assert command.ended().code == 0
     return b"".join(chunks).decode()
 
 
 def test_a_terminal_gets_a_progress_bar_and_tables_of_80_columns(folder, tmp_path):
-    text = on_a_terminal([sys.executable, "-m", "aumclean", "scan", folder, "--out", tmp_path / "run", "--epochs", "2"])
+    text = on_a_terminal(["scan", folder, "--out", tmp_path / "run", "--epochs", "2"])
     assert "draw 1/2, epoch 1/2" in text
     assert "images/s" in text
     assert "━" in text
@@ -367,6 +376,7 @@ def test_clock_times():
 
 def test_demo_finds_the_planted_errors(aumclean, tmp_path, monkeypatch):
     monkeypatch.setattr("aumclean.scanning.demo.EPOCHS", 4)  # .ci/run asks for 96% after all of them
+    monkeypatch.setattr("aumclean.config.scan.AUTO_EPOCHS", 10)  # as many as the heads have
     done = aumclean("demo", "--out", tmp_path / "demo")
     assert done.code == 0
     found, precision = map(float, re.search(r"found ([\d.]+)% of .* precision of ([\d.]+)%", done.err).groups())
