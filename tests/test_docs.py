@@ -237,7 +237,8 @@ def test_every_example_is_tested():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_run(name, capsys):
+def test_examples_run(name, capsys, monkeypatch):
+    monkeypatch.setattr("aumclean.config.scan.AUTO_EPOCHS", 10)  # of heads
     file = ROOT / "examples" / f"{name}.py"
     epochs, enough, says = EXAMPLES[name]
     assert epochs in file.read_text(encoding="utf-8")

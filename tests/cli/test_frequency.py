@@ -64,7 +64,8 @@ def test_join_and_scan_frequency_add_the_columns(finished, own_run, aumclean):
 
 def test_scan_with_frequency_ends_with_the_bands(planted, aumclean, tmp_path):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in planted.options.items() if name != "flip"]
-    done = aumclean("scan", planted.root, "--frequency", "-o", tmp_path / "run", "--no-flip", *options, "--epochs=2")
+    done = aumclean("scan", planted.root, "--frequency", "-o", tmp_path / "run", "--no-flip", *options, "--epochs=2",
+                    "--features=none")  # fmt: skip
     assert (done.code, done.out) == (0, f"{tmp_path / 'run'}\n")
     assert (tmp_path / "run" / "frequency.parquet").is_file()
     assert "carried by both bands" in done.err

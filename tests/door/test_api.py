@@ -33,7 +33,7 @@ NAMES = ("amber", "<b>&blue", "green")
 COLOURS = np.array([(220, 160, 30), (30, 60, 220), (30, 180, 60)])
 OPTIONS = {
     "arch": SMALL_NETWORK, "epochs": 6, "batch_size": 128, "flip": False, "percentile": 95.0, "device": "cpu",
-    "workers": 1,
+    "features": "none", "workers": 1,
 }  # fmt: skip
 
 
@@ -228,7 +228,8 @@ parallel.STARTING *= 0  # so that processes decode these few images
 rng = np.random.default_rng(0)
 labels = np.arange(600) % 2
 images = (np.array([[60], [200]])[labels][:, :, None] + rng.integers(-40, 41, (600, 10, 10))).astype(np.uint8)
-run = aumclean.scan((images, labels), out="run", arch="mlp_1x512", epochs=2, workers=2, flip=False, device="cpu")
+run = aumclean.scan((images, labels), out="run", arch="mlp_1x512", epochs=2, workers=2, flip=False, device="cpu",
+                    features="none")
 assert len(run.report) == 600
 """
 
