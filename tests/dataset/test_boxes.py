@@ -224,7 +224,7 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     found = scan(
         read_samples(tmp_path if write is as_yolo else file),  # a folder stands for its data.yaml
-        load({"out": tmp_path / "run", "image_size": 12, **PLANTED_SCAN}, environment={}),
+        load({"out": tmp_path / "run", "image_size": 12, "features": "none", **PLANTED_SCAN}, environment={}),
     )
     report = found.verdict.report
     flagged = {row["sample_id"] for row in report.to_pylist() if row["flagged"]}
