@@ -70,7 +70,30 @@ def assert_a_scan_decodes_nothing(photos, cache):
 
 @needs_ray
 @pytest.mark.slow
-def test_tasks_of_ray_look_at_every_image_once_and_see_the_same_bytes(alone, photos, tmp_path, monkeypatch):
+def test_what_a_task_of_ray_raises_is_raised_here_and_nothing_of_ray_stays():
+    import ray
+
+    def fails(task, cpus):
+        raise ConfigError(f"no task {task}")
+
+    with pytest.raises(ConfigError, match="^no task 7$"):
+        list(on_ray(fails, [7]))
+    assert not ray.is_initialized()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray of one processor that somebody else has started, and that is left as it was."""
+    import ray
+
+    with ray.init(num_cpus=1, log_to_driver=False):
+        yield
+        assert ray.is_initialized()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_tasks_of_ray_look_at_every_image_once_and_see_the_same_bytes(cluster, alone, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(filling, "SHARD", 6)  # so that a task has rows of two files
     done = fill(photos, "auto", ScanConfig(cache_dir=tmp_path), ray=True)
     expected, cache = alone
@@ -83,20 +106,11 @@ def test_tasks_of_ray_look_at_every_image_once_and_see_the_same_bytes(alone, pho
 
 @needs_ray
 @pytest.mark.slow
-def test_what_a_task_of_ray_raises_is_raised_here_and_a_lost_task_is_named():
-    def fails(task, cpus):
-        raise ConfigError(f"no task {task}")
-
+def test_a_task_that_ray_lost_is_named(cluster):
     def dies(task, cpus):
         import os
 
         os._exit(1)
 
-    import ray
-
-    with ray.init(num_cpus=1, log_to_driver=False):  # in a program that uses Ray itself, it is left as it was
-        with pytest.raises(ConfigError, match="^no task 7$"):
-            list(on_ray(fails, [7]))
-        with pytest.raises(RunError, match="^--ray: .*repeat the command"):
-            list(on_ray(dies, [7]))
-        assert ray.is_initialized()
+    with pytest.raises(RunError, match="^--ray: .*repeat the command"):
+        list(on_ray(dies, [7]))
