@@ -29,7 +29,7 @@ class Row(Averaged):
     right: bool
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def report():
     rows = [
         Row(label=NASTY, radius=4, accuracy=0.5, gap=None, right=True),
@@ -53,9 +53,9 @@ def report():
     )
 
 
-@pytest.fixture
-def written(report, tmp_path):
-    with opened(tmp_path, "x", {"kind": "frequency test"}) as store:
+@pytest.fixture(scope="module")
+def written(report, tmp_path_factory):
+    with opened(tmp_path_factory.mktemp("written"), "x", {"kind": "frequency test"}) as store:
         write(store, report)
     return store
 
