@@ -38,10 +38,15 @@ function highlight() {
 
 function done(number) {
   if (matching[number] === undefined) return;
+  leave();
   $("choose").close();
   take(matching[number]);
 }
 
+// The field of a closed dialog has the focus until the next frame, and would take the keys that come before.
+const leave = () => $("class").blur();
+
+$("choose").oncancel = leave;
 $("class").oninput = match;
 $("class").onkeydown = (event) => {
   if (event.key === "Enter") done(at);
