@@ -110,7 +110,7 @@ def decoded(
             before = None if found is None else found.files
             with _blaming(cache_dir):
                 make_room(cache_dir, len(samples) * size * size * 3, limit_gib, keep=entry)
-            known = NOTHING if verify else _known(entry, samples, size)
+                known = NOTHING if verify else _known(entry, samples, size)
             files = _build(entry, samples, size, workers, track, known)
             with _blaming(cache_dir):
                 found = _read(entry, size, files)

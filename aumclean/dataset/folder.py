@@ -23,7 +23,7 @@ NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the
 LISTS = {".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xml", ".yaml"}  # suffixes of what may say the labels
 NO_CLASSES = {"annotations", "images", "imgs", "img", "jpegimages", "labels", "masks", "segmentationclass"}
 UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
-_NUMBER = re.compile(r"\d+")
+NUMBER = re.compile(r"\d+")
 SYSTEM_FOLDERS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "lost+found"}
 
 
@@ -321,7 +321,7 @@ def _parts(base: Location, relative: list[str]) -> list[str]:
         inside.setdefault(first, set()).update(folders)
     names = set().union(*inside.values())
     shared = sum(map(len, inside.values())) > len(inside) * len(names) / 2
-    numbered = len(inside) > 1 and len({_NUMBER.sub("", first) for first in inside}) == 1
+    numbered = len(inside) > 1 and len({NUMBER.sub("", first) for first in inside}) == 1
     if not (numbered and shared and len(names) > 1) or all(map(split_of, names)):
         return []
     said = f"{base}: {listed(sorted(inside))} differ by a number alone and hold the same folders, as parts of a set do"

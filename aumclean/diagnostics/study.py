@@ -177,10 +177,10 @@ def _test_part(options: Options, whole: Samples) -> Samples:
     wanted = options.test_split or "test"
     try:
         return options.read(options.data, wanted)
-    except DataError:
+    except DataError as error:  # which `--debug` shows
         if options.test_split is not None:
             raise
-        raise DataError(f"{options.data}: has no test part; {remedy}") from None
+        raise DataError(f"{options.data}: has no test part; {remedy}") from error
 
 
 def _held_out(whole: Samples, share: float, seed: int) -> tuple[Samples, Samples]:

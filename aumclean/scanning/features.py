@@ -248,8 +248,8 @@ def _corrected(
     Returns:
         The labels, int [n], of which errors with a direction are corrected; log-probabilities, float32 [n, classes].
     """
-    given, n_classes, everyone = looked.dataset.labels, len(looked.dataset.class_names), np.arange(len(rows))
-    fold = looked.fold
+    given, n_classes = looked.dataset.labels, len(looked.dataset.class_names)
+    fold, everyone = looked.fold, np.arange(len(rows))
     voted = vote(looked.near, given, n_classes)
     taught, log_probs = given, _said(rows, fold, of_fold, everyone)
     for _ in range(CORRECTIONS):

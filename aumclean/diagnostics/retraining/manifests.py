@@ -47,10 +47,10 @@ def read_test(data: Path | None, test: Path | None, split: str | None, reading: 
     assert data is not None, "refused before"
     try:
         return read_samples(data, split=split or "test", one_class=True, **reading)
-    except DataError:
+    except DataError as error:  # which `--debug` shows
         if split is not None:
             raise
-        raise DataError(f"{data}: has no test part; name one with --test PATH or --test-split NAME") from None
+        raise DataError(f"{data}: has no test part; name one with --test PATH or --test-split NAME") from error
 
 
 def _named(entry: str) -> tuple[str, Path]:
