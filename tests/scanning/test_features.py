@@ -20,8 +20,11 @@ from tests.test_schemas import problems
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_epochs():
-    """Heads take the most epochs where images are few; here a quarter of these is enough."""
+def few_epochs(finished):
+    """Heads take the most epochs where images are few; here a quarter of these is enough.
+
+    The scan that tests of all files share has had all of its epochs before.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aumclean.config.scan.AUTO_EPOCHS", 10)
         yield
