@@ -19,7 +19,7 @@ from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
-from aumclean.dataset.parallel import available_cpus
+from aumclean import machine
 from aumclean.run.directory import Run
 
 SMALL_NETWORK = "resnet8"  # takes a third of the time of the one that is chosen for small images
@@ -32,7 +32,7 @@ COLOURS = {"amber": (220, 160, 30), "blue": (30, 60, 220), "green": (30, 180, 60
 
 def pytest_xdist_auto_num_workers() -> int:
     """A process for every core that this one may use, also in a container that has a share of the machine."""
-    return available_cpus()
+    return machine.cpus()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -13,11 +13,12 @@ import aumclean
 
 PACKAGE = Path(aumclean.__file__).parent
 
-GROUND = {"errors", "chance", "progress", "files"}
+GROUND = {"errors", "chance", "machine", "progress", "files"}
 BASE = GROUND | {"config", "run", "margins"}
 MAY_IMPORT = {
     "errors": set(),
     "chance": set(),
+    "machine": set(),
     "progress": {"errors"},
     "files": {"errors"},
     "config": {"errors", "files"},

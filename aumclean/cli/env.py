@@ -18,9 +18,8 @@ def command() -> None:
     Example: `aumclean env`
     """
 
-    from aumclean import __version__
+    from aumclean import __version__, machine
     from aumclean.dataset.cache import default_cache_dir
-    from aumclean.dataset.parallel import available_cpus
     from aumclean.training.device import describe, has_fast_bf16, make_accelerator
 
     device = make_accelerator("auto").device
@@ -28,7 +27,7 @@ def command() -> None:
         "aumclean": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processors": f"{available_cpus()} of {os.cpu_count()}",
+        "processors": f"{machine.cpus()} of {os.cpu_count()}",
         "device": describe(device),
         "bf16": "fast" if has_fast_bf16(device) else "not used by --precision auto",
         "cache": default_cache_dir(),

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import logging
-import mmap
 import os
 import re
 import shutil
@@ -24,7 +23,6 @@ import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock, Timeout
-from psutil import virtual_memory
 
 from aumclean.dataset.decode import decode
 from aumclean.dataset.known import COLUMNS, FILES, NOTHING, PIXELS, Known, index_of, mapped
@@ -281,10 +279,7 @@ def _read(entry: Path, size: int, files: pa.Table | None = None) -> Decoded:
     readable = np.flatnonzero(files["reason"].is_null().to_numpy())
     if not (entry / ABOUT).is_file():
         raise OSError(f"{entry}: is damaged")
-    images = mapped(entry, len(readable), size)
-    if images.nbytes > virtual_memory().available and hasattr(mmap, "MADV_RANDOM"):
-        images.base.madvise(mmap.MADV_RANDOM)  # type: ignore[union-attr] # else each image brings 128 KiB of others
-    return Decoded(images, readable, files)
+    return Decoded(mapped(entry, len(readable), size), readable, files)
 
 
 def make_room(cache_dir: Path, needed: int, limit_gib: float, keep: Path) -> None:

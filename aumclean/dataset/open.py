@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from aumclean import machine
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
 from aumclean.dataset.crops import Crops
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.decode import CHUNK, decoding_of, median_short_side, probe, read_encoded
 from aumclean.dataset.images import Embedded, Files, Objects
-from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError, RunError
@@ -180,7 +180,7 @@ def open_samples(
     Raises:
         DataError: when too few images can be read, the source cannot, or the cache cannot be written.
     """
-    workers = workers or available_cpus()
+    workers = workers or machine.cpus()
     samples = with_decoding(samples)
     if cached:
         folder = cache_dir or default_cache_dir()

@@ -18,13 +18,6 @@ STARTING = 2.0  # seconds of work that starting processes costs
 logger = logging.getLogger(__name__)
 
 
-def available_cpus() -> int:
-    """Processors this process may use, by its affinity and by the quota of its container."""
-    import loky  # a third of a second, which only those who start processes should wait for
-
-    return int(loky.cpu_count())
-
-
 def in_processes(
     function: Callable[[Task], Result], tasks: Iterable[Task], count: int, *, workers: int
 ) -> Iterator[Result]:

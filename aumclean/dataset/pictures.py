@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from aumclean import machine
 from aumclean.dataset.crops import Crop
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
 from aumclean.dataset.images import Embedded, Files, Images, Item, Objects
-from aumclean.dataset.parallel import available_cpus, in_processes
+from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import AS_FOUND, Decoding
 from aumclean.dataset.shards import shards_of
@@ -100,7 +101,7 @@ class Pictures:
         ascending = sample_ids[order]
         hashes = iter(self.content_hash.take(pa.array(ascending)).to_pylist())
         tasks = ([(item, next(hashes)) for item in chunk] for chunk in self.images.chunks(self.rows[ascending], CHUNK))
-        count, workers = len(sample_ids) // CHUNK, self.workers or available_cpus()
+        count, workers = len(sample_ids) // CHUNK, self.workers or machine.cpus()
         made = in_processes(partial(_thumbnails, side=side, how=self.decoding), tasks, count, workers=workers)
         small = [picture for chunk in made for picture in chunk]
         yield from (small[position] for position in np.argsort(order))

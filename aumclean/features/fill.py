@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from aumclean import machine
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import decoded, default_cache_dir
 from aumclean.dataset.open import image_size, with_decoding
-from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
 from aumclean.features.extract import add_missing, keys_of, store_of
 from aumclean.features.on_ray import on_ray
@@ -67,7 +67,7 @@ def fill(samples: Samples, name: str, config: ScanConfig, *, ray: bool = False, 
     )
     n = len(samples)
     if not ray:
-        return look(range(n), config.workers or available_cpus(), track=track)
+        return look(range(n), config.workers or machine.cpus(), track=track)
     shards = [range(start, min(start + SHARD, n)) for start in range(0, n, SHARD)]
     done = list(track(on_ray(look, shards), "looking through the backbone", 0, n))
     unreadable = pa.concat_tables([one.unreadable for one in done]).sort_by("path")

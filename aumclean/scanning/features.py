@@ -15,11 +15,11 @@ import safetensors
 import safetensors.numpy
 from accelerate import Accelerator
 
+from aumclean import machine
 from aumclean.config.scan import ScanConfig
 from aumclean.dataset.cache import default_cache_dir
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import Opened, as_bytes, open_configured
-from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.rows import Rows, read_rows
 from aumclean.errors import RunError
@@ -165,7 +165,7 @@ def through_backbone(
         backbone,
         cache_dir=config.cache_dir or default_cache_dir(),
         limit_gib=config.cache_limit,
-        workers=config.workers or available_cpus(),
+        workers=config.workers or machine.cpus(),
         accelerator=accelerator,
         track=track,
     )

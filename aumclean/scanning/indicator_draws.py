@@ -115,6 +115,7 @@ class _Draw:
             checkpoint=self.run.checkpoint(self.number),
             track=tracked,
             close=close,
+            readers=plan.readers,
         )
         for epoch in epochs:
             if plan.until_memorised and epoch.number >= start and not close.is_set():

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from psutil import virtual_memory
 
+from aumclean import machine
 from aumclean.config.recipe import FINE_TUNED, LINEAR, Recipe
 from aumclean.config.scan import AUTO, FROZEN, ScanConfig
 from aumclean.dataset.dataset import Dataset
@@ -56,6 +56,11 @@ class Plan:
     own_draws: tuple[int, ...]
     jobs: int
     heads: "Plan | None"
+
+    @property
+    def readers(self) -> int:
+        """Trainings that read the images at the same time, each in its own order, if all are on one machine."""
+        return 1 if self.together else self.jobs * int(self.accelerator.num_processes)
 
     @property
     def writes(self) -> bool:
@@ -188,7 +193,7 @@ def _together(image_bytes: int, config: ScanConfig, accelerator: Accelerator) ->
         )
     if processes == 1 or config.parallel == "draws":
         return False
-    return config.parallel == "data" or not (enough and 2 * image_bytes <= virtual_memory().total)
+    return config.parallel == "data" or not (enough and 2 * image_bytes <= machine.memory())
 
 
 def _own_draws(config: ScanConfig, accelerator: Accelerator, together: bool) -> tuple[int, ...]:

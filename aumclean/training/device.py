@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
-from aumclean.dataset.parallel import available_cpus
+from aumclean import machine
 from aumclean.errors import TrainingError, counted
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -27,7 +27,7 @@ def make_accelerator(device: Device) -> Accelerator:
     if device != "auto" and not available[device]:
         usable = ", ".join(name for name, there in available.items() if there)
         raise TrainingError(f"--device {device}: not available here; this torch can use: {usable}")
-    torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))  # torch does not see a container's quota
+    torch.set_num_threads(min(torch.get_num_threads(), machine.cpus()))  # torch does not see a container's quota
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     return Accelerator(

@@ -22,12 +22,12 @@ from aumclean.errors import RunError, TrainingError
 from aumclean.files import atomic
 from aumclean.margins import margins
 from aumclean.progress import Track, untracked
-from aumclean.training import augment
+from aumclean.training import augment, order
 from aumclean.training.models import SEEDING, model_of
 from aumclean.training.objective import logits_and_loss
 from aumclean.training.optimizer import make_optimizer
 
-NORMALISATION_SAMPLES = 10_000
+NORMALISATION_SAMPLES, AT_ONCE = 10_000, 64
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,15 @@ class Epoch:
 
 def normalisation(dataset: Dataset) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel, in 0..255, or per feature; over up to 10,000 evenly spaced samples."""
-    step = max(1, len(dataset) // NORMALISATION_SAMPLES)
-    values = dataset.images[::step].reshape(-1, dataset.images.shape[-1])
-    mean = values.mean(0, dtype=np.float64)
-    least = 1.0 if dataset.images.ndim == 4 else 1e-3  # a constant channel, or feature, stays finite
-    std = np.maximum(values.std(0, dtype=np.float64), least)
+    some = dataset.images[:: max(1, len(dataset) // NORMALISATION_SAMPLES)]
+    total = squares = np.zeros(some.shape[-1])
+    for start in range(0, len(some), AT_ONCE):  # as float64 all would take gigabytes
+        values = some[start : start + AT_ONCE].reshape(-1, some.shape[-1]).astype(np.float64)
+        total, squares = total + values.sum(0), squares + (values**2).sum(0)
+    count = some.size // some.shape[-1]
+    mean = total / count
+    least = 1.0 if some.ndim == 4 else 1e-3  # a constant channel, or feature, stays finite
+    std = np.sqrt(np.maximum(squares / count - mean**2, least**2))
     return mean.tolist(), std.tolist()
 
 
@@ -94,6 +98,7 @@ def train(
     checkpoint: Path | None = None,
     track: Track = untracked,
     close: threading.Event | None = None,
+    readers: int = 1,
 ) -> Iterator[Epoch]:
     """Train a fresh network and yield after every epoch.
 
@@ -111,6 +116,7 @@ def train(
             goes on from it when it exists, and then yields what an uninterrupted training would have yielded.
         track: shows the progress; it sees the batches of all processes.
         close: when the caller sets it, the closing epochs begin with the next one. All processes set it alike.
+        readers: how many trainings of this machine read as many images at the same time, each in its own order.
 
     Raises:
         TrainingError: when logits are not finite.
@@ -124,7 +130,8 @@ def train(
     bare = accelerator.unwrap_model(model)
     running_average = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(bare, multi_avg_fn=running_average, use_buffers=True)
-    number, recipe = _restore(checkpoint, recipe, bare, average, optimizer, device)
+    buffer = _agreed(order.buffer_of(dataset.images, readers), accelerator, ranks)
+    number, recipe, buffer = _restore(checkpoint, recipe, buffer, bare, average, optimizer, device)
 
     images = _resident(dataset.images, device)
     labels = torch.from_numpy(dataset.labels).to(device)
@@ -137,20 +144,19 @@ def train(
         with SEEDING:
             torch.manual_seed(chance.number(seed, "layers", number))  # for dropout and its like
         generator = torch.Generator().manual_seed(chance.number(seed, "order", number))
-        shares = torch.randperm(n, generator=generator).tensor_split(steps)
+        shares = order.shuffled(n, buffer, order.block_of(dataset.images), generator).tensor_split(steps)
         batches = [share[rank::ranks] for share in shares]
         shift, mirrored = (numbers.to(device) for numbers in augment.draw(n, padding, generator))
         recorder = _Recorder(torch.cat(batches), device)
 
         model.train()
         seen = track(shares, f"epoch {number + 1}/{recipe.epochs}", number * n, recipe.epochs * n)
-        for step, (_, batch) in enumerate(zip(seen, batches, strict=True), start=number * steps):
+        ready = zip(seen, order.read_ahead(batches, dataset.images, buffer), strict=True)
+        for step, (_, batch) in enumerate(ready, start=number * steps):
             index = batch.to(device, non_blocking=True)
             pixels = images[index] if images.device == device else images[batch].to(device)
-            if recipe.crop:
-                pixels = augment.crop(pixels, shift[index], padding)
-            if recipe.flip:
-                pixels = augment.mirror(pixels, mirrored[index])
+            pixels = augment.crop(pixels, shift[index], padding) if recipe.crop else pixels
+            pixels = augment.mirror(pixels, mirrored[index]) if recipe.flip else pixels
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate_at(step, steps)
 
@@ -174,7 +180,7 @@ def train(
         number += 1
         recipe = _closed(recipe, number, close)
         if checkpoint is not None and rank == 0:
-            _save(checkpoint, bare, average, optimizer, number, recipe.epochs)
+            _save(checkpoint, bare, average, optimizer, number, recipe.epochs, buffer)
 
 
 class _Recorder:
@@ -259,11 +265,18 @@ def _free(device: torch.device) -> int:
 
 
 def _save(
-    checkpoint: Path, model: nn.Module, average: AveragedModel, optimizer: torch.optim.Optimizer, epochs: int, of: int
+    checkpoint: Path,
+    model: nn.Module,
+    average: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    of: int,
+    buffer: int,
 ) -> None:
     state = {
         "epochs": epochs,
         "of": of,
+        "buffer": buffer,
         "model": model.state_dict(),
         "average": average.module.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -274,7 +287,7 @@ def _save(
 
 
 def load_checkpoint(checkpoint: Path, device: torch.device) -> dict[str, Any]:
-    """The stored state: `epochs` behind it, `of` all, `model`, `average`, `optimizer`; read without running code.
+    """What `_save` stored, read without running code.
 
     Raises:
         RunError: when the file is damaged.
@@ -295,17 +308,25 @@ def _closed(recipe: Recipe, epochs: int, close: threading.Event | None) -> Recip
 def _restore(
     checkpoint: Path | None,
     recipe: Recipe,
+    buffer: int,
     model: nn.Module,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
-) -> tuple[int, Recipe]:
-    """Load the state if there is one; how many epochs it has behind it, and the recipe with all it was to have."""
+) -> tuple[int, Recipe, int]:
+    """Load the state if there is one; its epochs, the recipe with all it was to have, and how many it shuffles."""
     if checkpoint is None or not checkpoint.is_file():
-        return 0, recipe
+        return 0, recipe, buffer
     state = load_checkpoint(checkpoint, device)
     model.load_state_dict(state["model"])
     average.module.load_state_dict(state["average"])
     average.n_averaged.fill_(1)  # so that the next step averages and does not begin anew
     optimizer.load_state_dict(state["optimizer"])
-    return int(state["epochs"]), replace(recipe, epochs=int(state["of"]))
+    return int(state["epochs"]), replace(recipe, epochs=int(state["of"])), int(state.get("buffer", buffer))
+
+
+def _agreed(buffer: int, accelerator: Accelerator, ranks: int) -> int:
+    """The least of the processes that share the samples, whose machines may have unlike memories."""
+    if ranks == 1:
+        return buffer
+    return int(accelerator.gather(torch.tensor([buffer], device=accelerator.device)).min())

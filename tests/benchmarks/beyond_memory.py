@@ -1,14 +1,13 @@
 """Train on images from tars whose decoded pixels are in memory, and kept out of it: images per second, peak memory.
 
-    uv run python tests/benchmarks/beyond_memory.py [--samples 200000] [--size 32] [--resident 128] [--keep FOLDER]
+    mkdir /sys/fs/cgroup/small && echo 1100M > /sys/fs/cgroup/small/memory.max
+    uv run python tests/benchmarks/beyond_memory.py /sys/fs/cgroup/small [--samples 200000] [--size 32] [--keep FOLDER]
 
-Kept out of memory: before what is read can be more than `--resident` MiB, counted as if every image took a whole
-readahead of 128 KiB, all pages of the decoded images are dropped from the process and from the system's cache.
+Kept out of memory: in a control group whose limit, page cache and all, is less than twice the decoded images.
 """
 
 import argparse
 import io
-import mmap
 import os
 import resource
 import subprocess
@@ -22,14 +21,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SHARDS, CLASSES, READAHEAD = 20, 10, 1 << 17
+SHARDS, CLASSES = 20, 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("group", type=Path, help="folder of a control group whose memory is limited")
     parser.add_argument("--samples", type=int, default=200_000)
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--resident", type=int, default=128)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--run", choices=["decode", "in", "out"], help=argparse.SUPPRESS)
@@ -66,6 +65,8 @@ def run(what: str, options: argparse.Namespace) -> None:
     from aumclean.scanning.plan import settle
     from aumclean.training.loop import train
 
+    if what == "out":
+        (options.group / "cgroup.procs").write_text(str(os.getpid()))
     started = time.perf_counter()
     config = ScanConfig(image_size=options.size, features="none", cache_dir=options.keep / "cache")
     samples = read_samples(options.keep / "data")
@@ -74,12 +75,10 @@ def run(what: str, options: argparse.Namespace) -> None:
         say("listed and decoded", len(samples) / (time.perf_counter() - started))
         return
     (file,) = (options.keep / "cache").glob("*/images.u8")
-    at_once = max(1, options.resident * (1 << 20) // (READAHEAD * plan.recipe.batch_size))
+    drop(file)  # pages belong to the group that read them first
 
     def steps(shares: Iterable[object], *_: object) -> Iterator[object]:
         for number, share in enumerate(shares):
-            if number % at_once == 0 and what == "out":
-                drop(opened.images, file)
             if number == options.steps:
                 taken = time.perf_counter() - began[0]
                 say(f"{what} of memory", options.steps * plan.recipe.batch_size / taken)
@@ -93,9 +92,8 @@ def run(what: str, options: argparse.Namespace) -> None:
     list(train(opened.dataset(), plan.recipe, seed=0, accelerator=plan.accelerator, track=steps))
 
 
-def drop(images: np.ndarray, file: Path) -> None:
-    """Take the pages of the decoded images out of memory."""
-    images._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+def drop(file: Path) -> None:
+    """Take the pages of a file out of the system's cache."""
     with file.open("rb") as stream:
         os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 

@@ -7,7 +7,6 @@ import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -127,17 +126,6 @@ def test_folders_of_the_same_name_are_not_mistaken_for_each_other(tmp_path, make
         monkeypatch.chdir(tmp_path / place)
         sums.append(int(load(Path("photos"), tmp_path / "cache").images.sum()))
     assert sums[0] != sums[1]
-
-
-def test_images_that_do_not_fit_memory_are_read_one_by_one_and_are_the_same(folder, tmp_path, monkeypatch):
-    whole = load(folder, tmp_path / "cache").images.copy()
-    monkeypatch.setattr(cache, "virtual_memory", lambda: SimpleNamespace(available=whole.nbytes - 1))
-    found = load(folder, tmp_path / "cache").images
-    np.testing.assert_array_equal(found, whole)
-    if sys.platform == "linux":
-        address = f"{found.ctypes.data:x}-"
-        maps = Path("/proc/self/smaps").read_text().split(address, 1)[1]
-        assert " rr" in maps.split("VmFlags:", 1)[1].split("\n", 1)[0]  # random read advised
 
 
 @pytest.mark.parametrize("name", ["images.u8", "files.parquet", "entry.json"])

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from aumclean.dataset import parallel
-from aumclean.dataset.parallel import available_cpus, in_processes
+from aumclean.dataset.parallel import in_processes
 
 
 def double(number):
@@ -84,13 +84,3 @@ def test_processes_end_with_the_one_that_was_killed(tmp_path):
     parent.communicate()
     _, alive = psutil.wait_procs([*children, *trackers], timeout=60)
     assert not [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to processors")
-def test_only_processors_this_process_may_use_count():
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert available_cpus() == 1
-    finally:
-        os.sched_setaffinity(0, before)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aumclean import chance
+from aumclean import chance, machine
 from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.errors import TrainingError
 from aumclean.margins import margins
-from aumclean.training import loop
+from aumclean.training import loop, order
 from aumclean.training.device import make_accelerator
 from aumclean.training.models import build_model
 
@@ -54,6 +54,16 @@ def test_margins_are_of_the_training_pass_before_its_update():
     assert epoch.accuracy == pytest.approx((expected > 0).mean())
 
 
+@pytest.mark.parametrize("n", [3, 64, 65, 1000])
+def test_the_scale_of_pixels_is_their_mean_and_deviation(n):
+    images = coloured(n).images
+    images[..., 1] = 7
+    values = images.reshape(-1, 3)
+    mean, std = loop.normalisation(Dataset(images, np.zeros(n, np.int64), ("a",)))
+    np.testing.assert_allclose(mean, values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(std, [values[:, 0].std(), 1.0, values[:, 2].std()], rtol=1e-12)
+
+
 def test_the_seed_decides_everything():
     first, again, other = (run(coloured(40), seed=seed)[-1].margin for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -73,6 +83,29 @@ def test_training_goes_on_from_its_checkpoint_bit_for_bit(tmp_path):
     for late, straight in zip(rest, whole[2:], strict=True):
         np.testing.assert_array_equal(late.margin, straight.margin)
         np.testing.assert_array_equal(late.runner_up, straight.runner_up)
+
+
+def test_what_exceeds_the_memory_is_recorded_once_too_and_goes_on_as_it_began(monkeypatch, tmp_path):
+    def train(memory, checkpoint=None):
+        monkeypatch.setattr(machine, "memory", lambda: memory)
+        return loop.train(dataset, RECIPE, seed=0, accelerator=make_accelerator("cpu"), checkpoint=checkpoint)
+
+    dataset, file = coloured(64), tmp_path / "state"
+    much, little = 1 << 40, dataset.images.nbytes
+    monkeypatch.setattr(order, "BLOCK", little // 16)
+    first, second = train(little)
+    assert first.sample.tolist() == second.sample.tolist() == list(range(64))
+    assert (first.margin != next(train(much)).margin).any()
+
+    stopped = train(little, file)
+    next(stopped)
+    stopped.close()
+    begun = train(little, file)
+    next(begun)
+    next(begun)  # takes the first epoch, so that its state is kept
+    begun.close()
+    (rest,) = train(much, file)
+    np.testing.assert_array_equal(rest.margin, second.margin)
 
 
 @pytest.mark.parametrize("kill_after", [2, 3, 4])

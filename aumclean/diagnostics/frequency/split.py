@@ -12,8 +12,8 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
+from aumclean import machine
 from aumclean.dataset.decode import decode_each_whole
-from aumclean.dataset.parallel import available_cpus
 from aumclean.dataset.samples import Samples
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture, strips, to_png
 from aumclean.diagnostics.frequency.bands import BATCH_VALUES, Disc, imaginary_part, low_pass_of, spectrum_of
@@ -124,7 +124,7 @@ def split(
     asked = {"kind": "frequency split", "source": absolute(samples.source), "samples": len(samples), **settings}
     with opened(out, f"{samples.name}-frequency-split", asked, overwrite=overwrite) as store, _one_torch_thread():
         unreadable: list[Unreadable] = []
-        parts = split_stream(samples, disc, accelerator.device, unreadable, workers=available_cpus())
+        parts = split_stream(samples, disc, accelerator.device, unreadable, workers=machine.cpus())
         report = _write_parts(store, samples, disc, track(parts, "splitting", 0, len(samples)), unreadable, settings)
         report.settings["device"] = describe(accelerator.device)
         return write(store, report)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import scipy.linalg
 
+from aumclean import machine
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.convolution_features import feature_count, random_convolution_features
 from aumclean.diagnostics.random_labels.corruptions import corrupted
@@ -81,7 +81,7 @@ def plan(
         raise ConfigError(f"--solver {solver}: does not suit the {kernel} kernel of {train:,} images; say {suits}")
     if memory is not None and not memory > 0:
         raise ConfigError(f"--memory: {memory:g} is not above 0")
-    available = psutil.virtual_memory().available / 2 if memory is None else memory * GIB
+    available = machine.free_memory() / 2 if memory is None else memory * GIB
     if solver is None and needs[chosen] > available:
         chosen = "cg"
     if needs[chosen] > available:
