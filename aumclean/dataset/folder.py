@@ -118,7 +118,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     Raises:
         DataError: no images, images without a class folder, nested classes, an unknown split.
     """
-    chosen, splits, notes = _split_folder(root, _folders(root), split, class_folder)
+    chosen, splits, notes = split_folder(root, _folders(root), split, class_folder)
     base, passed = root / chosen, PassedOver()
     if chosen:
         notes += _beside_splits(root, [entry.name for entry in root.iterdir() if entry.is_file()])
@@ -151,7 +151,7 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
         DataError: as `read_folder`.
     """
     tops = {name.partition("/")[0] for name in names if "/" in name}
-    chosen, splits, notes = _split_folder(where, tops, split, class_folder)
+    chosen, splits, notes = split_folder(where, tops, split, class_folder)
     prefix, passed = f"{chosen}/" if chosen else "", PassedOver()
     if chosen:
         notes += _beside_splits(where, [name for name in names if "/" not in name])
@@ -238,7 +238,7 @@ def numbered(names: Iterable[str], count: int) -> tuple[np.ndarray, tuple[str, .
     return place[labels], tuple(ordered)
 
 
-def _split_folder(
+def split_folder(
     where: Location, folders: set[str], split: str | None, class_folder: ClassFolder | None
 ) -> tuple[str, list[str], list[str]]:
     """The folder that has the class folders ("" for all), the names of all split folders, and what there is to say."""

@@ -21,7 +21,7 @@ from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.dataset.table import COLUMNAR, TABLE_SUFFIXES
-from aumclean.dataset.voc import read_voc, voc_folders
+from aumclean.dataset.voc import read_voc, voc_of
 from aumclean.dataset.yolo import DATA_FILE, read_yolo
 from aumclean.errors import ConfigError, DataError
 from aumclean.files.location import (
@@ -134,8 +134,8 @@ def _yolo_file(where: Location, source: Source | None) -> Location:
 
 def _annotated(where: Location, source: Source | None, root: Location | None, split: str | None) -> Samples | None:
     """The samples that a file of annotations lists, or a folder of them; None when DATA is something else."""
-    if source is None and isinstance(where, Path) and (folders := voc_folders(where)):
-        return annotated(where, read_voc(where, folders, split), root or where, "voc")
+    if source is None and isinstance(where, Path) and (voc := voc_of(where)):
+        return annotated(where, read_voc(voc, split), root or where, "voc")
     if suffix_of(where) in {".yaml", ".yml"} and isinstance(where, Path):
         found, own_root = read_yolo(where, split)
         return annotated(where, found, root or own_root, "yolo")

@@ -1,62 +1,102 @@
-"""Pascal VOC: beside the folder of pictures one of XML files, with the objects of a picture in each."""
+"""Pascal VOC: an XML file with the objects of each picture, in a folder beside that of the pictures or next to them."""
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from aumclean.dataset.annotations import Annotations, lines_of
-from aumclean.dataset.folder import PassedOver, images_below
+from aumclean.dataset.folder import PassedOver, images_below, split_folder
 from aumclean.dataset.splits import same_split, split_of
 from aumclean.errors import DataError
 
 ANNOTATIONS = ("Annotations", "annotations")
 PICTURES = ("JPEGImages", "images")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")  # pixels, counted from 1, that are in the box
+OF_A_PICTURE = re.compile(rb"<annotation[\s>]")
+HEAD = 1 << 10  # bytes of an XML file in which it says what it is
 
 
-class VocFolders(NamedTuple):
-    """The two folders of such a data set."""
+@dataclass(frozen=True)
+class Voc:
+    """Such a data set.
 
-    annotations: Path
-    pictures: Path
+    Attributes:
+        data: its folder.
+        folders: those of pictures and of XML files in it; None where each picture has its XML file next to it.
+    """
+
+    data: Path
+    folders: tuple[str, str] | None
 
     def file_of(self, picture: str) -> Path:
         """The XML file of a picture, which is named relative to the data set."""
-        return (self.annotations / Path(picture).relative_to(self.pictures.name)).with_suffix(".xml")
+        name = Path(picture).with_suffix(".xml")
+        if self.folders is None:
+            return self.data / name
+        pictures, annotations = self.folders
+        return self.data / annotations / name.relative_to(pictures)
 
 
-def voc_folders(data: Path) -> VocFolders | None:
-    """Those of a data set; None when it is no such data set."""
-    annotations, pictures = (
-        next(filter(Path.is_dir, (data / name for name in names)), None) for names in (ANNOTATIONS, PICTURES)
+def voc_of(data: Path) -> Voc | None:
+    """The data set in a folder; None when that is something else."""
+    pictures, annotations = (
+        next((name for name in names if (data / name).is_dir()), None) for names in (PICTURES, ANNOTATIONS)
     )
-    if annotations is None or pictures is None or next(annotations.rglob("*.xml"), None) is None:
-        return None
-    return VocFolders(annotations, pictures)
+    if pictures and annotations and next((data / annotations).rglob("*.xml"), None) is not None:
+        return Voc(data, (pictures, annotations))
+    places = [data, *(data / name for name in sorted(_folders(data)) if split_of(name))]
+    return Voc(data, None) if any(map(_has_xml_of_a_picture, places)) else None
 
 
-def read_voc(data: Path, folders: VocFolders, split: str | None) -> Annotations:
+def _folders(data: Path) -> set[str]:
+    try:
+        return {entry.name for entry in os.scandir(data) if entry.is_dir()}
+    except OSError:  # no folder, or one that may not be read: others say so
+        return set()
+
+
+def _has_xml_of_a_picture(folder: Path) -> bool:
+    """Whether the first XML file in a folder says that it is one."""
+    try:
+        first = next(folder.glob("*.xml"), None)
+        return first is not None and bool(OF_A_PICTURE.search(first.read_bytes()[:HEAD]))
+    except OSError:
+        return False
+
+
+def read_voc(voc: Voc, split: str | None) -> Annotations:
     """The boxes of a Pascal VOC data set; each is called by the number of its object in the file.
 
     Args:
-        data: the folder of the data set.
-        folders: the two in it.
-        split: which of the lists in `ImageSets/Main`; the one for training by default, and all pictures without lists.
+        voc: the data set.
+        split: which of the lists in `ImageSets/Main`, or of the split folders; the one for training by default, and
+            all pictures where there are none.
 
     Raises:
         DataError: when there is no such list, or a file is no XML, or an object in it has no name or a broken box.
     """
-    passed = PassedOver()
-    pictures = {_stem(path): path for path in images_below(folders.pictures, passed)}
-    found = (path for path in folders.annotations.rglob("*.xml") if not path.name.startswith("."))
-    files = {_stem(path.relative_to(folders.annotations).as_posix()): path for path in found}
-    chosen, notes = _of_split(data, pictures.keys() | files.keys(), split)
-    notes += passed.notes(folders.pictures)
+    data, passed = voc.data, PassedOver()
+    if voc.folders is None:
+        inside, _, notes = split_folder(data, _folders(data), split, None)
+        of_pictures, of_files = inside, inside
+    else:
+        (of_pictures, of_files), notes = voc.folders, []
+    pictures = {_stem(path): path for path in images_below(data / of_pictures, passed)}
+    found = (path for path in (data / of_files).rglob("*.xml") if not path.name.startswith("."))
+    files = {_stem(path.relative_to(data / of_files).as_posix()): path for path in found}
+    chosen = pictures.keys() | files.keys()
+    if voc.folders is None:
+        passed.kinds.pop(".xml", None)
+    else:
+        chosen, notes = _of_split(data, chosen, split)
+    notes += passed.notes(data / of_pictures)
     rows, counts = [], Counter[str]()
     for name in sorted(chosen):
-        path = f"{folders.pictures.name}/{pictures.get(name, f'{name}.jpg')}"
+        path = Path(of_pictures, pictures.get(name, f"{name}.jpg")).as_posix()
         objects = list(_objects(files[name])) if name in files else []
         boxed = [(path, label, number, box) for number, label, box, _ in objects if box]
         rows += boxed

@@ -9,7 +9,7 @@ from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from aumclean.dataset.voc import voc_folders
+from aumclean.dataset.voc import voc_of
 from aumclean.dataset.yolo import DATA_FILE, class_numbers, label_file
 from aumclean.decisions.clean import Cleaning
 from aumclean.errors import DataError
@@ -59,9 +59,9 @@ def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleanin
         _write_zip(target, yolo, _corrected)
         return target
     if format == "voc":
-        if (folders := voc_folders(source)) is None:
+        if (voc := voc_of(source)) is None:
             raise DataError(f"{source}: is gone or has changed since the scan")
-        files = ((folders.file_of(path), new) for path, new in _by_picture(relabeled, removed))
+        files = ((voc.file_of(path), new) for path, new in _by_picture(relabeled, removed))
         _write_zip(target, ((file.relative_to(source).as_posix(), file, new) for file, new in files), voc_content)
         return target
     return None

@@ -12,6 +12,7 @@ from aumclean.config.reading import load
 from aumclean.dataset.open import open_samples
 from aumclean.dataset.pictures import pictures_of
 from aumclean.dataset.read import read_samples
+from aumclean.dataset.voc import voc_of
 from aumclean.decisions.boxes import coco_text, voc_content
 from aumclean.errors import DataError
 from aumclean.scanning.scan import scan
@@ -286,6 +287,43 @@ def test_the_lists_of_a_voc_data_set_are_its_splits(tmp_path):
     )
     with pytest.raises(DataError, match=r"has no split 'test' \(--split\); it has: train, trainval, val$"):
         read_samples(data, split="test")
+
+
+def test_xml_files_beside_their_pictures_are_pascal_voc_too(tmp_path):
+    """As LabelImg writes them, and Roboflow with a folder for each split."""
+    for split in ("train", "valid"):
+        voc(tmp_path / split, ["a", "b"])
+        for file in [*tmp_path.glob(f"{split}/*/*.*")]:
+            file.rename(tmp_path / split / file.name)
+        for name in ("JPEGImages", "Annotations", "ImageSets/Main", "ImageSets"):
+            (tmp_path / split / name).rmdir()
+    (tmp_path / "train" / "notes.md").touch()
+    write_image(tmp_path / "train" / "c.jpg")
+    samples = read_samples(tmp_path)
+    assert samples.paths.to_pylist() == ["train/a.jpg#1", "train/b.jpg#1"]
+    assert samples.label_names().to_pylist() == ["a", "b"]
+    assert samples.notes == (
+        f"{tmp_path} has the splits train, valid; reading 'train' (--split chooses)",
+        f"{tmp_path}/train: passed over files that are no images: 1 .md",
+        f"{tmp_path}: 1 images have no box, so nothing of them is judged",
+        f"{tmp_path}: 2 objects have no box; they are left out",
+    )
+    opened = open_samples(samples, 8, cached=False, workers=1)
+    assert len(opened.samples) == 2
+    assert read_samples(tmp_path, split="val").paths.to_pylist() == ["valid/a.jpg#1", "valid/b.jpg#1"]
+    assert voc_of(tmp_path).file_of("valid/a.jpg") == tmp_path / "valid" / "a.xml"
+
+    inside = read_samples(tmp_path / "valid")
+    assert inside.paths.to_pylist() == ["a.jpg#1", "b.jpg#1"]
+    assert voc_of(tmp_path / "valid").file_of("a.jpg") == tmp_path / "valid" / "a.xml"
+
+
+def test_a_folder_with_other_xml_files_is_no_pascal_voc(tmp_path):
+    for name in ("a/1.jpg", "b/1.jpg"):
+        write_image(tmp_path / name)
+    (tmp_path / "annotations.xml").write_text("<annotations><image/></annotations>")
+    assert voc_of(tmp_path) is None
+    assert read_samples(tmp_path).label_names().to_pylist() == ["a", "b"]
 
 
 def test_what_of_a_voc_data_set_cannot_be_read_is_counted_or_named(tmp_path):
