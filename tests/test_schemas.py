@@ -100,7 +100,7 @@ def documents(finished, scored, trained, tmp_path_factory):
     outcome = check(
         subject,
         GateConfig(max_flagged="0", max_unreadable="0", min_score=1.0),
-        baseline([gone, *others], everything.seen_keys - {first.key}),
+        baseline([gone, *others], everything.seen_keys - {first.key}, everything.repeat_deviation),
         accepted={first.key},
     )
     return {
@@ -109,7 +109,7 @@ def documents(finished, scored, trained, tmp_path_factory):
         "summary": json.loads(finished.run.summary.read_text()),
         "report": json.loads(report_json.render(finished.verdict)),
         "gate": json.loads(gate_json.render(outcome)),
-        "baseline": json.loads(render(baseline([gone, *others], everything.seen_keys))),
+        "baseline": json.loads(render(baseline([gone, *others], everything.seen_keys, everything.repeat_deviation))),
         "scores": json.loads(scored.run.scores_json.read_text()),
         "score-summary": json.loads(scored.run.summary.read_text()),
         "diagnostic": on_bands(finished, folder / "diagnostic"),

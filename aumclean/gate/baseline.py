@@ -1,6 +1,7 @@
 """The baseline: the suspects a team lives with for now, and which images it has seen; a file to commit.
 
     {"schema_version": 1, "aumclean": "0.1.0",
+     "repeat_deviation": 0.25,
      "suspects": [{"content_hash": ..., "label": ..., "path": ..., "label_score": ...}, ...],
      "seen": {label: [first digits of the content hash, ...], ...}}
 
@@ -44,6 +45,9 @@ class Baseline(Record):
 
     schema_version: Literal[1] = Field(default=1, description="Version of this form of file.")
     aumclean: str = Field(default=__version__, description="Version that wrote it.")
+    repeat_deviation: float = Field(
+        default=0.0, ge=0, description="What another scan changes, as the summary of the scan behind it says."
+    )
     suspects: list[Suspect] = Field(description="What is accepted for now.")
     seen: dict[str, list[Annotated[str, Field(pattern="^[0-9a-f]{12}$")]]] = Field(
         description="All other images that were there, by label: the first 12 digits of their content hashes."
@@ -62,17 +66,19 @@ class Baseline(Record):
     def without(self, fixed: Collection[Suspect]) -> "Baseline":
         """The baseline after some of its entries have been fixed: images it has seen, and suspects no more."""
         gone = {suspect.key for suspect in fixed}
-        return baseline([suspect for suspect in self.suspects if suspect.key not in gone], self.seen_keys | gone)
+        left = [suspect for suspect in self.suspects if suspect.key not in gone]
+        return baseline(left, self.seen_keys | gone, self.repeat_deviation)
 
 
-def baseline(suspects: Iterable[Suspect], others: Iterable[str]) -> Baseline:
+def baseline(suspects: Iterable[Suspect], others: Iterable[str], repeat_deviation: float) -> Baseline:
     """The baseline that accepts these suspects, and has seen the images with these keys."""
     accepted = {suspect.key: suspect for suspect in suspects}.values()
     seen = defaultdict(list)
     for name in sorted(others):
         digits, _, label = name.partition(" ")
         seen[label].append(digits)
-    return Baseline(suspects=sorted(accepted, key=lambda one: (one.path, one.label)), seen=dict(sorted(seen.items())))
+    in_order = sorted(accepted, key=lambda one: (one.path, one.label))
+    return Baseline(repeat_deviation=repeat_deviation, suspects=in_order, seen=dict(sorted(seen.items())))
 
 
 def baseline_of(subject: Subject, suspect: np.ndarray) -> Baseline:
@@ -84,7 +90,7 @@ def baseline_of(subject: Subject, suspect: np.ndarray) -> Baseline:
     """
     rows = subject.report.select(list(Suspect.model_fields)).filter(as_arrow(suspect)).to_pylist()
     others = {name for name, is_suspect in zip(subject.keys, suspect, strict=True) if not is_suspect}
-    return baseline([Suspect(**row) for row in rows], others)
+    return baseline([Suspect(**row) for row in rows], others, subject.summary.repeat_deviation)
 
 
 def render(baseline: Baseline) -> str:
@@ -96,6 +102,7 @@ def render(baseline: Baseline) -> str:
     )
     return (
         f'{{\n "schema_version": {baseline.schema_version},\n "aumclean": "{__version__}",\n'
+        f' "repeat_deviation": {baseline.repeat_deviation},\n'
         f' "suspects": [\n{suspects}\n ],\n "seen": {{\n{labels}\n }}\n}}\n'
     )
 

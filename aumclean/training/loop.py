@@ -130,10 +130,10 @@ def train(
     bare = accelerator.unwrap_model(model)
     running_average = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
     average = AveragedModel(bare, multi_avg_fn=running_average, use_buffers=True)
-    buffer = _agreed(order.buffer_of(dataset.images, readers), accelerator, ranks)
+    images = _resident(dataset.images, device)
+    buffer = _agreed(n if images.is_cuda else order.buffer_of(dataset.images, readers), accelerator, ranks)
     number, recipe, buffer = _restore(checkpoint, recipe, buffer, bare, average, optimizer, device)
 
-    images = _resident(dataset.images, device)
     labels = torch.from_numpy(dataset.labels).to(device)
     mean, std = (torch.tensor(values, device=device) for values in input_scale(dataset, recipe))
     steps = max(1, min(-(-n // recipe.batch_size), n // (2 * ranks)))  # batch norm needs two samples per process

@@ -38,6 +38,12 @@ def test_what_is_fixed_stays_seen(subject):
     after = before.without(before.suspects)
     assert after.suspects == []
     assert after.seen_keys == before.seen_keys | before.suspect_keys
+    assert after.repeat_deviation == before.repeat_deviation == given.summary.repeat_deviation > 0
+
+
+def test_a_baseline_of_an_earlier_version_does_not_say_what_another_scan_changes(tmp_path):
+    (tmp_path / "b.json").write_text('{"schema_version": 1, "aumclean": "0.1.0", "suspects": [], "seen": {}}')
+    assert read_baseline(tmp_path / "b.json").repeat_deviation == 0
 
 
 @pytest.mark.parametrize(

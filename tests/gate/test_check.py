@@ -146,9 +146,10 @@ def test_reviewed_samples_are_not_suspect(subject):
 
 
 @pytest.mark.parametrize(("distance", "is_new"), [(-0.01, False), (-0.39, False), (-0.41, True), (-3.0, True)])
-def test_a_sample_seen_unflagged_is_new_only_beyond_the_hysteresis(subject, distance, is_new):
-    before = subject([*ROWS, ("near", "cat", False, score_at(0.01))])
-    after = subject([*ROWS, ("near", "cat", True, score_at(distance))], repeat_deviation=0.4 / HYSTERESIS)
+@pytest.mark.parametrize(("of_baseline", "own"), [(0.0, 0.4), (0.4, 0.0), (0.2, 0.4), (0.4, 0.2)])
+def test_a_sample_seen_unflagged_is_new_only_beyond_the_hysteresis(subject, distance, is_new, of_baseline, own):
+    before = subject([*ROWS, ("near", "cat", False, score_at(0.01))], repeat_deviation=of_baseline / HYSTERESIS)
+    after = subject([*ROWS, ("near", "cat", True, score_at(distance))], repeat_deviation=own / HYSTERESIS)
     found = against(before, after)
     assert found.passed is not is_new
     assert ("near the threshold" in " ".join(found.notes)) is not is_new
@@ -156,7 +157,7 @@ def test_a_sample_seen_unflagged_is_new_only_beyond_the_hysteresis(subject, dist
 
 @pytest.mark.parametrize(("distance", "is_fixed"), [(0.01, False), (0.39, False), (0.41, True), (None, False)])
 def test_a_suspect_is_fixed_only_beyond_the_hysteresis(subject, distance, is_fixed):
-    before = subject([*ROWS, ("near", "cat", True, score_at(-0.01))])
+    before = subject([*ROWS, ("near", "cat", True, score_at(-0.01))], repeat_deviation=0.0)
     row = ("near", "cat", None, 0.0) if distance is None else ("near", "cat", False, score_at(distance))
     found = against(before, subject([*ROWS, row], repeat_deviation=0.4 / HYSTERESIS))
     assert [suspect.path for suspect in found.fixed] == (["cat/near.png"] if is_fixed else [])
