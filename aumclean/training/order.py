@@ -83,7 +83,8 @@ def _touch(images: np.ndarray, samples: np.ndarray) -> None:
     base: Any = images
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):  # else around each page what nobody asked for
+    mapped = isinstance(base, mmap.mmap) and images.flags.c_contiguous
+    if mapped and hasattr(mmap, "MADV_WILLNEED"):  # else it reads around each page what nobody asked for
         first = images.ctypes.data - np.frombuffer(base, np.uint8).ctypes.data
         for run in np.split(samples, np.flatnonzero(np.diff(samples) != 1) + 1):
             start = first + int(run[0]) * images[0].nbytes
