@@ -24,14 +24,16 @@ def command(
         Path | None, option("Manifest to write: .csv or .parquet. [default: RUN/cleaned.*]", "--out", "-o")
     ] = None,
     decisions: Annotated[
-        list[Path] | None, option("File of decisions, instead of those made in review; repeatable.")
+        list[Path] | None, option("File of decisions to use in place of those made in review; repeatable.")
     ] = None,
     policy: Annotated[
         Literal["drop", "relabel", "weight"],
-        typer.Option(help="What becomes of flagged images nobody decided: go, get the suggested label, weigh less."),
+        typer.Option(
+            help="What happens to flagged images that nobody reviewed: they go, get the suggested label, or weigh less."
+        ),
     ] = "drop",
     partial: Annotated[
-        bool, typer.Option("--partial", help="Apply the decisions that can be, though others cannot.")
+        bool, typer.Option("--partial", help="Apply the valid decisions even if others are not.")
     ] = False,
     copy_to: Annotated[
         Path | None, option("Also copy the images that stay to a new folder, one folder per class.")
@@ -40,7 +42,8 @@ def command(
 ) -> None:
     """Write the cleaned manifest, and every change with its reason; the images are never touched.
 
-    Reviewed images follow the reviewer, the others the policy. The list of changes lies beside the manifest.
+    Reviewers decide about the images they reviewed, the policy about the others. The list of changes is written next to
+    the manifest.
 
     Example: `aumclean clean runs/photos-1 --policy relabel -o clean.csv`
     """

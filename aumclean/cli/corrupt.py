@@ -25,13 +25,13 @@ def command(
     rate: Annotated[float, typer.Option(help="Probability of a wrong label.")] = 0.2,
     pair: Annotated[list[str] | None, option("FROM=TO, for --noise pairs; repeatable.")] = None,
     imbalance: Annotated[
-        float, typer.Option(help="Keep so few images that the first class is so many times as large as the last.")
+        float, typer.Option(help="Thin out the classes until the first is this many times as large as the last.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the choice.", min=0)] = 0,
 ) -> None:
-    """Write a manifest with known label noise, the true labels beside it.
+    """Write a manifest with known label noise and the true labels.
 
-    To measure how much of it a scan finds; the images are not touched.
+    Use it to measure how much of the noise a scan finds. The images are not touched.
 
     Example: `aumclean corrupt photos/ --rate 0.4 --out noisy.csv`
     """

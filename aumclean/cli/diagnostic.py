@@ -35,7 +35,7 @@ class Testing(LimitedReading):
     test: Annotated[Path | None, option("Image folder or manifest to test on.")] = None
     test_split: Annotated[str | None, option("Split of DATA to test on. [default: test]")] = None
     holdout: Annotated[float | None, option("Share of DATA to hold out at random and test on, such as 0.2.")] = None
-    test_limit: Annotated[int | None, option("Test on at most so many images. [default: by preset]")] = None
+    test_limit: Annotated[int | None, option("Test on at most this many images. [default: by preset]")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

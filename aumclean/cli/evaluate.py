@@ -23,9 +23,9 @@ RANKING = {
 def command(
     run: FinishedRun,
     truth: Annotated[Path, option("Manifest with a path and a true label per row, such as noisy.csv.")],
-    true_column: Annotated[str, typer.Option(help="Its column with the true labels.")] = "true_label",
-    path_column: Annotated[str | None, option("Its column with the paths.")] = None,
-    root: Annotated[Path | None, option("Folder of its paths. [default: its own]")] = None,
+    true_column: Annotated[str, typer.Option(help="Column of --truth with the true labels.")] = "true_label",
+    path_column: Annotated[str | None, option("Column of --truth with the paths.")] = None,
+    root: Annotated[Path | None, option("Folder that paths in --truth are relative to. [default: its own]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Measure a report against known true labels.

@@ -24,15 +24,15 @@ def command(
     ] = None,
     ray: Annotated[
         bool,
-        typer.Option("--ray", help="In tasks of a Ray cluster.", rich_help_panel=COMPUTE),
+        typer.Option("--ray", help="Run as tasks on a Ray cluster.", rich_help_panel=COMPUTE),
     ] = False,
     workers: Workers = None,
     cache_dir: CacheDir = None,
 ) -> None:
-    """Look at all images through a backbone, and keep what it says in the cache.
+    """Compute the features of all images with a backbone, and keep them in the cache.
 
-    A scan of the same images then finds it there, and the small images that a network is trained on. What an earlier
-    run has looked at is not looked at again.
+    A later scan of the same images finds them there, together with the small images that a network is trained on.
+    Images whose features are in the cache already are skipped.
 
     Example: `aumclean features photos/ --ray --cache-dir /shared/cache`
     """

@@ -34,7 +34,7 @@ def split(
     floats: Annotated[
         bool, typer.Option("--floats", help="Also write low.npy and high.npy, unscaled; images of one size only.")
     ] = False,
-    pictures: Annotated[int, typer.Option(help="Of how many images to write PNGs.", min=0)] = 100,
+    pictures: Annotated[int, typer.Option(help="Number of images to write as PNG.", min=0)] = 100,
     look: Annotated[
         Literal["none", "offset", "gain", "image-max"], typer.Option(help="How PNGs of the high band are scaled.")
     ] = "offset",
@@ -66,7 +66,8 @@ def test(
     radii: Radii = None,
     edge: Edge = "inside",
     batch_norm: Annotated[
-        bool, typer.Option("--batch-norm/--no-batch-norm", help="Of a network that is trained here.")
+        bool,
+        typer.Option("--batch-norm/--no-batch-norm", help="Whether a network that is trained here has batch norm."),
     ] = False,
 ) -> None:
     """Judge one network on original, low-pass and high-pass images; list those that need the high band.
@@ -97,7 +98,9 @@ def transfer(
     edge: Edge = "inside",
     scaling: Annotated[
         Literal["both", "image-max", "none"],
-        typer.Option(help="Of filtered training images: each by its own greatest value (the paper), or none."),
+        typer.Option(
+            help="How filtered training images are scaled: each by its own greatest value (the paper), or not at all."
+        ),
     ] = "both",
     batch_norm: Annotated[
         bool, typer.Option("--batch-norm/--no-batch-norm", help="Also train on the low band with batch norm.")
@@ -143,7 +146,8 @@ def robustness(
         str | None, option("Strengths of the smoothing of first-layer kernels, such as 0,1. [default: by preset]")
     ] = None,
     gain: Annotated[
-        Literal["grow", "keep"], typer.Option(help="Smoothed kernels grow by 1 + 8 rho (the paper), or are divided.")
+        Literal["grow", "keep"],
+        typer.Option(help="Whether smoothed kernels grow by 1 + 8 rho (the paper) or are divided by it."),
     ] = "grow",
 ) -> None:
     """Attack a plain and an adversarially trained network, with first-layer kernels as they are and smoothed.
@@ -166,10 +170,11 @@ def join(
     ] = None,
     edge: Edge = "inside",
     bn_eval: Annotated[
-        Literal["running", "batch"], typer.Option(help="Statistics of batch norm: of the training, or of the batch.")
+        Literal["running", "batch"],
+        typer.Option(help="Statistics that batch norm uses: those of the training, or of the batch."),
     ] = "running",
 ) -> None:
-    """Say for every sample of a scan which band carries its label, and which classes rest on high frequencies.
+    """Find which frequency band carries each sample's label, and which classes rest on high frequencies.
 
     Adds the columns margin_original, margin_low, margin_high and reliance to the run's reports; changes no flag.
 

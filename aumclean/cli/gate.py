@@ -20,29 +20,35 @@ FAILED = 1
 class Budgets(Options):
     """What is allowed."""
 
-    max_flagged: Annotated[str | None, option("At most so many samples flagged.", metavar="<N|N%>", panel=JUDGE)] = None
+    max_flagged: Annotated[str | None, option("Most samples that may be flagged.", metavar="<N|N%>", panel=JUDGE)] = (
+        None
+    )
     max_class_flagged: Annotated[
-        str | None, option("At most so many of each class.", metavar="<N|N%>", panel=JUDGE)
+        str | None, option("Most samples of any class that may be flagged.", metavar="<N|N%>", panel=JUDGE)
     ] = None
-    max_conflicts: Annotated[
-        int | None, option("At most so many images that occur with another label.", panel=JUDGE)
-    ] = None
+    max_conflicts: Annotated[int | None, option("Most images that may also occur with another label.", panel=JUDGE)] = (
+        None
+    )
     max_near_conflicts: Annotated[
-        int | None, option("At most so many images with a near copy of another label.", panel=JUDGE)
+        int | None, option("Most images that may have a near copy with another label.", panel=JUDGE)
     ] = None
     max_leaked: Annotated[
-        int | None, option("At most so many images that are also in the data of scan --against.", panel=JUDGE)
+        int | None, option("Most images that may also be in the data of scan --against.", panel=JUDGE)
     ] = None
     max_unreadable: Annotated[
-        str | None, option("At most so many unreadable files.", metavar="<N|N%>", panel=JUDGE)
+        str | None, option("Most files that may be unreadable.", metavar="<N|N%>", panel=JUDGE)
     ] = None
     max_unjudged: Annotated[
-        str | None, option("At most so many samples not judged. [default: 5%]", metavar="<N|N%>", panel=JUDGE)
+        str | None, option("Most samples that may stay unjudged. [default: 5%]", metavar="<N|N%>", panel=JUDGE)
     ] = None
-    min_score: Annotated[float | None, option("No label score below this, 0 to 1.", panel=JUDGE)] = None
-    baseline: Annotated[Path | None, option("What is accepted for now: only new suspects count.", panel=JUDGE)] = None
+    min_score: Annotated[float | None, option("Lowest label score that any sample may have, 0 to 1.", panel=JUDGE)] = (
+        None
+    )
+    baseline: Annotated[
+        Path | None, option("File of the suspects that are accepted for now; only new ones count.", panel=JUDGE)
+    ] = None
     max_new: Annotated[
-        int | None, option("At most so many suspects the baseline does not know. [default: 0]", panel=JUDGE)
+        int | None, option("Most suspects that the baseline may not know. [default: 0]", panel=JUDGE)
     ] = None
     data: Annotated[Path | None, option("Where DATA is now. [default: where it was scanned]")] = None
 
@@ -57,25 +63,25 @@ def command(
     ],
     budgets: Budgets,
     config: Annotated[Path | None, option("TOML file with a [gate] table. [default: nearest pyproject.toml]")] = None,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 also when the gate fails.")] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 even if the gate fails.")] = False,
     write_baseline: Annotated[
-        Path | None, option("Accept all suspects of RUN: write them here and stop.", panel=WRITE)
+        Path | None, option("Accept all suspects of RUN: write this baseline and stop.", panel=WRITE)
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Forget what is fixed in the --baseline file.", rich_help_panel=WRITE)
+        bool, typer.Option("--prune", help="Remove what is fixed from the --baseline file.", rich_help_panel=WRITE)
     ] = False,
     format: Annotated[Format, typer.Option("--format", "-f", help="What to print.", rich_help_panel=WRITE)] = "text",
     report: Annotated[
         list[str] | None,
-        option("Also write this format there; repeatable.", metavar="<FORMAT=PATH>", panel=WRITE),
+        option("Also write this format to a file; repeatable.", metavar="<FORMAT=PATH>", panel=WRITE),
     ] = None,
     contact_sheet: Annotated[
-        Path | None, option("Also draw the worst images there, as one PNG of at most 1 MB.", panel=WRITE)
+        Path | None, option("Also draw the worst images into this PNG, of at most 1 MB.", panel=WRITE)
     ] = None,
 ) -> None:
-    """Hold budgets against a finished scan; exit with 0 if they hold, with 1 if not.
+    """Check budgets against a finished scan; exit with 0 if they hold and with 1 if not.
 
-    Never trains. Exit code 2 says that the gate could not run.
+    Never trains. Exit code 2 means that the gate could not run.
 
     Example: `aumclean gate runs/photos-1 --baseline label-baseline.json --report sarif=labels.sarif`
     """

@@ -26,11 +26,11 @@ class Evidence(Options):
         option("Out-of-sample probabilities: .npy, .npz, .parquet or .safetensors; repeatable.", metavar="FILE"),
     ] = None
     logits: Annotated[
-        list[Path] | None, option("Out-of-sample logits, as --pred-probs; repeatable.", metavar="FILE")
+        list[Path] | None, option("Out-of-sample logits, in the same file formats; repeatable.", metavar="FILE")
     ] = None
 
     features: Annotated[
-        Path | None, option("Features of any backbone of yours, as --pred-probs: [samples, width].", metavar="FILE")
+        Path | None, option("Features of any backbone, [samples, width], in the same file formats.", metavar="FILE")
     ] = None
     margins: Annotated[
         Path | None, option("Margin log of a training, draw=K/epoch=NNN/part-R.parquet.", metavar="DIR")
@@ -46,7 +46,9 @@ class LabelReading(Reading):
 
     classes: Annotated[
         str | None,
-        option("Class of each column: a,b,c or a file with a name a line. [default: sorted, or 0, 1, ...]", panel=READ),
+        option(
+            "Class of each column: a,b,c or a file with one name per line. [default: sorted, or 0, 1, ...]", panel=READ
+        ),
     ] = None
 
 
@@ -63,10 +65,10 @@ def command(
     judging: Judging,
     writing: Writing,
 ) -> None:
-    """Judge labels by what networks of your own say of them: predictions out of sample, features, or margins.
+    """Judge labels by predictions, features or margins of your own networks.
 
-    Works for any data that have labels: images, tables, texts. Writes a run directory as scan does, with which report,
-    review, gate, clean and evaluate work, and prints its path.
+    Works for any labeled data: images, tables, texts. Writes a run directory like that of scan, which report, review,
+    gate, clean and evaluate accept, and prints its path.
 
     Example: `aumclean judge labels.csv --pred-probs fold-1.npz --pred-probs fold-2.npz`
     """

@@ -32,7 +32,9 @@ FinishedRun = Annotated[
 MovedData = Annotated[Path | None, option("Where DATA is now. [default: where it was scanned]", "--data", panel=READ)]
 Limit = Annotated[
     int | None,
-    option("At most so many images, evenly spaced. [default: all; for a diagnostic by preset]", panel=READ, min=1),
+    option(
+        "Use at most this many images, evenly spaced. [default: all; for a diagnostic by preset]", panel=READ, min=1
+    ),
 ]
 Workers = Annotated[int | None, option("Decoding processes. [default: all processors]", panel=COMPUTE, min=1)]
 CacheDir = Annotated[Path | None, option("Folder of decoded images. [default: the system's]", panel=COMPUTE)]
@@ -63,7 +65,7 @@ class Reading(Options, panel=READ):
 
     source: Annotated[
         Literal["folder", "manifest"] | None,
-        option("Whose labels count where a folder has both class folders and a metadata file."),
+        option("Where labels come from if a folder has both class folders and a metadata file."),
     ] = None
     path_column: Annotated[str | None, option("Manifest column with the paths or the images.")] = None
     label_column: Annotated[str | None, option("Manifest column with the labels.")] = None
@@ -75,7 +77,7 @@ class Reading(Options, panel=READ):
     value_range: Annotated[
         str | None,
         option(
-            "What is black and what is white in images of more than 8 bits. [default: by what the data use]",
+            "Values of black and white in images of more than 8 bits. [default: the range that the data use]",
             metavar="<LOW,HIGH>",
         ),
     ] = None
@@ -113,7 +115,9 @@ class Caching(Options, panel=COMPUTE):
     cache_dir: CacheDir = None
     verify: Annotated[
         bool | None,
-        option("Read every image anew, whatever the cache holds, and say how many differ.", "--verify", panel=READ),
+        option(
+            "Read every image again, whatever the cache holds, and say how many have changed.", "--verify", panel=READ
+        ),
     ] = None
 
 
@@ -139,9 +143,15 @@ class Judging(Options, panel=JUDGE):
         ),
     ] = None
     target_precision: Annotated[
-        float | None, option("Flag as many as let this share of the flags be wrong labels, 0 to 1.")
+        float | None,
+        option("Flag as many images as possible while this share of them, 0 to 1, is expected to be mislabeled."),
     ] = None
-    target_recall: Annotated[float | None, option("Flag as few as hold this share of the wrong labels, 0 to 1.")] = None
+    target_recall: Annotated[
+        float | None,
+        option(
+            "Flag as few images as possible while they are expected to hold this share, 0 to 1, of the wrong labels."
+        ),
+    ] = None
     percentile: Annotated[
         float | None, option("Percentile of the indicator samples' AUMs to cut at. [default: by preset]")
     ] = None

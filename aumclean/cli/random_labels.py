@@ -28,7 +28,7 @@ def one_of(given: Sequence[str] | None, known: Sequence[Name], option_name: str)
 
 
 Level = Annotated[float, typer.Option("--loss", help="Training loss that counts as reached.")]
-RateDecay = Annotated[float, typer.Option(help="Factor on the rate after every epoch.")]
+RateDecay = Annotated[float, typer.Option(help="Factor that multiplies the learning rate after every epoch.")]
 
 
 def fit(
@@ -39,11 +39,11 @@ def fit(
             "true, partial, random, shuffled-pixels, random-pixels or gaussian; repeatable. [default: all but partial]"
         ),
     ] = None,
-    probability: Annotated[float, typer.Option(help="Of a redrawn label, for partial.")] = 0.5,
+    probability: Annotated[float, typer.Option(help="Probability that a label is redrawn, for partial.")] = 0.5,
     level: Level = 0.1,
     rate_decay: RateDecay = 0.95,
 ) -> None:
-    """Train on true labels and on noise in their place, everything else the same, until all is fitted.
+    """Train on true labels and on noise in their place, all else equal, until everything is fitted.
 
     Steps until fitted and test error per corruption: figure 1a. quick: resnet8-s2d; paper: small_inception.
 
@@ -60,12 +60,13 @@ def fit(
 def sweep(
     study: Study,
     probabilities: Annotated[
-        str | None, option("Of a random label, such as 0,0.5,1. [default: 5 or, for paper, 11 from 0 to 1]")
+        str | None,
+        option("Probabilities of a random label, such as 0,0.5,1. [default: 5 or, for paper, 11 from 0 to 1]"),
     ] = None,
     level: Level = 0.1,
     rate_decay: RateDecay = 0.95,
 ) -> None:
-    """Time to fit and test error against the share of random labels, for several networks.
+    """Measure time to fit and test error against the share of random labels, for several networks.
 
     Figures 1b and 1c. --arch may name several networks, separated by commas.
 
@@ -90,9 +91,9 @@ def regularize(
     dropout: Annotated[float, typer.Option(help="Probability before the last layer, where it is on.")] = 0.5,
     rate_decay: RateDecay = 0.95,
 ) -> None:
-    """Regularisers on and off, on true and on random labels.
+    """Train with regularisers on and off, on true and on random labels.
 
-    Training and test error, the best epoch beside the last: tables 1 and 4, figure 2.
+    Reports training and test error of the best and the last epoch: tables 1 and 4, figure 2.
 
     Example: `aumclean random-labels regularize photos/ --holdout 0.2 --arch resnet9 --limit 2000`
     """
@@ -103,11 +104,11 @@ def regularize(
 
 def expressivity(
     study: Study,
-    depths: Annotated[str, typer.Option(help="Hidden layers, a network each.")] = "1,2,8",
+    depths: Annotated[str, typer.Option(help="Numbers of hidden layers; one network is built for each.")] = "1,2,8",
 ) -> None:
-    """Construct a ReLU network of 2n + d weights that gives n images any labels: theorem 1, nothing trained.
+    """Construct a ReLU network of 2n + d weights that gives n images any labels, without training: theorem 1.
 
-    Deeper networks are as much narrower (corollary 1). No test part is needed.
+    Deeper networks are narrower in proportion (corollary 1). No test set is needed.
 
     Example: `aumclean random-labels expressivity photos/`
     """
@@ -122,20 +123,20 @@ def kernel(
         list[str] | None, option("linear, gaussian or convolution; repeatable. [default: all]", "--kernel")
     ] = None,
     gamma: Annotated[
-        float | None, option("Of the Gaussian, pixels in 0..1. [default: 2 / median squared distance]")
+        float | None, option("Gamma of the Gaussian kernel, for pixels in 0..1. [default: 2 / median squared distance]")
     ] = None,
-    filters: Annotated[int | None, typer.Option(help="Random filters. [default: by preset]", min=1)] = None,
+    filters: Annotated[int | None, typer.Option(help="Number of random filters. [default: by preset]", min=1)] = None,
     ridge: Annotated[
-        str, typer.Option(help="Penalties beside none, in units of the mean diagonal.")
+        str, typer.Option(help="Ridge penalties to try beside none, in units of the kernel's mean diagonal.")
     ] = "0.001,0.01,0.1",
     solver: Annotated[
         Literal["cholesky", "primal", "cg"] | None, option("How to solve. [default: by kernel and memory]")
     ] = None,
-    memory: Annotated[float | None, option("GiB that may be used. [default: half of what is free]")] = None,
+    memory: Annotated[float | None, option("Memory that may be used, in GiB. [default: half of what is free]")] = None,
 ) -> None:
-    """The interpolating solution of least norm, on true and on random labels, with ridge regression beside.
+    """Compute the interpolating solution of least norm, and ridge regression, on true and on random labels.
 
-    Errors and norms: section 5, table 3. Says what memory it takes before it starts.
+    Reports errors and norms: section 5, table 3. Says how much memory it needs before it starts.
 
     Example: `aumclean random-labels kernel photos/ --holdout 0.2 --kernel gaussian`
     """
@@ -149,13 +150,13 @@ def kernel(
 
 def rademacher(
     study: Study,
-    draws: Annotated[int, typer.Option(help="Draws of signs per seed.")] = 3,
+    draws: Annotated[int, typer.Option(help="Number of random draws of signs per seed.")] = 3,
     fractions: Annotated[str, typer.Option(help="Shares of the images to train on, such as 0.25,0.5,1.")] = "1",
     rate_decay: RateDecay = 0.95,
 ) -> None:
     """Estimate the empirical Rademacher complexity by training on random signs: section 2.2.
 
-    No test part is needed.
+    No test set is needed.
 
     Example: `aumclean random-labels rademacher photos/ --draws 5`
     """
@@ -166,15 +167,17 @@ def rademacher(
 
 def horizon(
     study: Study,
-    share: Annotated[float, typer.Option(help="Of labels made wrong.")] = 0.1,
-    draws: Annotated[int, typer.Option(help="Of planted labels, a training each, per seed.")] = 3,
+    share: Annotated[float, typer.Option(help="Share of the labels that are made wrong.")] = 0.1,
+    draws: Annotated[
+        int, typer.Option(help="Number of random choices of wrong labels per seed; each is one training.")
+    ] = 3,
     flip: Annotated[bool, typer.Option("--flip/--no-flip", help="Mirror half of the images, as for scan.")] = True,
     first_epoch: Annotated[int | None, option("First epoch averaged, as for scan. [default: by preset]")] = None,
 ) -> None:
-    """After how many epochs does the scan's network memorise wrong labels? Until then AUM must have been read.
+    """Find after how many epochs the scan's network memorises wrong labels; AUM must be read before.
 
-    Makes some labels wrong and trains three times as long as scan does: preset fast for quick, paper for paper.
-    `aumclean scan --horizon DIR` warns when its margins are read later. No test part is needed.
+    Makes some labels wrong and trains three times as long as scan does with its preset fast (for quick) or paper.
+    `aumclean scan --horizon DIR` warns when its margins are read later. No test set is needed.
 
     Example: `aumclean random-labels horizon photos/ --limit 5000`
     """

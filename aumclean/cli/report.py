@@ -23,7 +23,7 @@ class Rendering(Options):
 
     top: Annotated[int | None, option("How many suspects html shows. [default: 1000]", min=1)] = None
     image_root_url: Annotated[
-        str | None, option("What label-studio puts before each path. [default: its local files]", metavar="URL")
+        str | None, option("What label-studio puts in front of each path. [default: its local files]", metavar="URL")
     ] = None
 
     def require(self, format: str) -> None:
@@ -54,12 +54,12 @@ def command(
     ] = None,
     data: MovedData = None,
     save: Annotated[
-        bool, option("Replace the run's own reports and cleaned manifest by this verdict.", "--save", panel=WRITE)
+        bool, option("Replace the run's own reports and cleaned manifest with this verdict.", "--save", panel=WRITE)
     ] = False,
 ) -> None:
-    """Render a finished run, without training.
+    """Write the reports of a finished run, without training.
 
-    Any option of how to judge judges the run again; what is not given stays as the run was judged.
+    With any option under How to judge, the run is judged again; the others keep the run's values.
 
     Example: `aumclean report runs/photos-1 --percentile 95 --format markdown`
     """

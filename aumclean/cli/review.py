@@ -20,28 +20,31 @@ if TYPE_CHECKING:
 @with_options
 def command(
     run: FinishedRun,
-    reviewer: Annotated[str | None, option("Who decides. [default: the name of the system user]")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Go through all images, not only the flagged.")] = False,
+    reviewer: Annotated[str | None, option("Name of the reviewer. [default: the name of the system user]")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Go through all images, not only the flagged ones.")
+    ] = False,
     spot_check: Annotated[
-        int | None, option("Decide so many images, flagged and not, without knowing which.", min=2)
+        int | None, option("Review this many images, flagged and unflagged, without being told which.", min=2)
     ] = None,
     overlap: Annotated[
-        str | None, option("Ask this share, as 10%, whatever other reviewers decided, without showing it.")
+        str | None,
+        option("Also ask about this share, such as 10%, of what others have decided, without showing their decisions."),
     ] = None,
     data: MovedData = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.", min=0, max=65535)] = 0,
-    browser: Annotated[bool, typer.Option(help="Open the page, when started on a terminal.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open the page when started from a terminal.")] = True,
     take_in: Annotated[
-        list[Path] | None, option("Take in decisions from this file, and stop; repeatable.", "--import")
+        list[Path] | None, option("Import decisions from this file and stop; repeatable.", "--import")
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Take in the decisions that can be, though others cannot.")
+        bool, typer.Option("--partial", help="Import the valid decisions even if others are not.")
     ] = False,
-    give_out: Annotated[Path | None, option("Write decisions.csv here, and stop.", "--export")] = None,
+    give_out: Annotated[Path | None, option("Write decisions.csv here and stop.", "--export")] = None,
 ) -> None:
-    """Look at the flagged images on a local web page, in groups or one by one, and decide.
+    """Review the flagged images on a local web page, in groups or one by one.
 
-    The address is printed. Every decision is on disk before the page says so; Ctrl-C ends (exit code 0).
+    Prints the address. Every decision is on disk before the page says so. Ctrl-C stops the server (exit code 0).
 
     Example: `aumclean review runs/photos-1 --reviewer ann`
     """

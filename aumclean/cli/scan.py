@@ -37,7 +37,8 @@ class ScanReading(LimitedReading):
     """How DATA is read, and how much of it must be readable."""
 
     against: Annotated[
-        Path | None, option("A test set, or other data that should share no image with DATA: what does is said.")
+        Path | None,
+        option("A test set or other data that should share no image with DATA; shared images are reported."),
     ] = None
     max_unreadable: Annotated[
         float | None, option("Stop when more than this percentage cannot be read. [default: 5]")
@@ -86,7 +87,7 @@ class Training(Options, panel=TRAIN):
     flip: Annotated[
         bool | None, option("Mirror half of the images; --no-flip for digits and text.", "--flip/--no-flip")
     ] = None
-    seed: Annotated[int | None, option("Seed of everything drawn. [default: 0]")] = None
+    seed: Annotated[int | None, option("Seed of all random choices. [default: 0]")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +100,14 @@ class ScanComputing(Computing):
     ] = None
     parallel: Annotated[
         Literal["auto", "draws", "data"] | None,
-        option("Processes of torchrun: each its own draws, or its share of the data. [default: auto]"),
+        option("What each process of torchrun trains: draws of its own, or its share of every draw. [default: auto]"),
     ] = None
     only_draw: Annotated[
-        int | None, option("Train this draw only, from 0, in the run at --out that other machines share.")
+        int | None, option("Train only this draw, counted from 0, in a run at --out that several machines share.")
     ] = None
     cache_limit: Annotated[
         float | None,
-        option("Most that decoded images and features may take in all, in GiB. [default: 50]"),
+        option("Largest size of all cached images and features together, in GiB. [default: 50]"),
     ] = None
 
 
@@ -115,10 +116,12 @@ class ScanJudging(Judging):
     """How margins become a verdict, and what is known of labels before."""
 
     ledger: Annotated[
-        Path | None, option("Labels that reviewers confirmed, from clean --ledger: these are not flagged again.")
+        Path | None,
+        option("Labels that reviewers confirmed, as written by clean --ledger; they are not flagged again."),
     ] = None
     horizon: Annotated[
-        str | None, option("Warn of margins read after it: epochs, or a result of random-labels horizon.")
+        str | None,
+        option("Warn of margins that are read after this epoch: a number, or a result of random-labels horizon."),
     ] = None
 
 
@@ -135,16 +138,19 @@ def command(
     computing: ScanComputing,
     judging: ScanJudging,
     data: Annotated[
-        Path | None, typer.Argument(help="Image folder, or CSV, TSV, JSONL or Parquet manifest.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="Image folder, manifest, Parquet files, archive, annotations, or an address.", show_default=False
+        ),
     ] = None,
     resume: Annotated[
-        Path | None, option("Go on with this stopped run; takes no DATA and no other option but --frequency.")
+        Path | None, option("Continue this stopped run; takes no DATA and no other option but --frequency.")
     ] = None,
     dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
     frequency: Annotated[
         bool,
         option(
-            "Then say which band of frequencies carries each label, as `frequency join` does.",
+            "Also find which frequency band carries each label, as `frequency join` does.",
             "--frequency",
             panel=JUDGE,
         ),

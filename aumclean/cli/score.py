@@ -20,16 +20,16 @@ def command(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Where new images are, such as photos/; those already scanned are passed over.", show_default=False
+            help="Source of the new images, such as photos/; those already scanned are skipped.", show_default=False
         ),
     ],
     reading: Reading,
     computing: OnDevice,
     writing: Writing,
 ) -> None:
-    """Judge images that were added after a scan, in seconds, with the networks that the scan keeps.
+    """Judge images that were added after a scan, in seconds, with the networks that the scan kept.
 
-    Writes a directory with a report that `aumclean gate` takes, and prints its path.
+    Writes a directory with a report that `aumclean gate` accepts, and prints its path.
 
     Example: `aumclean score runs/photos-1 photos/`
     """

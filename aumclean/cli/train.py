@@ -32,7 +32,9 @@ class Training(Options, panel=TRAIN):
     """How the networks are trained: by default as in the paper."""
 
     epochs: Annotated[int | None, option("Passes over the data. [default: 300]", min=1)] = None
-    seeds: Annotated[int | None, option("Trainings of each, with different seeds. [default: 1]", min=1)] = None
+    seeds: Annotated[int | None, option("Number of trainings on each, with different seeds. [default: 1]", min=1)] = (
+        None
+    )
     seed: Annotated[int | None, option("The first seed. [default: 0]", min=0)] = None
     arch: Annotated[
         str | None, option("resnet9, resnet32, a torchvision name, or timm:NAME. [default: resnet32 up to 64 px]")
@@ -43,7 +45,7 @@ class Training(Options, panel=TRAIN):
     weight_decay: Annotated[float | None, option("L2 penalty. [default: 0.0001]", min=0)] = None
     drop: Annotated[
         list[float] | None,
-        option("Part of the training after which the rate falls to a tenth; repeatable. [default: 0.5, 0.75]"),
+        option("Fraction of the training after which the rate falls to a tenth; repeatable. [default: 0.5, 0.75]"),
     ] = None
     warmup: Annotated[
         int | None, option("Epochs over which the rate rises; resnet9 needs one. [default: 0]", min=0)
@@ -78,7 +80,8 @@ class Curve(Options):
         list[float] | None, option("Percentage to remove; repeatable. [default: 10, 20, 30, 40, 50, 60]")
     ] = None
     by: Annotated[
-        Literal["aum", "label_score"] | None, option("Score by which --removal-curve removes. [default: aum]")
+        Literal["aum", "label_score"] | None,
+        option("Score that decides what --removal-curve removes first. [default: aum]"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -107,10 +110,10 @@ def command(
     test: Annotated[Path | None, option("Test set, with right labels. [default: split test of DATA]")] = None,
     test_split: Annotated[str | None, option("Split of the test set to measure on.", panel=READ)] = None,
     compare: Annotated[
-        list[str] | None, option("NAME=DATA to train on likewise, and compare with DATA; repeatable.")
+        list[str] | None, option("NAME=DATA to train on in the same way and compare with DATA; repeatable.")
     ] = None,
     oracle: Annotated[
-        bool, typer.Option("--oracle", help="Compare with the images of DATA whose label is the true one.")
+        bool, typer.Option("--oracle", help="Also train on only those images of DATA whose label is the true one.")
     ] = False,
     true_column: Annotated[
         str, typer.Option(help="Column of DATA with true labels, for --oracle.", rich_help_panel=READ)
@@ -119,11 +122,11 @@ def command(
         Path | None, option("Directory to write. [default: runs/NAME-train]", "--out", "-o", panel=WRITE)
     ] = None,
 ) -> None:
-    """Train as one would, and print the error on a test set.
+    """Train a network in the usual way, and print its error on a test set.
 
-    Of DATA, of its cleaned manifest, of the right labels, to see whether cleaning helped. The recipe is the paper's:
-    300 epochs, the rate falling to a tenth after a half and three quarters. What has been trained is stored in --out,
-    and not repeated when the command is given again or with more to compare.
+    Compares trainings on DATA, on its cleaned manifest and on the right labels, to show whether cleaning helped. The
+    recipe is the paper's: 300 epochs, and a rate that falls to a tenth after a half and after three quarters of them.
+    Finished trainings are kept in --out and not repeated when the command is run again, also with more to compare.
 
     Example: `aumclean train noisy.csv --test test/ --compare cleaned=runs/noisy-1/cleaned.csv --oracle`
     """

@@ -101,6 +101,8 @@ def test_commands_are_told_alike_what_they_share():
         for param in command.params:
             if param.name in {"path_column", "root", "class_folder", "device", "precision", "overwrite", "combine"}:
                 told.setdefault(param.name, set()).add(param.help)
-    told["root"].discard("Folder of its paths. [default: its own]")  # of the truth, not of DATA
-    told["path_column"].discard("Its column with the paths.")
+    told["root"].discard(
+        "Folder that paths in --truth are relative to. [default: its own]"
+    )  # of the truth, not of DATA
+    told["path_column"].discard("Column of --truth with the paths.")
     assert {name: len(texts) for name, texts in told.items() if len(texts) > 1} == {}
