@@ -20,35 +20,34 @@ FAILED = 1
 class Budgets(Options):
     """What is allowed."""
 
-    max_flagged: Annotated[str | None, option("Most samples that may be flagged.", metavar="<N|N%>", panel=JUDGE)] = (
-        None
-    )
-    max_class_flagged: Annotated[
-        str | None, option("Most samples of any class that may be flagged.", metavar="<N|N%>", panel=JUDGE)
+    max_flagged: Annotated[
+        str | None, option("Allowed number or share of flagged samples.", metavar="<N|N%>", panel=JUDGE)
     ] = None
-    max_conflicts: Annotated[int | None, option("Most images that may also occur with another label.", panel=JUDGE)] = (
-        None
-    )
+    max_class_flagged: Annotated[
+        str | None, option("Allowed number or share of flagged samples in any class.", metavar="<N|N%>", panel=JUDGE)
+    ] = None
+    max_conflicts: Annotated[
+        int | None, option("Allowed number of images that also occur with another label.", panel=JUDGE)
+    ] = None
     max_near_conflicts: Annotated[
-        int | None, option("Most images that may have a near copy with another label.", panel=JUDGE)
+        int | None, option("Allowed number of images with a near copy under another label.", panel=JUDGE)
     ] = None
     max_leaked: Annotated[
-        int | None, option("Most images that may also be in the data of scan --against.", panel=JUDGE)
+        int | None, option("Allowed number of images that are also in the data of scan --against.", panel=JUDGE)
     ] = None
     max_unreadable: Annotated[
-        str | None, option("Most files that may be unreadable.", metavar="<N|N%>", panel=JUDGE)
+        str | None, option("Allowed number or share of unreadable files.", metavar="<N|N%>", panel=JUDGE)
     ] = None
     max_unjudged: Annotated[
-        str | None, option("Most samples that may stay unjudged. [default: 5%]", metavar="<N|N%>", panel=JUDGE)
+        str | None,
+        option("Allowed number or share of samples that were not judged. [default: 5%]", metavar="<N|N%>", panel=JUDGE),
     ] = None
-    min_score: Annotated[float | None, option("Lowest label score that any sample may have, 0 to 1.", panel=JUDGE)] = (
-        None
-    )
+    min_score: Annotated[float | None, option("Lowest label score allowed, 0 to 1.", panel=JUDGE)] = None
     baseline: Annotated[
-        Path | None, option("File of the suspects that are accepted for now; only new ones count.", panel=JUDGE)
+        Path | None, option("File of suspects that are accepted for now; only new ones count.", panel=JUDGE)
     ] = None
     max_new: Annotated[
-        int | None, option("Most suspects that the baseline may not know. [default: 0]", panel=JUDGE)
+        int | None, option("Allowed number of suspects that are not in the baseline. [default: 0]", panel=JUDGE)
     ] = None
     data: Annotated[Path | None, option("Where DATA is now. [default: where it was scanned]")] = None
 
