@@ -23,6 +23,7 @@ from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
 from aumclean.scanning.indicator_draws import _lowest_share
 from aumclean.scanning.scan import resume, scan
+from aumclean.training import order
 from aumclean.verdict.judge import judge, settings_of
 from tests.faults.child import begun
 
@@ -285,6 +286,20 @@ def test_auto_goes_on_to_the_same_epochs_after_it_was_killed(make_folder, tmp_pa
     margins = [read_block(whole.margins, 0, range(epoch, epoch + 1), 0, 60) for epoch in (2, 3, 4)]
     assert found == min((margin[0, indicator] > 0).mean() for margin, _, indicator in margins)
     assert _lowest_share(whole, 0, range(2, 2), 60) == 1.0
+
+
+def test_draws_side_by_side_share_the_memory(make_folder, tmp_path, monkeypatch):
+    photos, readers = make_folder(tmp_path / "photos", per_class=20), []
+
+    def least(images, reading):
+        readers.append(reading)
+        return 8
+
+    monkeypatch.setattr(order, "buffer_of", least)
+    monkeypatch.setattr(order, "BLOCK", 1)
+    run = scan_folder(photos, tmp_path / "run", epochs=2, jobs=2, features="none").run
+    assert readers == [2, 2]
+    assert all(len(read_block(run.margins, draw, range(2), 0, 60)[0][0]) == 60 for draw in (0, 1))
 
 
 def test_a_finished_run_resumes_to_itself(finished, tmp_path):
