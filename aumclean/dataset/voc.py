@@ -1,6 +1,5 @@
 """Pascal VOC: an XML file with the objects of each picture, in a folder beside that of the pictures or next to them."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ def voc_of(data: Path) -> Voc | None:
 
 def _folders(data: Path) -> set[str]:
     try:
-        return {entry.name for entry in os.scandir(data) if entry.is_dir()}
+        return {entry.name for entry in data.iterdir() if entry.is_dir()}
     except OSError:  # no folder, or one that may not be read: others say so
         return set()
 

@@ -144,7 +144,7 @@ def train(
         with SEEDING:
             torch.manual_seed(chance.number(seed, "layers", number))  # for dropout and its like
         generator = torch.Generator().manual_seed(chance.number(seed, "order", number))
-        shares = order.shuffled(n, buffer, order.block_of(dataset.images), generator).tensor_split(steps)
+        shares = order.shuffled(n, buffer, order.block_of(dataset.images, buffer), generator).tensor_split(steps)
         batches = [share[rank::ranks] for share in shares]
         shift, mirrored = (numbers.to(device) for numbers in augment.draw(n, padding, generator))
         recorder = _Recorder(torch.cat(batches), device)

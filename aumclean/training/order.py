@@ -14,7 +14,9 @@ import torch
 
 from aumclean import machine
 
-BLOCK = 1 << 20  # bytes that lie beside each other; docs/lab/speed.md has other sizes
+# Bytes of a block at most, and how many of them a buffer has at least: data are often sorted by class, and a dozen blocks
+# hold a few classes only. docs/lab/speed.md has tables of both.
+BLOCK, BLOCKS = 1 << 20, 1 << 10
 PIECE = 1 << 24  # bytes that are read before anyone looks whether to go on
 
 
@@ -48,9 +50,9 @@ def shuffled(n: int, buffer: int, block: int, generator: torch.Generator) -> tor
     return place.argsort()
 
 
-def block_of(images: np.ndarray) -> int:
-    """How many images are a block."""
-    return max(1, BLOCK * len(images) // max(1, images.nbytes))
+def block_of(images: np.ndarray, buffer: int) -> int:
+    """How many images are a block where so many are shuffled at a time."""
+    return max(1, min(BLOCK * len(images) // max(1, images.nbytes), buffer // BLOCKS))
 
 
 def read_ahead(batches: Sequence[torch.Tensor], images: np.ndarray, buffer: int) -> Iterator[torch.Tensor]:

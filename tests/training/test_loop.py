@@ -93,6 +93,7 @@ def test_what_exceeds_the_memory_is_recorded_once_too_and_goes_on_as_it_began(mo
     dataset, file = coloured(64), tmp_path / "state"
     much, little = 1 << 40, dataset.images.nbytes
     monkeypatch.setattr(order, "BLOCK", little // 16)
+    monkeypatch.setattr(order, "BLOCKS", 4)
     first, second = train(little)
     assert first.sample.tolist() == second.sample.tolist() == list(range(64))
     assert (first.margin != next(train(much)).margin).any()

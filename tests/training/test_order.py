@@ -50,6 +50,13 @@ def test_two_buffers_of_each_reader_take_half_of_the_memory(monkeypatch):
     assert order.buffer_of(images, readers=1) == 1
 
 
+def test_a_buffer_has_many_blocks_however_small_it_is(monkeypatch):
+    images = np.zeros((10_000, 8, 8, 3), np.uint8)
+    monkeypatch.setattr(order, "BLOCK", 10 * images[0].nbytes)
+    monkeypatch.setattr(order, "BLOCKS", 100)
+    assert [order.block_of(images, buffer) for buffer in (5000, 1000, 500, 99)] == [10, 10, 5, 1]
+
+
 def test_what_is_trained_on_has_been_read_and_no_more_than_two_buffers_are(monkeypatch):
     read, images = [], np.zeros((1000, 4, 4, 3), np.uint8)
     monkeypatch.setattr(order, "_touch", lambda _, samples: read.extend(samples))
