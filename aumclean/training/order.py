@@ -14,8 +14,8 @@ import torch
 
 from aumclean import machine
 
-# Bytes of a block at most, and how many of them a buffer has at least: data are often sorted by class, and a dozen blocks
-# hold a few classes only. docs/lab/speed.md has tables of both.
+# Bytes of a block at most, and how many of them a buffer has at least: data are often sorted by class, so that a dozen
+# blocks hold few classes. docs/lab/speed.md has tables of both.
 BLOCK, BLOCKS = 1 << 20, 1 << 10
 PIECE = 1 << 24  # bytes that are read before anyone looks whether to go on
 
