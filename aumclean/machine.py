@@ -3,8 +3,6 @@
 from contextlib import suppress
 from pathlib import Path
 
-from psutil import virtual_memory
-
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 
@@ -18,6 +16,8 @@ def cpus() -> int:
 
 def memory() -> int:
     """Bytes this process may use: those of the machine, or the least limit of a control group that it is in."""
+    from psutil import virtual_memory  # which what reads finished runs does without
+
     limits = [virtual_memory().total]
     with suppress(OSError):  # no Linux
         for line in OWN_GROUPS.read_text().splitlines():
@@ -31,6 +31,8 @@ def memory() -> int:
 
 def free_memory() -> int:
     """Bytes of these that nobody uses."""
+    from psutil import virtual_memory
+
     return min(memory(), int(virtual_memory().available))
 
 

@@ -138,10 +138,7 @@ def command(
     computing: ScanComputing,
     judging: ScanJudging,
     data: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Image folder, manifest, Parquet files, archive, annotations, or an address.", show_default=False
-        ),
+        Path | None, typer.Argument(help="Image folder, manifest, archive, annotations, or a URL.", show_default=False)
     ] = None,
     resume: Annotated[
         Path | None, option("Continue this stopped run; takes no DATA and no other option but --frequency.")
@@ -149,11 +146,7 @@ def command(
     dry_run: Annotated[bool, option("Print the plan as JSON (images, time, disk) and stop.", "--dry-run")] = False,
     frequency: Annotated[
         bool,
-        option(
-            "Also find which frequency band carries each label, as `frequency join` does.",
-            "--frequency",
-            panel=JUDGE,
-        ),
+        option("Also find the band that carries each label, as `frequency join` does.", "--frequency", panel=JUDGE),
     ] = False,
     config: Annotated[
         Path | None, option("TOML file with a [scan] table. [default: nearest pyproject.toml]", panel=READ)
