@@ -97,7 +97,9 @@ def decode_views(
         whole = _to_rgb(upright(image), values)
         padded = ImageOps.pad(whole, (size, size), Image.Resampling.BICUBIC, color=shade)
         middle = ImageOps.fit(whole, (size, size), Image.Resampling.BICUBIC)
-        return np.stack([np.asarray(padded), np.asarray(middle)[:, ::-1]])
+        views = np.empty((2, size, size, 3), np.uint8)
+        views[0], views[1] = padded, np.asarray(middle)[:, ::-1]
+        return views
 
 
 def decode_whole(encoded: bytes, values: ValueRange | None = None) -> np.ndarray:
