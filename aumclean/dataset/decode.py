@@ -98,7 +98,7 @@ def decode_views(
         padded = ImageOps.pad(whole, (size, size), Image.Resampling.BICUBIC, color=shade)
         middle = ImageOps.fit(whole, (size, size), Image.Resampling.BICUBIC)
         views = np.empty((2, size, size, 3), np.uint8)
-        views[0], views[1] = padded, np.asarray(middle)[:, ::-1]
+        views[0], views[1] = np.asarray(padded), np.asarray(middle)[:, ::-1]
         return views
 
 
