@@ -118,12 +118,12 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     Raises:
         DataError: no images, images without a class folder, nested classes, an unknown split.
     """
-    chosen, splits, notes = split_folder(root, _folders(root), split, class_folder)
+    chosen, splits, notes = split_folder(root, folders_in(root), split, class_folder)
     base, passed = root / chosen, PassedOver()
     if chosen:
         notes += _beside_splits(root, [entry.name for entry in root.iterdir() if entry.is_file()])
     relative = sorted(images_below(base, passed))
-    found = _labeled(base, relative, passed, _folders(base), class_folder, [] if chosen else splits, notes)
+    found = _labeled(base, relative, passed, folders_in(base), class_folder, [] if chosen else splits, notes)
     prefix = f"{chosen}/" if chosen else ""
     paths = pa.array([prefix + path for path in relative], pa.string())
     return Samples(
@@ -275,7 +275,8 @@ def _beside_splits(where: Location, files: list[str]) -> list[str]:
     return said + passed.notes(where)
 
 
-def _folders(root: Path) -> set[str]:
+def folders_in(root: Path) -> set[str]:
+    """Names of the folders in a folder that are read: neither hidden nor of a system."""
     return {entry.name for entry in root.iterdir() if entry.is_dir() and not _is_unseen(entry.name)}
 
 

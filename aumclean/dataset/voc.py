@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from aumclean.dataset.annotations import Annotations, lines_of
-from aumclean.dataset.folder import PassedOver, images_below, split_folder
+from aumclean.dataset.folder import PassedOver, folders_in, images_below, split_folder
 from aumclean.dataset.splits import same_split, split_of
 from aumclean.errors import DataError
 
@@ -47,24 +47,17 @@ def voc_of(data: Path) -> Voc | None:
     )
     if pictures and annotations and next((data / annotations).rglob("*.xml"), None) is not None:
         return Voc(data, (pictures, annotations))
-    places = [data, *(data / name for name in sorted(_folders(data)) if split_of(name))]
-    return Voc(data, None) if any(map(_has_xml_of_a_picture, places)) else None
-
-
-def _folders(data: Path) -> set[str]:
     try:
-        return {entry.name for entry in data.iterdir() if entry.is_dir()}
+        places = [data, *(data / name for name in sorted(folders_in(data)) if split_of(name))]
+        return Voc(data, None) if any(map(_has_xml_of_a_picture, places)) else None
     except OSError:  # no folder, or one that may not be read: others say so
-        return set()
+        return None
 
 
 def _has_xml_of_a_picture(folder: Path) -> bool:
     """Whether the first XML file in a folder says that it is one."""
-    try:
-        first = next(folder.glob("*.xml"), None)
-        return first is not None and bool(OF_A_PICTURE.search(first.read_bytes()[:HEAD]))
-    except OSError:
-        return False
+    first = next(folder.glob("*.xml"), None)
+    return first is not None and bool(OF_A_PICTURE.search(first.read_bytes()[:HEAD]))
 
 
 def read_voc(voc: Voc, split: str | None) -> Annotations:
@@ -80,7 +73,7 @@ def read_voc(voc: Voc, split: str | None) -> Annotations:
     """
     data, passed = voc.data, PassedOver()
     if voc.folders is None:
-        inside, _, notes = split_folder(data, _folders(data), split, None)
+        inside, _, notes = split_folder(data, folders_in(data), split, None)
         of_pictures, of_files = inside, inside
     else:
         (of_pictures, of_files), notes = voc.folders, []

@@ -40,8 +40,8 @@ def label_warnings(labels: np.ndarray, class_names: tuple[str, ...], *, publishe
     if single:
         found.append(Caution("single-sample-class", f"not judged, one sample only: {_listed(single)}"))
     if few:
-        what = "not judged" if published else "judged with what little is known, so right labels may be taken for wrong"
-        found.append(Caution("small-class", f"{what}, fewer than {FEW_SAMPLES} samples: {_listed(few)}"))
+        what = "not judged" if published else "right labels may be taken for wrong"
+        found.append(Caution("small-class", f"{what}, as there are fewer than {FEW_SAMPLES} samples: {_listed(few)}"))
     if len(class_names) == 2:
         found.append(Caution("two-classes", "with two classes a third of the data are indicator samples of each draw"))
     return found
