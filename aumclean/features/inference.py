@@ -81,6 +81,6 @@ def _through_openvino(chunks: Iterable[np.ndarray], model: nn.Module, size: int)
     for chunk in chunks:
         found = np.empty((len(chunk), VIEWS, width), np.float16)
         for position, image in enumerate(chunk):
-            queue.start_async({0: image[None]}, position)
+            queue.start_async({0: image[None]}, position, share_inputs=True)
         queue.wait_all()
         yield found
