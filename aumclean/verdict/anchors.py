@@ -7,18 +7,22 @@ as Lawrence and Schölkopf 2001 do for the class means of a discriminant.
 """
 
 import numpy as np
+import scipy.special
 
-from aumclean.verdict.label_noise import NO_PEERS, TINY, LabelNoise, Peers, alike, fit
+from aumclean.verdict.label_noise import NO_PEERS, TINY, Anchors, LabelNoise, Peers, alike, fit
 from aumclean.verdict.transitions import Transitions, main_directions, surest
+
+BY_DOUBT = 0.1  # how probable labels of the surest images may be by the witness's doubt (docs/lab/verdict.md)
 
 
 def by_surest(
     alone: LabelNoise, voices: np.ndarray, labels: np.ndarray, peers: Peers = NO_PEERS
-) -> tuple[np.ndarray, Transitions]:
-    """Anchors by a witness, float64 [classes, classes], and which errors have a direction.
+) -> tuple[Anchors, Transitions]:
+    """Anchors by a witness, and which errors have a direction.
 
     How often the witness errs on its surest images cannot be told class by class, for it takes errors with a direction
-    for its own; the typical class tells it.
+    for its own; the typical class tells it. A direction that this alone explains is none: of a few images, a witness
+    that takes trucks for cars finds trucks that are labeled as cars.
 
     Args:
         alone: the likelihood of the labels by the witness, without peers and anchors.
@@ -33,8 +37,10 @@ def by_surest(
     count = np.bincount(taken * n_classes + labels[sure], minlength=n_classes**2).reshape(n_classes, n_classes)
     size = count.sum(1)
     own = np.bincount(taken, surely, n_classes)[size > 0] / size[size > 0]
-    anchors = beyond(1 - float(np.median(own)), count)
-    return anchors, main_directions(fit(voices, labels, peers, anchors=anchors).transition)
+    doubt = 1 - float(np.median(own))
+    by_doubt = scipy.special.bdtrc(count - 1, size[:, None], doubt)  # that as many have that label, or more
+    anchors = Anchors(beyond(doubt, count), by_doubt < BY_DOUBT)
+    return anchors, main_directions(fit(voices, labels, peers, anchors=anchors).transition, anchors.one_way)
 
 
 def corrected(voices: np.ndarray, labels: np.ndarray) -> np.ndarray:

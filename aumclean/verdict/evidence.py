@@ -16,7 +16,7 @@ from aumclean.run.directory import Run
 from aumclean.run.record import RunRecord, ScanRecord
 from aumclean.verdict.anchors import by_surest, expected_errors
 from aumclean.verdict.aum import Areas, areas, no_areas
-from aumclean.verdict.label_noise import LabelNoise, Peers, evenly, fit
+from aumclean.verdict.label_noise import Anchors, LabelNoise, Peers, evenly, fit
 from aumclean.verdict.neighbours import read_near, vote
 from aumclean.verdict.posterior import Posterior, Witness, nothing_known, posterior, shares, together
 from aumclean.verdict.transitions import (
@@ -93,7 +93,7 @@ def _noise_of_surest(
     sure: tuple[np.ndarray, np.ndarray] | None,
     labels: np.ndarray,
     n_classes: int,
-) -> tuple[np.ndarray | None, Transitions]:
+) -> tuple[Anchors | None, Transitions]:
     """How the images are labeled that one can be surest of, see `Witness`, and which errors have a direction.
 
     Both by the witness that knows most, if it speaks of every sample. Where it speaks of a few, as a network does, what
@@ -106,9 +106,9 @@ def _noise_of_surest(
             return by_surest(noises[most], one.voices, own, one.peers)
     if sure is None:
         return None, NO_DIRECTION
-    table = np.zeros(n_classes * n_classes)
-    table[sure[0]] = sure[1]
-    return table.reshape(n_classes, n_classes), transitions(*sure, n_classes)
+    table = np.zeros((n_classes, n_classes))
+    table.flat[sure[0]] = sure[1]
+    return Anchors(table, np.ones_like(table, bool)), transitions(*sure, n_classes)
 
 
 def _of_this_run(run: Run, held: HeldOut, n: int) -> HeldOut:

@@ -56,6 +56,19 @@ NO_PEERS = Peers()
 
 
 @dataclass(frozen=True)
+class Anchors:
+    """How the images are labeled whose class one can be surest of.
+
+    Attributes:
+        count: float64 [classes, classes], how many of a class (row) have each label.
+        one_way: bool [classes, classes], on which single label most errors of a class may fall.
+    """
+
+    count: np.ndarray
+    one_way: np.ndarray
+
+
+@dataclass(frozen=True)
 class LabelNoise:
     """The fitted likelihood.
 
@@ -136,7 +149,7 @@ def fit(
     labels: np.ndarray,
     peers: Peers = NO_PEERS,
     expected: np.ndarray | None = None,
-    anchors: np.ndarray | None = None,
+    anchors: Anchors | None = None,
     *,
     starts: Sequence[float] = STARTS,
 ) -> LabelNoise:
@@ -147,7 +160,7 @@ def fit(
         labels: int [m], given.
         peers: of the witnesses.
         expected: float [classes, classes], R where nothing else is known; by default errors fall on any class alike.
-        anchors: float [classes, classes], how many images that surely are of a class (row) have each label.
+        anchors: how images are labeled whose class is sure; without them every error may have a direction.
         starts: of a.
     """
     chosen = evenly(len(labels))
@@ -156,7 +169,8 @@ def fit(
     said = np.zeros(log_probs.shape[1:])
     for taken in peers.taken:
         said += peers.weight / len(peers.taken) * (taken[chosen] == classes)
-    anchors = np.zeros((len(classes), len(classes))) if anchors is None else anchors
+    square = len(classes), len(classes)
+    anchors = Anchors(np.zeros(square), np.ones(square, bool)) if anchors is None else anchors
     data = _Data(log_probs, labels, (labels == classes).astype(np.float64), said, anchors)
     expected = alike(len(classes)) if expected is None else expected
     return max((_climb(data, expected, start) for start in starts), key=lambda found: found[0])[1]
@@ -175,7 +189,7 @@ class _Data:
     labels: np.ndarray  # int [m]
     is_label: np.ndarray  # float64 [classes, m]: 1 where the label is that class
     said: np.ndarray  # float64 [classes, m]: their weight times the share of peers that say so
-    anchors: np.ndarray  # float64 [classes, classes]: labels (column) of images that surely are of a class
+    anchors: Anchors
 
 
 @dataclass
@@ -220,40 +234,42 @@ def _climb(data: _Data, expected: np.ndarray, scale: float) -> tuple[float, Labe
         joint = q * transition[:, data.labels]
         of_label = joint.sum(0) + TINY
         likelihood = float(np.log(of_label).sum())
-        beside = (data.said * np.log(q + TINY)).sum() + (data.anchors * np.log(transition + TINY)).sum()
+        beside = (data.said * np.log(q + TINY)).sum() + (data.anchors.count * np.log(transition + TINY)).sum()
         reached = likelihood + float(beside) + guess.prior()
         if reached - last < 1e-6 * m:
             break
         last = reached
         true = joint / of_label
-        _learn_noise(guess, true @ data.is_label.T + data.anchors, expected)
+        _learn_noise(guess, true @ data.is_label.T + data.anchors.count, expected, data.anchors.one_way)
         _sharpen(guess, data, q, true)
     frequency = np.bincount(data.labels, minlength=c) / m
     gain = likelihood - float(np.log(frequency[data.labels]).sum())
     return reached, LabelNoise(np.exp(guess.log_a), guess.b, transition, gain, m)
 
 
-def _learn_noise(guess: _Guess, count: np.ndarray, expected: np.ndarray) -> None:
+def _learn_noise(guess: _Guess, count: np.ndarray, expected: np.ndarray, may: np.ndarray) -> None:
     """Rates and errors by the expected counts of true class (row) and label, and the prior."""
     of_class = count.sum(1)
     np.fill_diagonal(count, 0)
     wrong = count.sum(1)
     guess.overall = float((wrong.sum() + 0.5) / (of_class.sum() + 1))
     guess.rates = (wrong + CLASSES_ALIKE * guess.overall) / (of_class + CLASSES_ALIKE)
-    guess.believed = _belief(count, expected)
+    guess.believed = _belief(count, expected, may)
     guess.errors = (count + BELIEVED * guess.believed) / (wrong + BELIEVED)[:, None]
 
 
-def _belief(count: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _belief(count: np.ndarray, expected: np.ndarray, may: np.ndarray) -> np.ndarray:
     """Of each true class, the likelier belief in its errors, by Dirichlet priors: float64 [classes, classes].
 
     Args:
         count: float64 [classes, classes], errors of each true class (row) with each label; none on the diagonal.
         expected: of the same shape, the one belief; the others are that most fall on one class, whichever it is.
+        may: bool, of the same shape, which one that may be.
     """
     none_else = (1 - ONE_WAY) * expected
     shared, alone = _evidence(count, none_else), _evidence(count, none_else + ONE_WAY)
     one_way = shared.sum(1, keepdims=True) - shared + alone - np.log(max(1, len(count) - 1))
+    one_way[~may] = -np.inf
     np.fill_diagonal(one_way, -np.inf)
     towards = one_way.argmax(1)
     directed = np.flatnonzero(one_way.max(1) > _evidence(count, expected).sum(1) + CLEARLY)

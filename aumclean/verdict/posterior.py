@@ -21,7 +21,7 @@ import scipy.special  # not scipy.stats, which takes long to load in every comma
 from aumclean.files import mapped
 from aumclean.verdict.combine import repeat_deviation
 from aumclean.verdict.estimate import Estimate, estimate
-from aumclean.verdict.label_noise import NO_PEERS, TINY, LabelNoise, Peers, fit
+from aumclean.verdict.label_noise import NO_PEERS, TINY, Anchors, LabelNoise, Peers, fit
 
 EXPECTED_WEIGHTS = (1.0, 1.0, 0.5)  # of final, closing and mean margins in deviations, where nothing else is known
 BELIEF = 1.0  # precision of the prior of the weights around these: that of about four doubtful samples
@@ -38,8 +38,7 @@ class Witness:
         sample: int64 [m], sample ids, each once.
         log_probs: float32 [m, classes], or [voices, m, classes] where it has several ways of saying it.
         peers: others of its kind, taught or not.
-        anchors: float64 [classes, classes], how many of the samples that one can be surest of have each label, by the
-            class they are taken for (row); None where nobody knows.
+        anchors: how the samples are labeled that one can be surest of; None where nobody knows.
         knows: what it counts for beside others (`LabelNoise.knowledge`), by the likelihood of the labels alone.
     """
 
@@ -47,7 +46,7 @@ class Witness:
     sample: np.ndarray
     log_probs: np.ndarray
     peers: Peers = NO_PEERS
-    anchors: np.ndarray | None = None
+    anchors: Anchors | None = None
     knows: float = 0.0
 
     @property

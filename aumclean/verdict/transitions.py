@@ -168,15 +168,16 @@ def transitions(pair: np.ndarray, count: np.ndarray, n_classes: int) -> Transiti
     return Transitions(n_classes, pair[directed], np.log1p(excess[directed] / base).astype(np.float32))
 
 
-def main_directions(transition: np.ndarray) -> Transitions:
+def main_directions(transition: np.ndarray, may: np.ndarray) -> Transitions:
     """Those on which most errors of a class fall, by how likely each true class (row) is to get each label.
 
     Args:
         transition: float64 [classes, classes], rows sum to 1, see `aumclean.verdict.label_noise`.
+        may: bool [classes, classes], which errors may have a direction.
     """
     n_classes = len(transition)
     errors = transition - np.diag(np.diag(transition))
-    most = errors > errors.sum(1, keepdims=True) / 2
+    most = may & (errors > errors.sum(1, keepdims=True) / 2)
     if n_classes < 3 or not most.any():
         return NO_DIRECTION
     base = max(errors[~most].sum() / (n_classes * (n_classes - 1)), 1e-6)

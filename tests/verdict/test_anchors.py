@@ -43,6 +43,22 @@ def test_labels_without_a_direction_stay_as_given(clouds, rate):
     assert (corrected(voices(labels), labels) != labels).mean() < 0.002
 
 
+def test_right_labels_of_a_few_images_that_look_alike_mostly_stay_as_given():
+    """16 classes in pairs that are alike, a dozen images of each: a discriminant takes a third for the other class."""
+    true, changed = np.repeat(np.arange(16), 12), []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        pairs = np.repeat(rng.normal(size=(8, 256)), 2, axis=0)
+        means = pairs + 0.24 * rng.normal(size=(16, 256))
+        rows = means[true] + 1.5 * rng.normal(size=(len(true), 256))
+        fold = rng.permutation(len(true)) % FOLDS
+        said = np.empty((1, len(true), 16), np.float32)
+        for number, (found,) in enumerate(in_folds(rows, true, 16, fold, (0.9,))):
+            said[0, fold == number] = found.log_probs(rows[fold == number])
+        changed.append((corrected(said, true) != true).mean())
+    assert np.mean(changed) < 0.04
+
+
 def test_anchors_without_doubt_are_counted_as_they_are():
     count = np.array([[70, 20, 10], [5, 50, 0], [0, 0, 0]])
     assert beyond(0.0, count) == pytest.approx(count)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from aumclean.verdict.label_noise import NO_PEERS, alike, fit
+from aumclean.verdict.label_noise import NO_PEERS, Anchors, alike, fit
 from tests.verdict.conftest import evidence, flipped, uniform
 
 
@@ -36,8 +36,9 @@ def test_how_sure_images_are_labeled_tells_what_the_doubts_of_a_network_are():
     """One network alone cannot tell its doubt from that of the labels; 300 images whose class is known can."""
     found = evidence(flipped(0.4), n=3000, n_classes=5, skill=30.0)
     log_probs, labels, wrong = of_held_out(found)
-    anchors = np.zeros((5, 5))
-    np.add.at(anchors, (found.true[:300], found.labels[:300]), 1)
+    count = np.zeros((5, 5))
+    np.add.at(count, (found.true[:300], found.labels[:300]), 1)
+    anchors = Anchors(count, np.ones((5, 5), bool))
     alone, anchored = (fit(log_probs, labels, anchors=known) for known in (None, anchors))
     said = [expit(noise.log_odds(log_probs, labels)) for noise in (alone, anchored)]
     assert said[0].mean() < 0.1

@@ -156,8 +156,10 @@ def test_errors_with_a_direction_are_told_from_their_victims(tmp_path):
 
 def test_the_main_direction_of_a_class_has_most_of_its_errors():
     transition = np.array([[0.7, 0.28, 0.01, 0.01], [0.01, 0.97, 0.01, 0.01], [0, 0, 1, 0], [0.15, 0.0, 0.15, 0.7]])
-    found = main_directions(transition)
+    anywhere = np.ones((4, 4), bool)
+    found = main_directions(transition, anywhere)
     assert found.pair.tolist() == [1]
     base = (transition.sum() - np.diag(transition).sum() - 0.28) / 12
     np.testing.assert_allclose(found.log_ratio, [np.log1p(0.28 / base)], rtol=1e-6)
-    assert not len(main_directions(np.array([[0.8, 0.2], [0.1, 0.9]])).pair)
+    assert not len(main_directions(transition, ~anywhere).pair)
+    assert not len(main_directions(np.array([[0.8, 0.2], [0.1, 0.9]]), np.ones((2, 2), bool)).pair)
