@@ -1,5 +1,6 @@
 """What the commands of the diagnostics share: their options, and what a person sees of a report."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def numbers(text: str, name: str, kind: Callable[[str], Any] = int) -> tuple[Any
         values = tuple(kind(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if not values or min(values) < 0 or len(set(values)) < len(values):
+    if not values or not all(0 <= value < math.inf for value in values) or len(set(values)) < len(values):
         raise ConfigError(f"{name}: must be different numbers from 0 on, such as 4,8 (got {text!r})")
     return values
 

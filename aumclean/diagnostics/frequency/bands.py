@@ -59,8 +59,8 @@ class Disc:
             raise AssertionError("a mask that is not symmetric gives images with imaginary parts")
         return low
 
-    def check(self, height: int, width: int) -> None:
-        """Make sure that both bands hold something.
+    def check(self, height: int, width: int, option: str = "--radius") -> None:
+        """Make sure that both bands hold something; `option` is where the radius was given.
 
         Raises:
             ConfigError: when the disc is empty or covers the whole spectrum.
@@ -70,7 +70,7 @@ class Disc:
         if kept in {0, height * width}:
             band, unit = "low" if kept == 0 else "high", "bins" if self.unit == "bins" else "cycles per pixel"
             raise ConfigError(
-                f"--radius {self.radius:g}: leaves nothing in the {band} band of images of {width}x{height} pixels; "
+                f"{option} {self.radius:g}: leaves nothing in the {band} band of images of {width}x{height} pixels; "
                 f"choose more than 0 and less than {farthest:.4g} {unit}"
             )
 

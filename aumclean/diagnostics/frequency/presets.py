@@ -73,7 +73,7 @@ def discs_for(radii: tuple[float, ...] | None, edge: Edge, size: int) -> list[Di
     by_size = sorted({max(1.0, float(round(radius * size / 32))) for radius in RADII_AT_32})
     discs = [Disc(radius, "bins", edge) for radius in radii or by_size]
     for disc in discs:
-        disc.check(size, size)
+        disc.check(size, size, "--radii")
     return discs
 
 

@@ -50,14 +50,15 @@ def robustness(
     Args:
         options: what to train on and how.
         epsilons: largest change of a pixel, in 0..1; by default by preset.
-        rhos: strength of the smoothing; 0 is the network as trained; by default by preset.
+        rhos: strength of the smoothing; by default by preset; 0, the network as trained, is always among them.
         keep_gain: divide smoothed kernels by 1 + 8 rho; the paper does not.
         track: for a progress display.
 
     Raises:
         AumcleanError: when the data, an option or the machine do not allow it.
     """
-    epsilons, rhos = epsilons or EPSILONS[options.preset], rhos or RHOS[options.preset]
+    epsilons = epsilons or EPSILONS[options.preset]
+    rhos = tuple(sorted({0.0, *(rhos or RHOS[options.preset])}))
     if max(epsilons) > 1 or min(epsilons) <= 0:
         raise ConfigError("--epsilons: must be above 0 and at most 1, such as 0.03,0.06")
     setting = SETTINGS[options.preset]["robustness"]
@@ -81,7 +82,6 @@ def robustness(
                     keep_weights=True, track=track,
                 )  # fmt: skip
                 network = read_network(store.weights(training))
-                network.on(study.accelerator.device)
                 for number, rho in enumerate(rhos):
                     done, whole = number * len(study.test), len(rhos) * len(study.test)
                     attacking = part_of(track, f"attacking {training}", done, whole)
@@ -98,8 +98,8 @@ def robustness(
 def _attacked(
     network: Network, study: Study, rho: float, keep_gain: bool, epsilons: Sequence[float], bf16: bool, track: Track
 ) -> dict[str, float]:
-    model = smoothed(network.model, rho, keep_gain=keep_gain)
     about, device = network.about, study.accelerator.device
+    model = smoothed(network.on(device), rho, keep_gain=keep_gain)
     found = under_attack(model, study.test, about.mean, about.std, epsilons, device=device, bf16=bf16, track=track)
     return {**found, "roughness": roughness(first_layer(model).weight)}
 
@@ -131,30 +131,31 @@ def under_attack(
         share of images that neither it nor any smaller epsilon that is tried fools.
     """
     shift, scale = (torch.tensor(list(values), device=device) for values in (mean, std))
-    tried = sorted({round(epsilon * part / BETWEEN, 6) for epsilon in epsilons for part in range(1, BETWEEN + 1)})
-    right: dict[str, list[np.ndarray]] = {}
+    tried = sorted({epsilon * part / BETWEEN for epsilon in epsilons for part in range(1, BETWEEN + 1)})
+    right: dict[tuple[str, float], list[np.ndarray]] = {}
 
-    def record(key: str, pixels: torch.Tensor, labels: torch.Tensor) -> None:
+    def record(attack: str, epsilon: float, pixels: torch.Tensor, labels: torch.Tensor) -> None:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = model(augment.normalise(pixels, shift, scale)).float()
-        right.setdefault(key, []).append((logits.argmax(1) == labels).cpu().numpy())
+        right.setdefault((attack, epsilon), []).append((logits.argmax(1) == labels).cpu().numpy())
 
     done = 0
     for pixels in track(batches(test.images, device, BATCH), "", 0, len(test)):
         labels = torch.from_numpy(test.labels[done : done + len(pixels)]).to(device)
         done += len(pixels)
-        record("clean", pixels, labels)
+        record("clean", 0.0, pixels, labels)
         for epsilon in tried:
             for attack, steps in ATTACKS.items():
                 attacked = pgd(model, pixels, labels, shift, scale, epsilon, steps, epsilon / steps, bf16=bf16)
-                record(f"{attack}-{epsilon:g}", attacked, labels)
+                record(attack, epsilon, attacked, labels)
     whole = {key: np.concatenate(parts) for key, parts in right.items()}
-    found = {"clean": float(whole["clean"].mean())}
+    clean = whole["clean", 0.0]
+    found = {"clean": float(clean.mean())}
     for attack in ATTACKS:
         for epsilon in epsilons:
-            found[f"{attack}-{epsilon:g}"] = float(whole[f"{attack}-{epsilon:g}"].mean())
-            smaller = [whole[f"{attack}-{other:g}"] for other in tried if other <= epsilon]
-            found[f"{attack}-{epsilon:g}-search"] = float(np.logical_and.reduce([whole["clean"], *smaller]).mean())
+            found[f"{attack}-{epsilon:g}"] = float(whole[attack, epsilon].mean())
+            smaller = [whole[attack, other] for other in tried if other <= epsilon]
+            found[f"{attack}-{epsilon:g}-search"] = float(np.logical_and.reduce([clean, *smaller]).mean())
     return found
 
 

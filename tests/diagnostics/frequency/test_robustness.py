@@ -78,18 +78,20 @@ def test_accuracy_falls_with_epsilon_and_a_search_finds_what_a_fixed_epsilon_fin
     levels = np.array([100, 126, 130, 160])
     images = np.broadcast_to(levels[:, None, None, None], (4, 2, 2, 3)).astype(np.uint8)
     test = Dataset(images.copy(), np.array([0, 0, 1, 1]), ("dark", "light"))
-    found = under_attack(model, test, [127.5] * 3, [50.0] * 3, (0.03, 0.12, 0.2), device=torch.device("cpu"))
+    epsilons = (0.03, 0.12, 0.2, 1 / 255)
+    found = under_attack(model, test, [127.5] * 3, [50.0] * 3, epsilons, device=torch.device("cpu"))
     assert found["clean"] == 1
     for attack in ("fgsm", "pgd"):
         assert [found[f"{attack}-{epsilon}"] for epsilon in (0.03, 0.12, 0.2)] == [0.5, 0.25, 0.0]
         assert [found[f"{attack}-{epsilon}-search"] for epsilon in (0.03, 0.12, 0.2)] == [0.5, 0.25, 0.0]
+        assert found[f"{attack}-0.00392157-search"] == 1
 
 
 def test_both_networks_are_attacked_at_every_rho_and_kernels_are_drawn(bands, tmp_path):
     options = Options(
         data=bands, out=tmp_path / "o", device="cpu", epochs=2, batch_size=32, test_limit=16, precision="fp32"
     )
-    report, _ = robustness(options, epsilons=(0.05,), rhos=(0.0, 1.0))
+    report, _ = robustness(options, epsilons=(0.05,), rhos=(1.0,))  # the network as trained is shown beside
     rows = report.tables[0].rows
     assert [(row.model, row.rho) for row in rows] == [
         ("natural", 0.0), ("natural", 1.0), ("adversarial", 0.0), ("adversarial", 1.0),

@@ -72,7 +72,7 @@ def test_what_makes_no_sense_is_one_clear_line(judged, bands, tmp_path):
     other = write_folder(tmp_path / "other")
     with pytest.raises(DataError, match="has the class 'amber', which the network was not taught"):
         judge(Options(data=file, test=other, **ASKED))
-    with pytest.raises(ConfigError, match="--radius 40: leaves nothing in the high band"):
+    with pytest.raises(ConfigError, match="--radii 40: leaves nothing in the high band"):
         judge(Options(data=file, test=bands, out=tmp_path / "o", **ASKED), radii=(40,))
     with pytest.raises(ConfigError, match="is a diagnostic; name one of its networks"):
         judge(Options(data=store.path, test=bands, **ASKED))
