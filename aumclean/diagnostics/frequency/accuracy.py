@@ -8,12 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from aumclean.config.recipe import Recipe
+from aumclean.config.recipe import LINEAR, Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.frequency.bands import Disc, batches, low_pass
+from aumclean.errors import RunError
 from aumclean.progress import Track, untracked
+from aumclean.run.directory import Run
+from aumclean.scanning.kept_networks import read_networks
 from aumclean.training import augment
 from aumclean.training.loop import Epoch, input_scale
+from aumclean.training.network import Network
 
 BnEval = Literal["running", "batch"]
 
@@ -31,22 +35,37 @@ def judging(model: nn.Module, bn_eval: BnEval) -> Iterator[None]:
     """Evaluation mode; with `batch` every batch normalisation takes its batch's own statistics, and keeps none."""
     was_training = model.training
     model.eval()
-    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if bn_eval == "batch":
-        for layer in layers:
-            layer.train()
-            layer.track_running_stats = False
+    layers = _batch_norms(model) if bn_eval == "batch" else []
+    kept = [layer.track_running_stats for layer in layers]
+    for layer in layers:
+        layer.train()
+        layer.track_running_stats = False
     try:
         yield
     finally:
-        for layer in layers:
-            layer.track_running_stats = True
+        for layer, keeps in zip(layers, kept, strict=True):
+            layer.track_running_stats = keeps
         model.train(was_training)
 
 
 def has_batch_norm(model: nn.Module) -> bool:
     """Whether the two ways to judge can differ."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    return bool(_batch_norms(model))
+
+
+def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+def networks_of(run: Run) -> list[Network]:
+    """The networks that a finished scan keeps.
+
+    Raises:
+        RunError: when it keeps none, or these see no pixels.
+    """
+    if run.read_scan().recipe.arch == LINEAR:
+        raise RunError(f"{run.path}: was scanned with --preset frozen, which keeps no network that sees pixels")
+    return read_networks(run)
 
 
 def band_logits(

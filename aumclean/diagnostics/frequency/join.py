@@ -1,6 +1,7 @@
 """For cleaning: on which band each sample of a finished scan rests, joined to its report."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from aumclean.dataset.dataset import Dataset
 from aumclean.dataset.open import open_scanned
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.frequency.accuracy import BnEval, band_logits
+from aumclean.diagnostics.frequency.accuracy import BnEval, band_logits, networks_of
 from aumclean.diagnostics.frequency.bands import Disc, Edge
 from aumclean.diagnostics.frequency.presets import RADII_AT_32
 from aumclean.diagnostics.frequency.record import ClassBands, HighOnly
@@ -21,11 +22,12 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import RunError, printable
 from aumclean.files import parquet
 from aumclean.margins import margins
+from aumclean.margins.log import read_block
 from aumclean.progress import Track, by_default, part_of
 from aumclean.reports.write import write_reports
 from aumclean.run.directory import Run
-from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import Device, describe, has_fast_bf16, make_accelerator
+from aumclean.training.network import Network
 from aumclean.verdict.judge import Verdict, judge
 from aumclean.verdict.noise import wilson
 
@@ -83,10 +85,11 @@ def join(
         track: for a progress display.
 
     Raises:
-        RunError: when the run is not finished, or its data have changed since.
+        RunError: when the run is not finished, keeps no network that sees pixels, or its data have changed since.
         ConfigError: for a radius outside the spectrum.
     """
     run.require_finished()
+    networks = networks_of(run)
     dataset = open_scanned(run, track=track).dataset()
     size = dataset.images.shape[1]
     disc = Disc(max(1.0, float(round(RADII_AT_32[1] * size / 32))) if radius is None else radius, "bins", edge)
@@ -94,7 +97,7 @@ def join(
     accelerator = make_accelerator(device)
     asked = {"kind": "frequency join", "data": run.read().data.fingerprint, **asdict(disc), "bn_eval": bn_eval}
     with run.lock(), opened(run.frequency.with_suffix(""), "", asked, overwrite=True) as store:
-        bands = judge_bands(run, dataset, disc, bn_eval, accelerator.device, track)
+        bands = judge_bands(run, networks, dataset, disc, bn_eval, accelerator.device, track)
         parquet.save(run.frequency, _table(bands, asked))
         verdict = judge(run)
         report = _report(verdict, bands, dataset, disc)
@@ -104,13 +107,21 @@ def join(
     return report, store
 
 
-def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device: torch.device, track: Track) -> Bands:
-    """The margins of all samples; a draw does not judge its own indicator samples.
+def judge_bands(
+    run: Run,
+    networks: Sequence[Network],
+    dataset: Dataset,
+    disc: Disc,
+    bn_eval: BnEval,
+    device: torch.device,
+    track: Track,
+) -> Bands:
+    """The margins of all samples; a draw's network does not judge its own indicator samples.
 
     Raises:
         RunError: when a sample was an indicator sample of every draw.
     """
-    networks, n = read_networks(run), len(dataset)
+    n = len(dataset)
     total, judging = np.zeros((3, n)), np.zeros(n)
     for draw, network in enumerate(networks):
         mean, std = network.about.mean, network.about.std
@@ -119,12 +130,11 @@ def judge_bands(run: Run, dataset: Dataset, disc: Disc, bn_eval: BnEval, device:
             network.on(device), dataset.images, [disc], mean, std, device=device, bn_eval=bn_eval,
             bf16=has_fast_bf16(device), high_offset=mean, track=shown,
         )  # fmt: skip
-        judged = np.ones(n, bool)
-        judged[parquet.read(run.held_out_part(draw), ["sample_id"])["sample_id"].to_numpy()] = False
+        _, _, is_indicator = read_block(run.margins, draw, range(1), 0, n)
         for band, values in enumerate(logits.values()):
             margin, _ = margins(values[:, : len(dataset.class_names)], dataset.labels)
-            total[band] += np.where(judged, margin, 0)
-        judging += judged
+            total[band] += np.where(is_indicator, 0, margin)
+        judging += ~is_indicator
     if not judging.all():
         raise RunError(f"{run.path}: sample {int(judging.argmin())} is an indicator sample of every draw; scan again")
     return Bands(*(total / judging).astype(np.float32))

@@ -19,6 +19,7 @@ from aumclean.diagnostics.frequency.accuracy import (
     band_logits,
     band_names,
     has_batch_norm,
+    networks_of,
 )
 from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
 from aumclean.diagnostics.frequency.presets import SETTINGS, discs_for, evenly, limits
@@ -33,7 +34,6 @@ from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default, part_of
 from aumclean.run.directory import Run
-from aumclean.scanning.kept_networks import read_networks
 from aumclean.training.device import describe, make_accelerator, takes_bf16
 from aumclean.training.network import Network, read_network
 
@@ -106,7 +106,7 @@ def test(
 def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
     run = Run(options.data)
     run.require_finished()
-    networks = read_networks(run)
+    networks = networks_of(run)
     accelerator, about = make_accelerator(options.device), networks[0].about
     if options.test is not None:
         images, paths, digest = open_images(

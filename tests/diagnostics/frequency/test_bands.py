@@ -122,6 +122,16 @@ def test_a_data_set_is_filtered_image_by_image_with_its_labels(monkeypatch):
     np.testing.assert_allclose(low.images, expected.numpy(), atol=0.1)
 
 
+def test_scaling_shows_no_rounding_errors_and_stays_finite():
+    blank = np.full((2, 100, 100, 3), 255, np.uint8)
+    blank[0] = 173  # of which the transform leaves 3e-5 in the high band
+    blank[1, 50, 50] = 0
+    data = Dataset(blank, np.array([0, 1]), ("a", "b"))
+    flat, speck = with_band(data, Disc(1), "high", scaling="image-max", device=torch.device("cpu")).images
+    assert np.abs(flat).max() < 1e-3
+    assert np.isfinite(speck).all() and speck.max() == 255
+
+
 def test_scaling_by_the_own_maximum_gives_every_image_the_same_peak_and_leaves_blank_ones():
     images = torch.stack([torch.zeros(4, 4, 3), torch.randn(4, 4, 3), 9 * torch.randn(4, 4, 3)])
     peaks = scaled(images, "image-max").amax((1, 2, 3))

@@ -1,13 +1,17 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from aumclean.config.recipe import LINEAR
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.frequency.join import Bands, class_rows, join
+from aumclean.diagnostics.frequency.test import test as judge_network
+from aumclean.diagnostics.study import Options
 from aumclean.errors import ConfigError, RunError
 from aumclean.run.directory import Run, new_run
 from aumclean.verdict.judge import judge
@@ -56,6 +60,26 @@ def test_wrong_labels_are_carried_by_neither_band_more_often_than_right_ones(joi
     right = [row["reliance"] for row in report if row["path"] not in finished.wrong]
     assert wrong.count("neither") > 0.4 * len(wrong)
     assert right.count("neither") < 0.1 * len(right)
+
+
+def test_no_draw_judges_its_indicator_samples_though_few_of_many_are_kept(joined, tmp_path):
+    run = Run(shutil.copytree(joined[0].path, tmp_path / "run"))
+    for draw in (0, 1):
+        part = run.held_out_part(draw)
+        pq.write_table(pq.read_table(part).slice(0, 1), part)
+    join(run, radius=2, device="cpu")
+    assert pq.read_table(run.frequency).equals(pq.read_table(joined[0].frequency))
+
+
+def test_a_run_of_heads_on_features_is_refused_before_its_images_are_opened(joined, tmp_path):
+    run = Run(shutil.copytree(joined[0].path, tmp_path / "run"))
+    record = run.read_scan()
+    run.write(record.model_copy(update={"recipe": replace(record.recipe, arch=LINEAR)}))
+    refused = "--preset frozen, which keeps no network that sees pixels"
+    with pytest.raises(RunError, match=refused):
+        join(run, device="cpu")
+    with pytest.raises(RunError, match=refused):
+        judge_network(Options(data=run.path, device="cpu"))
 
 
 def test_a_new_scan_in_its_place_takes_the_columns_away(joined, tmp_path):

@@ -99,9 +99,11 @@ def test_batch_statistics_are_of_the_batch_and_leave_the_network_alone():
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name])
     assert model.training
-    with judging(model, "batch"):
-        assert model[0].training and not model.training
-    assert model[0].track_running_stats
+    for keeps in (True, False):
+        model[0].track_running_stats = keeps
+        with judging(model, "batch"):
+            assert model[0].training and not model.training
+        assert model[0].track_running_stats == keeps
 
 
 def test_with_batch_statistics_sorted_data_are_judged_as_mixed_data_are():
