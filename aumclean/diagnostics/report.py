@@ -22,6 +22,7 @@ class Table:
         rows: records of text, numbers, truth values and None.
         note: what to know when reading it.
         file_only: neither on the page nor on the terminal, since it is for programs to read.
+        kind: of the rows, where there may be none, so that the file has its columns all the same.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Table:
     rows: Sequence[Record]
     note: str = ""
     file_only: bool = False
+    kind: type[Record] = Record
 
     @cached_property
     def values(self) -> list[dict[str, Any]]:
@@ -38,13 +40,13 @@ class Table:
     @property
     def meanings(self) -> dict[str, str]:
         """What the columns mean."""
-        fields = type(self.rows[0]).model_fields if self.rows else {}
+        fields = (type(self.rows[0]) if self.rows else self.kind).model_fields
         return {name: field.description for name, field in fields.items() if field.description}
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
-        return list(self.values[0]) if self.rows else []
+        return list(self.values[0] if self.rows else self.kind.model_fields)
 
     def cells(self) -> Iterator[list[str]]:
         """The rows for people, the numbers of a column in one format."""

@@ -64,6 +64,14 @@ class Store:
         """A figure; `suffix` is svg or png. Pictures made of pixels are png alone."""
         return self.path / f"{name}.{suffix}"
 
+    def picture(self, band: str, position: int) -> Path:
+        """One band of the image at a position in the data, for looking at."""
+        return self.path / band / f"{position:06d}.png"
+
+    def floats(self, band: str) -> Path:
+        """One band of all images, as numbers."""
+        return self.path / f"{band}.npy"
+
     def training(self, name: str) -> Path:
         """What was measured after each epoch of a training."""
         return self.path / "trainings" / f"{name}.json"
@@ -92,6 +100,11 @@ class Store:
     def write(self, answer: Answer) -> None:
         """Replace `diagnostic.json`."""
         atomic.write_json(self.record, {**answer.model_dump(), "tables": answer.tables.model_dump(exclude_unset=True)})
+
+    def announce(self, *files: Path) -> None:
+        """Note files and folders that are written before the answer: `overwrite` deletes them, also after a kill."""
+        answer = self.read()
+        self.write(answer.model_copy(update={"files": sorted({*answer.files, *(file.name for file in files)})}))
 
     def note_state(self, old: State, new: State) -> None:
         """Note that it goes on, or was interrupted; in any other state than `old` it stays."""
@@ -167,8 +180,8 @@ def made(folder: Path) -> Iterator[None]:
 def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
     if store.record.is_file():
         asked = store.read().question
+        atomic.remove_leftovers(store.path)
         if asked == question:
-            atomic.remove_leftovers(store.path)
             store.note_state("interrupted", "running")
             return
         if not overwrite:
@@ -186,7 +199,10 @@ def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
 
 def _clear(store: Store) -> None:
     """Delete what a diagnostic wrote and nothing else; its record last, so that it is a diagnostic until the end."""
-    for name in store.read().files:
-        (store.path / Path(name).name).unlink(missing_ok=True)
-    shutil.rmtree(store.training("").parent, ignore_errors=True)
-    store.record.unlink()
+    written = {*store.read().files, store.training("").parent.name}
+    for entry in [entry for entry in store.path.iterdir() if entry.name in written]:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()
+    store.record.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
     """Write every file that follows from a report, the record last, with the state `done`; give both back."""
     files = []
     for table in report.tables:
-        arrow = pa.Table.from_pylist(table.values)
-        csv.save(store.table(table.name), arrow)
+        rows = pa.Table.from_pylist(table.values) if table.rows else pa.table({name: [] for name in table.columns})
+        csv.save(store.table(table.name), rows)
         files.append(store.table(table.name))
     drawn: dict[str, list[bytes]] = {}
     for figure in report.figures:
@@ -37,7 +37,7 @@ def write(store: Store, report: Report) -> tuple[Report, Store]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "kind": record.question["kind"],
         "said": list(report.said),
-        "files": sorted(file.name for file in (*files, store.page)),
+        "files": sorted({*record.files, *(file.name for file in (*files, store.page))}),
         "facts": report.facts,
         "tables": Tables.model_validate({table.name: table.rows for table in report.tables}),
     }

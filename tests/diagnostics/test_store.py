@@ -27,9 +27,14 @@ def test_overwrite_deletes_what_a_diagnostic_wrote_and_nothing_else(tmp_path):
     with opened(tmp_path, "x", QUESTION) as store:
         store.training("a").parent.mkdir()
         store.training("a").write_text("{}")
+        store.announce(store.table("accuracy"), store.picture("low", 7).parent)
         store.table("accuracy").write_text("")
+        store.picture("low", 7).parent.mkdir()
+        store.picture("low", 7).write_text("")
+        (tmp_path / ".high.npy.part").write_text("")
         (tmp_path / "mine.txt").write_text("")
-        store.write(store.read().model_copy(update={"files": ["accuracy.csv", "../escape.txt"]}))
+        answer = store.read()
+        store.write(answer.model_copy(update={"files": [*answer.files, "..", ".", "../escape.txt"]}))
     (tmp_path.parent / "escape.txt").write_text("")
     with opened(tmp_path, "x", {"kind": "other"}, overwrite=True) as store:
         assert {path.name for path in tmp_path.iterdir()} == {".lock", "mine.txt", "diagnostic.json"}

@@ -45,7 +45,7 @@ def report():
         title=f"Bands of {NASTY}",
         lead="What was asked.",
         said=["It shows this.", NASTY],
-        tables=[Table("shares", "Accuracy", rows, note="Read it so."), Table("empty", "Nothing", [])],
+        tables=[Table("shares", "Accuracy", rows, note="Read it so."), Table("empty", "Nothing", [], kind=Row)],
         figures=[Figure("curves", "Curves", "In words.", panels)],
         pictures=[Picture("sheet", "Sheet", "Pixels.", np.zeros((4, 6, 3), np.uint8))],
         settings={"seeds": (0, 1)},
@@ -71,6 +71,8 @@ def test_every_form_holds_the_same_table(written):
         rows = list(csv.DictReader(file))
     assert [row["label"] for row in rows] == [NASTY, "'=1+1"]
     assert [row["accuracy"] for row in rows] == ["0.5", "0.25"]
+    with written.table("empty").open(newline="") as file:
+        assert list(csv.reader(file)) == [["label", "radius", "accuracy", "gap", "right"]]
     assert set(record["files"]) == {
         "shares.csv", "empty.csv", "curves.svg", "curves.png", "sheet.png", "page.html",
     }  # fmt: skip

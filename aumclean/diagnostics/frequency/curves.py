@@ -80,8 +80,9 @@ def curves(
 
 def _store_labels(store: Store, data: Dataset, paths: pa.Array, seed: int) -> None:
     names = pa.array(data.class_names).take(pa.array(data.labels))
-    table = pa.table({"path": paths, "label": names})
-    csv.save(store.table(f"shuffled-labels-seed={seed}"), table)
+    file = store.table(f"shuffled-labels-seed={seed}")
+    store.announce(file)
+    csv.save(file, pa.table({"path": paths, "label": names}))
 
 
 def _row(kind: str, band: str, history: list[EpochRow], chance: float) -> BandCurve:

@@ -248,7 +248,7 @@ def _report(verdict: Verdict, bands: Bands, dataset: Dataset, disc: Disc) -> Rep
         said=said,
         tables=[
             Table("classes", "Classes", classes),
-            Table("high_only", "Labels that the high band alone carries", listed, note=note),
+            Table("high_only", "Labels that the high band alone carries", listed, note=note, kind=HighOnly),
         ],
         figures=[_figure(classes)],
         facts={"reliance": counts, "hints": hints, "flagged_high_only": suspects},

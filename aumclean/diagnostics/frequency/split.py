@@ -1,7 +1,8 @@
 """Every image as the sum of its low-pass and its high-pass image, in its own size, streamed."""
 
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,8 @@ from aumclean.progress import Track, by_default
 from aumclean.training.device import Device, describe, make_accelerator
 
 Look = Literal["none", "offset", "gain", "image-max"]
+
+BANDS = ("low", "high")
 
 MOST_IMAGINARY = 1e-4  # relative, in float32: rounding alone gives some 1e-7
 SHEET = "Images of the data, each as it is and with each band alone."
@@ -199,63 +202,74 @@ def _write_parts(
     unreadable: list[Unreadable],
     settings: dict[str, Any],
 ) -> Report:
-    looks, pictures = Looks(**settings["looks"]), settings["pictures"]
-    chosen, on_sheet = (set(evenly(most, len(samples)).tolist()) for most in (pictures, SHEET_IMAGES))
-    floats = _Floats(store, len(samples)) if settings["floats"] else None
+    looks, pictures, n = Looks(**settings["looks"]), settings["pictures"], len(samples)
+    chosen, on_sheet = (set(evenly(most, n).tolist()) for most in (pictures, SHEET_IMAGES))
     energy: EnergyBelow | None = None
     shown = []
-    for part in parts:
-        _, height, width, _ = part.pixels.shape
-        energy = energy or EnergyBelow(discs_around(disc, height, width))
-        energy.add(part.energy, width)
-        for index, position in enumerate(part.positions):
-            if position in chosen or position in on_sheet:
-                low, high = looks.bytes_of(part.low[index], part.high[index])
-                if position in on_sheet:
-                    shown.append([_thumb(image) for image in (part.pixels[index], low, high)])
-                if position in chosen:
-                    for band, image in (("low", low), ("high", high)):
-                        atomic.write_bytes(store.path / band / f"{position:06d}.png", to_png(image))
-        if floats is not None:
-            floats.add(part)
-    if energy is None:
-        example = unreadable[0] if unreadable else Unreadable(path="", reason="empty")
-        raise DataError(f"{samples.source}: no image can be read, such as {example.path} ({example.reason})")
+    store.announce(*(store.picture(band, 0).parent for band in BANDS if pictures))
+    with _floats(store, n) if settings["floats"] else nullcontext() as floats:
+        for part in parts:
+            _, height, width, _ = part.pixels.shape
+            energy = energy or EnergyBelow(discs_around(disc, height, width))
+            energy.add(part.energy, width)
+            for index, position in enumerate(part.positions):
+                if position in chosen or position in on_sheet:
+                    low, high = looks.bytes_of(part.low[index], part.high[index])
+                    if position in on_sheet:
+                        shown.append([_thumb(image) for image in (part.pixels[index], low, high)])
+                    if position in chosen:
+                        for band, image in zip(BANDS, (low, high), strict=True):
+                            atomic.write_bytes(store.picture(band, position), to_png(image))
+            if floats is not None:
+                floats.add(part)
+        if energy is None:
+            example = unreadable[0] if unreadable else Unreadable(path="", reason="empty")
+            raise DataError(f"{samples.source}: no image can be read, such as {example.path} ({example.reason})")
     if floats is not None:
-        floats.close()
-        table = pa.table({"position": pa.array(np.arange(len(samples))), "path": samples.paths})
+        table = pa.table({"position": pa.array(np.arange(n)), "path": samples.paths})
         csv.save(store.table("samples"), table)
     return _report(samples, disc, energy, shown, unreadable, settings)
 
 
-class _Floats:
-    """The bands as arrays on disk, in one file each while all images have one size."""
+@contextmanager
+def _floats(store: Store, n: int) -> Iterator["_Floats"]:
+    """The bands of n images as arrays on disk, each file whole or not at all."""
+    store.announce(*map(store.floats, BANDS), store.table("samples"))
+    with atomic.replacing(store.floats("low")) as low, atomic.replacing(store.floats("high")) as high:
+        floats = _Floats(low, high, n)
+        yield floats
+        floats.finish()
 
-    def __init__(self, store: Store, n: int) -> None:
-        self.store, self.read = store, np.zeros(n, bool)
-        self.arrays: dict[str, Any] = {}
-        self.shape: tuple[int, ...] | None = None
+
+class _Floats:
+    """One file for each band, as long as all images have one size."""
+
+    def __init__(self, low: Path, high: Path, n: int) -> None:
+        self.low, self.high, self.read = low, high, np.zeros(n, bool)
+        self.arrays: list[np.memmap] = []
 
     def add(self, part: Part) -> None:
-        shape = part.pixels.shape[1:]
-        if self.shape is None:
-            self.shape = shape
-            self.store.path.mkdir(parents=True, exist_ok=True)
-            for band in ("low", "high"):
-                file = self.store.path / f".{band}.npy{atomic.TEMPORARY_SUFFIX}"
-                self.arrays[band] = np.lib.format.open_memmap(file, "w+", np.float16, (len(self.read), *shape))
-        if shape != self.shape:
-            raise ConfigError(f"--floats: images differ in size ({self.shape} and {shape}); make them alike first")
-        for band, values in (("low", part.low), ("high", part.high)):
-            self.arrays[band][part.positions] = values
+        if not self.arrays:
+            shape = (len(self.read), *part.pixels.shape[1:])
+            self.arrays = [_mapped(file, shape) for file in (self.low, self.high)]
+        if (first := self.arrays[0].shape[1:]) != (shape := part.pixels.shape[1:]):
+            raise ConfigError(f"--floats: images differ in size ({first} and {shape}); make them alike first")
+        for array, values in zip(self.arrays, (part.low, part.high), strict=True):
+            array[part.positions] = values
         self.read[part.positions] = True
 
-    def close(self) -> None:
-        for band, array in self.arrays.items():
+    def finish(self) -> None:
+        for array in self.arrays:
             array[~self.read] = np.nan
             array.flush()
-            file = self.store.path / f".{band}.npy{atomic.TEMPORARY_SUFFIX}"
-            file.replace(self.store.path / f"{band}.npy")
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    array = np.lib.format.open_memmap(file, "w+", np.float16, shape)
+    if hasattr(os, "posix_fallocate"):  # room that is missing later ends the process without a word
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    return array
 
 
 def _thumb(image: np.ndarray) -> np.ndarray:

@@ -37,6 +37,6 @@ def test_natural_labels_are_learned_and_shuffled_ones_are_not(bands, tmp_path):
     }
     with store.table("shuffled-labels-seed=1").open(newline="") as file:
         stored = [row["label"] for row in csv.DictReader(file)]
-    assert len(stored) == 160
+    assert len(stored) == 160 and "shuffled-labels-seed=1.csv" in store.read().files
     again, _ = curves(options, radii=(3,))  # everything is read
     assert again.tables[0].rows == report.tables[0].rows

@@ -70,6 +70,14 @@ def test_floats_add_up_to_the_images_across_batches(bands, tmp_path, monkeypatch
     assert not list(store.path.rglob("*.part"))
 
 
+def test_another_split_in_its_place_leaves_nothing_of_the_first(bands, tmp_path):
+    samples, asked = read_samples(bands, limit=8), {"out": tmp_path / "out", "device": "cpu", "overwrite": True}
+    split(samples, Disc(3), floats=True, pictures=8, **asked)
+    _, store = split(samples, Disc(3), pictures=2, **asked)
+    assert [len(list((store.path / band).iterdir())) for band in ("low", "high")] == [2, 2]
+    assert not list(store.path.glob("*.npy")) and not store.table("samples").exists()
+
+
 def test_a_batch_is_all_that_is_held(bands, monkeypatch):
     monkeypatch.setattr(module, "BATCH_VALUES", 16 * 16 * 3 * 7)
     parts = module.split_stream(read_samples(bands), Disc(3), module.make_accelerator("cpu").device, [])
@@ -91,6 +99,7 @@ def test_what_makes_no_sense_is_one_clear_line(mixed, tmp_path, save_image):
         split(mixed, Disc(99), out=tmp_path / "out", device="cpu")
     with pytest.raises(ConfigError, match="--floats: images differ in size"):
         split(mixed, Disc(3), out=tmp_path / "floats", device="cpu", floats=True)
+    assert not list((tmp_path / "floats").glob("*.npy*")) and not list((tmp_path / "floats").glob(".*.part"))
     broken = tmp_path / "broken" / "a" / "x.png"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"no image")
