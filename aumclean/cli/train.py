@@ -85,8 +85,9 @@ class Curve(Options):
     ] = None
 
     def __post_init__(self) -> None:
-        if self.remove and self.removal_curve is None:
-            raise ConfigError("--remove: goes with --removal-curve RUN")
+        for name, value in (("--remove", self.remove), ("--by", self.by)):
+            if value and self.removal_curve is None:
+                raise ConfigError(f"{name}: goes with --removal-curve RUN")
         for percentage in self.remove or ():
             if not 0 < percentage < 100:
                 raise ConfigError(f"--remove: {percentage:g} is not a percentage above 0 and below 100")

@@ -1,6 +1,7 @@
 """Figures as data, drawn by Matplotlib: lines in panels; and pictures, which are pixels already."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -116,7 +117,8 @@ def draw(figure: Figure, suffix: Literal["svg", "png"], *, wide: bool = False) -
         "legend.handlelength": 3.5,  # so long that a dashed line shows as one
         "text.parse_math": False,  # class names may hold dollar signs
     }  # fmt: skip
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in another script; tables have it too
         width = PANEL_WIDTH * (2 if wide else columns)
         canvas = Canvas(figsize=(width, PANEL_HEIGHT * rows), layout="constrained")
         axes = np.atleast_1d(np.asarray(canvas.subplots(rows, columns))).ravel()

@@ -55,7 +55,7 @@ def trained(
         track: shows the progress.
 
     Raises:
-        RunError: when the stored training was of another recipe or seed.
+        RunError: when the stored training was of another recipe or seed, or is damaged.
         TrainingError: as the loop does.
     """
     about = {"schema_version": SCHEMA_VERSION, "name": name, "recipe": asdict(recipe), "seed": seed}
@@ -64,6 +64,8 @@ def trained(
         return rows
     checkpoint, total = store.checkpoint(name), recipe.epochs * len(dataset)
     behind = load_checkpoint(checkpoint, torch.device("cpu"))["epochs"] if checkpoint.is_file() else 0
+    if len(rows) < behind:
+        raise RunError(f"{checkpoint}: goes on after epochs whose measures are gone; delete it to repeat this training")
     rows = rows[:behind]
     shown = part_of(track, name.replace("-seed", ", seed ") if called is None else called, 0, total)
     epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=shown)

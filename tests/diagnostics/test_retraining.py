@@ -263,6 +263,7 @@ def test_a_training_whose_predictions_were_deleted_is_repeated(digits, tmp_path)
         (["x", "--removal-curve", "run", "--test", "t"], "--removal-curve: trains on what the run scanned"),
         (["--removal-curve", "run"], "--test: name the test set"),
         (["x", "--remove", "10"], "--remove: goes with --removal-curve"),
+        (["x", "--by", "aum"], "--by: goes with --removal-curve"),
         (["--removal-curve", "run", "--test", "t", "--remove", "100"], "--remove: 100 is not a percentage"),
         (["x", "--drop", "0"], "--drop: 0 is not a part"),
         (["x", "--epochs", "0"], "--epochs"),

@@ -47,6 +47,19 @@ def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(study
     assert measured == list(range(at - 1, 4))  # what was not measured yet, and nothing before it
 
 
+def test_a_stopped_training_without_its_measures_does_not_go_on(study, tmp_path):
+    def stop(epoch):
+        if epoch.number == 2:
+            raise Stopped
+        return {}
+
+    with pytest.raises(Stopped):
+        run(tmp_path, study, measure=stop)
+    Store(tmp_path).training("plain").unlink()
+    with pytest.raises(RunError, match=r"plain\.pt: goes on after epochs whose measures are gone; delete it"):
+        run(tmp_path, study)
+
+
 def test_what_has_ended_is_read_and_not_trained_again(study, tmp_path):
     first = run(tmp_path, study)
     again = run(tmp_path, study, measure=lambda epoch: pytest.fail("trained again"))

@@ -182,6 +182,12 @@ def test_a_chart_of_what_was_never_reached_says_so(report):
     assert b"no value was reached" in draw_in_words(empty)
 
 
+def test_a_class_whose_script_no_font_has_is_drawn_without_a_warning():
+    panel = Panel("classes", "", "share", [Line("both", [0], [0.5], points=True)], ticks=["\u732b"])
+    for suffix in ("svg", "png"):
+        assert draw(Figure("classes", "Classes", "In words.", [panel]), suffix)
+
+
 def draw_in_words(figure):
     import matplotlib as mpl
 

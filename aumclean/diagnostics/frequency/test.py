@@ -1,7 +1,9 @@
 """One network on original, low-pass and high-pass images: accuracy, and the samples that need the high band."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +53,7 @@ class _Judge:
     accelerator: Accelerator
     seen: bool  # whether the networks were trained on these very images
     what: str
+    files: Sequence[Path] = ()  # of the networks, where they were there before
 
     def logits(self, discs: Sequence[Disc], bn_eval: BnEval, track: Track) -> dict[str, np.ndarray]:
         device, each, total = self.accelerator.device, len(self.images), len(self.networks) * len(self.images)
@@ -99,7 +102,10 @@ def test(
     discs = discs_for(radii, edge, judge.images.images.shape[1])
     images, paths = judge.images, judge.paths
     study = Study(subject.stem, images, images, paths, paths, digest, judge.accelerator, images.size)
-    with asking("frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge) as store:
+    with asking(
+        "frequency test", options, study, radii=[disc.radius for disc in discs], edge=edge,
+        networks=[hashlib.sha256(file.read_bytes()).hexdigest() for file in judge.files],
+    ) as store:  # fmt: skip
         return write(store, _report(judge, discs, [], track))
 
 
@@ -120,7 +126,8 @@ def _of_run(options: Options, track: Track) -> tuple[_Judge, str]:
             images, paths = images.take(keep), paths.take(pa.array(keep))
     what = f"the networks of {options.data}"
     bf16 = takes_bf16(options.precision, accelerator.device)
-    return _Judge(networks, images, paths, bf16, accelerator, options.test is None, what), digest
+    files = [run.model(draw) for draw in range(len(networks))]
+    return _Judge(networks, images, paths, bf16, accelerator, options.test is None, what, files), digest
 
 
 def _of_file(options: Options, track: Track) -> tuple[_Judge, str]:
@@ -131,7 +138,7 @@ def _of_file(options: Options, track: Track) -> tuple[_Judge, str]:
     images, paths, digest = open_images(options, options.test, names, size, limit=options.test_limit, track=track)
     bf16 = takes_bf16(options.precision, accelerator.device)
     what = f"the network in {options.data}"
-    return _Judge([network], images, paths, bf16, accelerator, False, what), digest
+    return _Judge([network], images, paths, bf16, accelerator, False, what, [options.data]), digest
 
 
 def _of_data(

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from torch import nn
 
@@ -53,6 +54,17 @@ def test_a_kept_network_is_tested_without_training_and_agrees_with_itself(judged
     file = store.weights("seed=0")
     again, _ = judge(Options(data=file, test=bands, test_split="test", out=tmp_path / "o", **ASKED), radii=(3,))
     assert again.tables[0].values[0] == pytest.approx(report.tables[0].values[0])
+
+
+def test_another_network_is_another_question(judged, bands, tmp_path):
+    _, store = judged
+    asked = {"test": bands, "test_split": "test", "out": tmp_path / "o", **ASKED}
+    judge(Options(data=store.weights("seed=0"), **asked), radii=(3,))
+    with safetensors.safe_open(store.weights("seed=0"), "np") as first:
+        weights = {name: 2 * first.get_tensor(name) for name in first.keys()}  # noqa: SIM118
+        safetensors.numpy.save_file(weights, tmp_path / "other.safetensors", first.metadata())
+    with pytest.raises(RunError, match=r"another question \(networks differ\)"):
+        judge(Options(data=tmp_path / "other.safetensors", **asked), radii=(3,))
 
 
 def test_a_run_is_tested_on_its_own_images(finished, tmp_path):
