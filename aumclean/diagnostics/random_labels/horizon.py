@@ -14,6 +14,7 @@ import numpy as np
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
+from aumclean.config.presets import Rule
 from aumclean.config.reading import checked
 from aumclean.config.recipe import Recipe
 from aumclean.config.scan import ScanConfig
@@ -68,8 +69,16 @@ class Planted:
     judged: np.ndarray
 
 
-def plant(dataset: Dataset, share: float, seed: int) -> Planted:
+def plant(
+    dataset: Dataset, share: float, seed: int, *, rule: Rule = "percentile", least_held_out: float = 0.0
+) -> Planted:
     """Make a share of the labels wrong, uniformly over the other classes, then draw indicator samples as a scan does.
+
+    Args:
+        dataset: whose labels are made wrong.
+        share: of them.
+        seed: of both draws.
+        rule, least_held_out: how many indicator samples the scan takes.
 
     Raises:
         DataError: when the data are too few for either.
@@ -77,7 +86,7 @@ def plant(dataset: Dataset, share: float, seed: int) -> Planted:
     n_classes = len(dataset.class_names)
     noisy = uniform_noise(dataset.labels, n_classes, share, np.random.default_rng([seed, 7]))
     try:
-        (indicators,) = draw_indicators(len(dataset), n_classes, 1, seed=seed)
+        (indicators,) = draw_indicators(len(dataset), n_classes, 1, seed=seed, rule=rule, least=least_held_out)
     except ValueError:
         raise DataError(f"{len(dataset)} images in {n_classes} classes are too few; add images") from None
     judged = np.ones(len(dataset), bool)
@@ -137,7 +146,7 @@ def horizon(
     first = min(plan.settings.first_epoch, recipe.epochs - 1)
     with asking(KIND, options, study, share=share, draws=draws, first_epoch=first, recipe=asdict(recipe)) as store:
         per_draw = [
-            _draw(store, study, recipe, share, first, seed * draws + draw, track)
+            _draw(store, study, plan, recipe, share, first, seed * draws + draw, track)
             for seed in options.seeds
             for draw in range(draws)
         ]
@@ -154,10 +163,10 @@ def _plan_of_scan(options: Options, flip: bool, first_epoch: int | None) -> Plan
 
 
 def _draw(
-    store: Store, study: Study, recipe: Recipe, share: float, first_epoch: int, seed: int, track: Track
+    store: Store, study: Study, plan: Plan, recipe: Recipe, share: float, first_epoch: int, seed: int, track: Track
 ) -> list[PlantedEpoch]:
     """One training on planted labels, a row per epoch."""
-    planted = plant(study.train, share, seed)
+    planted = plant(study.train, share, seed, rule=plan.settings.rule, least_held_out=plan.least_held_out)
     wrong, other = planted.planted & planted.judged, ~planted.planted & planted.judged
     name = f"planted-seed{seed}"
 

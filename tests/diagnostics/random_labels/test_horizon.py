@@ -42,6 +42,12 @@ def test_planted_labels_are_wrong_and_indicator_samples_are_apart(study):
     np.testing.assert_array_equal(plant(study.train, 0.2, seed=3).dataset.labels, labels)
 
 
+def test_where_there_are_many_classes_as_many_indicator_samples_are_drawn_as_a_scan_takes(study):
+    many = replace(study.train, class_names=tuple(f"class-{number:02d}" for number in range(30)))
+    planted = plant(many, 0.2, seed=3, least_held_out=1 / 8)
+    assert (planted.dataset.labels == 30).sum() == (~planted.judged).sum() == 20
+
+
 def test_planted_labels_are_memorised_after_a_while_and_the_scan_is_warned(aumclean, tmp_path):
     """Few images and a high rate: the network learns wrong labels by heart within the epochs."""
     data = write_bands(tmp_path / "data", {"train": 25, "test": 2}, size=8)
