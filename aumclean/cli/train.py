@@ -179,7 +179,6 @@ def _refuse(data: Path | None, curve: Curve, compared: bool, test: Path | None) 
 
 def show_results(summary: "Comparison") -> None:
     """The error of each, how much better than the first, and how much of the way to the oracle that is."""
-    curve = any(row.order for row in summary.results)
     rows = []
     for row in summary.results:
         deviation = "" if row.deviation is None else f" ± {row.deviation:.1%}"
@@ -189,9 +188,8 @@ def show_results(summary: "Comparison") -> None:
         name = ORDERS[row.order] if row.order else row.name
         rows.append((name, f"{row.removed:,}", f"{row.images:,}", f"{row.error:.1%}{deviation}", said, closed))
     head = ("trained on", "removed", "images", "test error", "better by (95%)", "gap closed")
-    kept = [index for index, name in enumerate(head) if not (name == "gap closed" if curve else name == "removed")]
-    if not any(row.gap_closed is not None for row in summary.results):
-        kept = [index for index in kept if head[index] != "gap closed"]
+    told = {"removed": any(row.removed for row in summary.results), "gap closed": any(closed for *_, closed in rows)}
+    kept = [index for index, name in enumerate(head) if told.get(name, True)]
     header = tuple(head[index] for index in kept)
     recipe, test, seeds = summary.recipe, summary.test, len(summary.seeds)
     times = "one seed" if seeds == 1 else f"{seeds} seeds"

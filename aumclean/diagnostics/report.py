@@ -1,12 +1,9 @@
 """What a diagnostic found, as data: tables, figures, pictures and sentences."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from aumclean.diagnostics.figures import Figure, Picture
 from aumclean.files.records import Record
@@ -85,17 +82,9 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _format(values: Iterable[Any]) -> str | None:
     """One format for the numbers of a column, as its largest and smallest need it; None for whole ones and words."""
-    numbers = [
-        value for value in map(_plain, values) if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if not any(isinstance(value, float) for value in numbers):
         return None
     sizes = sorted(abs(value) for value in numbers if value)
@@ -106,7 +95,6 @@ def _format(values: Iterable[Any]) -> str | None:
 
 def shown(value: Any, format: str | None = None) -> str:
     """A value as a cell for people: numbers in the format, or in one of their own."""
-    value = _plain(value)
     if value is None:
         return "-"
     if isinstance(value, bool):

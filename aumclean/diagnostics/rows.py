@@ -43,13 +43,10 @@ def over_seeds(rows: Sequence[Sequence[Row]], keys: Sequence[str]) -> list[Row]:
         return list(rows[0])  # whole numbers stay whole
     merged = []
     for same in zip(*rows, strict=True):
-        columns = {name: [row.model_dump()[name] for row in same] for name in same[0].model_dump()}
-        means, ranges = {}, {}
-        for name, values in columns.items():
-            if name in keys:
-                means[name] = values[0]
-                continue
-            there = [value for value in values if value is not None]
+        plain = [row.model_dump() for row in same]
+        means, ranges = dict(plain[0]), {}
+        for name in (name for name in plain[0] if name not in keys):
+            there = [row[name] for row in plain if row[name] is not None]
             means[name] = float(np.mean(there)) if there else None
             ranges[f"{name}_low"], ranges[f"{name}_high"] = (min(there), max(there)) if there else (None, None)
         merged.append(type(same[0])(**means, **ranges))

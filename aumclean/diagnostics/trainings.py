@@ -1,6 +1,7 @@
 """One training of a diagnostic: what is measured after each epoch is on disk, and a stopped training continues."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -67,7 +68,7 @@ def trained(
     if len(rows) < behind:
         raise RunError(f"{checkpoint}: goes on after epochs whose measures are gone; delete it to repeat this training")
     rows = rows[:behind]
-    shown = part_of(track, name.replace("-seed", ", seed ") if called is None else called, 0, total)
+    shown = part_of(track, re.sub("-seed=?", ", seed ", name) if called is None else called, 0, total)
     epochs = train(dataset, recipe, seed=seed, accelerator=accelerator, checkpoint=checkpoint, track=shown)
     for epoch in epochs:
         own = {name: getattr(epoch, name) for name in ("loss", "accuracy", "learning_rate", "seconds")}

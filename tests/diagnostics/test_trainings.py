@@ -47,6 +47,21 @@ def test_a_stopped_training_goes_on_and_ends_as_if_it_had_not_been_stopped(study
     assert measured == list(range(at - 1, 4))  # what was not measured yet, and nothing before it
 
 
+def test_the_progress_names_the_seed(study, tmp_path):
+    seen = []
+
+    def noting(stream, description, done, total):
+        seen.append(description)
+        return iter(stream)
+
+    for name in ("natural-seed=1", "planted-seed1"):
+        trained(
+            Store(tmp_path), name, study.train, replace(RECIPE, epochs=1), EpochRow, seed=1,
+            accelerator=make_accelerator("cpu"), track=noting,
+        )  # fmt: skip
+    assert seen == ["natural, seed 1, epoch 1/1", "planted, seed 1, epoch 1/1"]
+
+
 def test_a_stopped_training_without_its_measures_does_not_go_on(study, tmp_path):
     def stop(epoch):
         if epoch.number == 2:

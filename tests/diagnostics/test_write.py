@@ -143,9 +143,9 @@ def test_over_seeds_takes_the_mean_and_the_range():
 
 
 def test_cells_are_short():
-    cells = [None, True, 12345, 0.12345, 0.0, 1e-5, 123456.0, 1571.333, np.float64(2), "x", float("inf")]
+    cells = [None, True, 12345, 0.12345, 0.0, 1e-5, 123456.0, 1571.333, np.float64(2), "x"]
     assert [shown(cell) for cell in cells] == [
-        "-", "yes", "12,345", "0.123", "0.000", "1.00e-05", "123,456.0", "1,571.3", "2.000", "x", "-",
+        "-", "yes", "12,345", "0.123", "0.000", "1.00e-05", "123,456.0", "1,571.3", "2.000", "x",
     ]  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def _with_corrupted_pixels(dataset: Dataset, moments_of: Dataset, corruption: st
         images = random_pixels(images, _rng(seed, "random-pixels", part))
     elif corruption == "gaussian":
         images = gaussian_pixels(images.shape, *pixel_moments(moments_of.images), _rng(seed, "gaussian", part))
-    return Dataset(images, dataset.labels, dataset.class_names)
+    return dataset.with_images(images)
 
 
 def _rng(seed: int, *names: str) -> np.random.Generator:

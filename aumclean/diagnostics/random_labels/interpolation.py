@@ -16,8 +16,8 @@ from aumclean import machine
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels.convolution_features import feature_count, random_convolution_features
 from aumclean.diagnostics.random_labels.corruptions import corrupted
-from aumclean.diagnostics.random_labels.gram import TILE, Gram, Kernel, bandwidth
-from aumclean.diagnostics.random_labels.record import KernelFit, Labels, Solver
+from aumclean.diagnostics.random_labels.gram import TILE, Gram, bandwidth
+from aumclean.diagnostics.random_labels.record import Kernel, KernelFit, Labels, Solver
 from aumclean.diagnostics.random_labels.theorem import distinct_images
 from aumclean.errors import ConfigError, DataError
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.random_labels.gram import Kernel
 from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, interpolate, require
-from aumclean.diagnostics.random_labels.record import KernelFit, Solver
+from aumclean.diagnostics.random_labels.record import Kernel, KernelFit, Solver
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.rows import over_seeds
 from aumclean.diagnostics.store import Store

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from aumclean.diagnostics.random_labels.gram import Kernel
 from aumclean.diagnostics.rows import Averaged, EpochRow, Number, Positive
 from aumclean.files.records import Count, Record, Seconds, Share
 
+Kernel = Literal["linear", "gaussian", "convolution"]
 Labels = Literal["true", "random"]
 Solver = Literal["cholesky", "primal", "cg"]
 

@@ -46,9 +46,7 @@ def test_energy_below_a_radius_is_counted_as_the_full_transform_has_it(mixed, tm
                 pixels = np.asarray(image).astype(float)
         except OSError:
             continue
-        squared = np.abs(np.fft.fft2(pixels, axes=(0, 1))).sum(2) * 0 + (
-            np.abs(np.fft.fft2(pixels, axes=(0, 1))) ** 2
-        ).sum(2)
+        squared = (np.abs(np.fft.fft2(pixels, axes=(0, 1))) ** 2).sum(2)
         height, width = squared.shape
         down, across = np.rint(np.fft.fftfreq(height) * height), np.rint(np.fft.fftfreq(width) * width)
         inside = np.hypot(down[:, None], across[None]) <= 4
