@@ -150,7 +150,7 @@ def holding(out: Path) -> Iterator[Store]:
         RunError: when another process is writing.
         KeyboardInterrupt: when it is interrupted, with what goes on.
     """
-    if out.exists() and not (out / "trainings").is_dir() and any(out.iterdir()):
+    if out.exists() and not (out / "trainings").is_dir() and _holds_something(out):
         raise ConfigError(f"--out {out}: exists and holds no trainings; choose another")
     with made(out):
         atomic.remove_leftovers(out)
@@ -191,10 +191,18 @@ def _begin(store: Store, question: Mapping[str, Any], overwrite: bool) -> None:
                 "--out, or --overwrite"
             )
         _clear(store)
-    elif any(entry.name != ".lock" for entry in store.path.iterdir()):
+    elif _holds_something(store.path):
         raise RunError(f"{store.path}: exists and holds no diagnostic; choose another --out")
+    else:
+        atomic.remove_leftovers(store.path)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     store.write(Answer(argv=sys.argv, started=started, question=dict(question)))
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether it is more than a folder in which a writer was killed before anything was finished."""
+    leftover = f".*{atomic.TEMPORARY_SUFFIX}"
+    return not folder.is_dir() or any(entry.name != ".lock" and not entry.match(leftover) for entry in folder.iterdir())
 
 
 def _clear(store: Store) -> None:

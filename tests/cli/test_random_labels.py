@@ -137,6 +137,14 @@ def test_kernel_says_its_memory_and_interpolates(aumclean, data, tmp_path):
     assert rows[1]["norm"] > rows[0]["norm"]
 
 
+def test_kernel_says_what_does_not_interpolate(aumclean, tmp_path):
+    """240 images of 192 numbers: no linear function of these meets all targets."""
+    data = write_bands(tmp_path / "data", {"train": 60, "test": 4}, size=8)
+    found = run(aumclean, data, tmp_path / "out", "kernel", "--ridge", "0.1")
+    (said,) = (sentence for sentence in found["said"] if "not all targets" in sentence)
+    assert said.split(". ")[0].endswith("shows: linear")
+
+
 def test_rademacher_has_an_estimate_between_0_and_1(aumclean, data, tmp_path):
     options = ("--draws", "2", "--fractions", "0.5,1", *SMALL)
     found = run(aumclean, data / "train", tmp_path / "out", "rademacher", *options)

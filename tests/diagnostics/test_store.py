@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from aumclean.diagnostics.store import opened
-from aumclean.errors import RunError
+from aumclean.diagnostics.store import holding, opened
+from aumclean.errors import ConfigError, RunError
+from aumclean.files import atomic
 
 QUESTION = {"kind": "frequency test", "seeds": (0, 1)}
 
@@ -50,6 +51,24 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path):
     (tmp_path / "photo.jpg").write_text("")
     with pytest.raises(RunError, match="holds no diagnostic; choose another --out"):
         ask(tmp_path, QUESTION, overwrite=True)
+
+
+def test_a_folder_in_which_nothing_was_finished_is_held_again(tmp_path):
+    for hold in (lambda: holding(tmp_path / "train"), lambda: opened(tmp_path / "test", "x", QUESTION)):
+        with pytest.raises(ValueError, match="killed"), hold() as store:
+            store.record.unlink(missing_ok=True)
+            (store.path / f".anything.1-1{atomic.TEMPORARY_SUFFIX}").write_text("")
+            raise ValueError("killed")
+        with hold() as store:
+            assert not list(store.path.glob(f".*{atomic.TEMPORARY_SUFFIX}"))
+
+
+def test_a_file_in_place_of_the_folder_is_one_clear_line(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ConfigError, match="--out .*out: exists and holds no trainings"), holding(tmp_path / "out"):
+        pass
+    with pytest.raises(RunError, match="out: cannot be made"):
+        ask(tmp_path / "out", QUESTION)
 
 
 def test_without_a_place_the_next_free_number_is_taken(tmp_path, monkeypatch):

@@ -51,8 +51,8 @@ def plan(
     """Choose the solver by the memory there is; and how many bytes it takes at the most.
 
     `cholesky` of K; `primal` where a linear kernel has fewer dimensions than samples, so that K has no inverse and the
-    least squares of least norm are what comes nearest; `cg`, conjugate gradients, where K does not fit in memory: it is
-    computed again in every step.
+    least squares of least norm are what comes nearest; `cg`, conjugate gradients, where a K that has an inverse does
+    not fit in memory: it is computed again in every step.
 
     Args:
         kernel: which.
@@ -74,15 +74,19 @@ def plan(
         "primal": rows + 3 * 8 * dimensions**2 + 4 * targets + tiles,
         "cg": rows + 6 * targets + tiles,
     }
-    low_rank = kernel != "gaussian" and train > dimensions
-    chosen: Solver = solver or ("primal" if low_rank else "cholesky")
-    if (solver == "cholesky" and low_rank) or (solver == "primal" and kernel == "gaussian"):
-        suits = "--solver primal or cg" if low_rank else "--solver cholesky or cg"
-        raise ConfigError(f"--solver {solver}: does not suit the {kernel} kernel of {train:,} images; say {suits}")
+    suited: list[Solver] = ["cholesky", "cg"] if kernel == "gaussian" else ["cholesky", "cg", "primal"]
+    if kernel != "gaussian" and train > dimensions:
+        suited = ["primal"]
+    chosen = solver or suited[0]
+    if chosen not in suited:
+        say = " or ".join(suited)
+        raise ConfigError(
+            f"--solver {solver}: does not suit the {kernel} kernel of {train:,} images; say --solver {say}"
+        )
     if memory is not None and not memory > 0:
         raise ConfigError(f"--memory: {memory:g} is not above 0")
     available = machine.free_memory() / 2 if memory is None else memory * GIB
-    if solver is None and needs[chosen] > available:
+    if solver is None and needs[chosen] > available and "cg" in suited:
         chosen = "cg"
     if needs[chosen] > available:
         raise ConfigError(
@@ -266,14 +270,16 @@ def conjugate_gradients(
     direction, squares = residual.copy(), (residual**2).sum(0)
     goal = tolerance**2 * np.maximum(squares, 1e-300)
     for done in range(most):
-        open_ = squares > goal
-        if not open_.any():
+        if not (squares > goal).any():
             return x, done
         product = times(direction)
-        step = np.where(open_, squares / np.maximum((direction * product).sum(0), 1e-300), 0.0)
+        curvature = (direction * product).sum(0)
+        # where A is singular to working precision a step would leave the range of numbers
+        moving = (squares > goal) & (curvature > np.finfo(float).eps * (direction**2).sum(0))
+        step = np.divide(squares, curvature, out=np.zeros_like(squares), where=moving)
         x += step * direction
         residual -= step * product
         new = (residual**2).sum(0)
-        direction = residual + np.where(open_, new / np.maximum(squares, 1e-300), 0.0) * direction
+        direction = residual + np.divide(new, squares, out=np.zeros_like(squares), where=moving) * direction
         squares = new
     return x, most

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from aumclean.diagnostics.figures import Figure, Line, Panel
-from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, interpolate, require
+from aumclean.diagnostics.random_labels.interpolation import FILTERS, RIDGES, SOLVED, interpolate, require
 from aumclean.diagnostics.random_labels.record import Kernel, KernelFit, Solver
 from aumclean.diagnostics.report import Report, Table
 from aumclean.diagnostics.rows import over_seeds
@@ -79,6 +79,13 @@ def _report(options: Options, study: Study, fits: list[list[KernelFit]], filters
         panels,
     )
     said = [_said(rows, name) for name in names]
+    if unmet := list(dict.fromkeys(row.kernel for row in rows if not row.ridge and row.residual > SOLVED)):
+        said.append(
+            "Even without a penalty not all targets are met, as the column \u201cresidual\u201d shows: "
+            f"{', '.join(unmet)}. "
+            "Such a kernel has fewer dimensions than there are images, finds images nearly equal, or takes conjugate "
+            "gradients too many steps."
+        )
     if options.preset == "quick":
         said.append(
             f"This is of {len(study.train):,} images and {filters:,} filters; errors of 50,000 images, and with the "

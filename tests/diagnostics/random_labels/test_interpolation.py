@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.random_labels import gram as gram_module
 from aumclean.diagnostics.random_labels.gram import Gram, bandwidth
-from aumclean.diagnostics.random_labels.interpolation import GIB, conjugate_gradients, interpolate, plan
+from aumclean.diagnostics.random_labels.interpolation import CG_ITERATIONS, GIB, conjugate_gradients, interpolate, plan
 from aumclean.errors import ConfigError, DataError
 
 
@@ -77,6 +77,13 @@ def test_conjugate_gradients_reach_the_solution_of_a_direct_solver():
     solution, steps = conjugate_gradients(lambda x: matrix @ x, targets, tolerance=1e-10)
     np.testing.assert_allclose(solution, np.linalg.solve(matrix, targets), atol=1e-7)
     assert 0 < steps < 500
+
+
+def test_conjugate_gradients_of_a_singular_matrix_stay_finite():
+    half = np.random.default_rng(0).normal(size=(60, 20))
+    matrix, targets = half @ half.T, np.eye(60)[:, :3]  # which no combination of 20 vectors gives
+    solution, steps = conjugate_gradients(lambda x: matrix @ x, targets)
+    assert np.isfinite(solution).all() and steps == CG_ITERATIONS
 
 
 def test_beyond_memory_conjugate_gradients_give_what_cholesky_gives(digits):
@@ -150,8 +157,10 @@ def test_the_solver_follows_the_memory():
         plan("gaussian", 10_000, 1000, 3072, 10, memory=0.05)
     with pytest.raises(ConfigError, match="--memory: .* by cholesky, 0.50 GiB may be used; raise --memory or lower"):
         plan("gaussian", 10_000, 1000, 3072, 10, memory=0.5, solver="cholesky")
-    with pytest.raises(ConfigError, match="--solver primal: does not suit the gaussian"):
+    with pytest.raises(ConfigError, match="--solver primal: does not suit the gaussian .* cholesky or cg"):
         plan("gaussian", 100, 10, 48, 10, solver="primal")
+    with pytest.raises(ConfigError, match="--solver cg: does not suit the linear .*; say --solver primal"):
+        plan("linear", 100, 10, 48, 10, solver="cg")  # K has no inverse
 
 
 def test_the_plan_covers_what_is_taken(digits):
