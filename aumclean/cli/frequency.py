@@ -133,7 +133,7 @@ def heuristics(
     """
     from aumclean.diagnostics.frequency.heuristics import heuristics
 
-    chosen = None if variants is None else tuple(dict.fromkeys(variants.split(",")))
+    chosen = None if variants is None else tuple(dict.fromkeys(map(str.strip, variants.split(","))))
     answer(heuristics, study, variants=chosen, radii=_floats(radii), edge=edge)
 
 

@@ -50,13 +50,13 @@ class Options(Reading):
     cache_dir: Path | None = None
     verify: bool = False
 
-    def read(self, data: Path, split: str | None) -> Samples:
-        """List the samples of a data source, which is read as DATA is.
+    def read(self, data: Path, split: str | None, *, one_class: bool = False) -> Samples:
+        """List the samples of a data source, which is read as DATA is; those to test on may be of one class.
 
         Raises:
             DataError: when that cannot be done.
         """
-        return read_samples(data, **{**self.reading(), "split": split, "limit": None})
+        return read_samples(data, one_class=one_class, **{**self.reading(), "split": split, "limit": None})
 
     def recipe(self, base: Recipe, accelerator: Accelerator) -> Recipe:
         """A preset's recipe with what was asked for in its place."""
@@ -64,9 +64,11 @@ class Options(Reading):
         bf16 = takes_bf16(self.precision, accelerator.device)
         return replace(base, bf16=bf16, **{name: value for name, value in asked.items() if value is not None})
 
-    def open(self, samples: Samples, size: int, track: Track) -> Opened:
+    def open(self, samples: Samples, size: int, track: Track, *, one_class: bool = False) -> Opened:
         """Open what is trained or tested on."""
-        return open_samples(samples, size, cache_dir=self.cache_dir, verify=self.verify, track=track)
+        return open_samples(
+            samples, size, cache_dir=self.cache_dir, verify=self.verify, one_class=one_class, track=track
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def open_study(options: Options, *, limit: int | None, test_limit: int | None, t
     train = train if (most := options.limit or limit) is None else train.evenly(most)
     test = test if (most := options.test_limit or test_limit) is None else test.evenly(most)
     size = options.image_size or image_size(train, LARGEST_IMAGE)
-    opened, tested = (options.open(part, size, track) for part in (train, test))
+    opened, tested = options.open(train, size, track), options.open(test, size, track, one_class=True)
     refusal = f"{options.test or options.data}: the test part has the class '%s', which the training part lacks"
     return Study(
         name=whole.name,
@@ -173,10 +175,10 @@ def asking(kind: str, options: Options, study: Study, **settings: Any) -> Iterat
 def _test_part(options: Options, whole: Samples) -> Samples:
     remedy = "name one with --test PATH or --test-split NAME, or hold out a share with --holdout 0.2"
     if options.test is not None:
-        return options.read(options.test, None)
+        return options.read(options.test, None, one_class=True)
     wanted = options.test_split or "test"
     try:
-        return options.read(options.data, wanted)
+        return options.read(options.data, wanted, one_class=True)
     except DataError as error:  # which `--debug` shows
         if options.test_split is not None:
             raise
@@ -208,9 +210,9 @@ def open_images(
     Raises:
         DataError: when they have a class that the network lacks, or cannot be read.
     """
-    samples = options.read(data, options.test_split or options.split)
+    samples = options.read(data, options.test_split or options.split, one_class=True)
     chosen = samples if limit is None else samples.evenly(limit)
-    opened = options.open(chosen, size, track)
+    opened = options.open(chosen, size, track, one_class=True)
     refusal = f"{data}: has the class '%s', which the network was not taught"
     return with_classes(opened.dataset(), class_names, refusal), opened.samples.paths, opened.digest()
 

@@ -37,7 +37,7 @@ def test_every_diagnostic_runs_from_the_command_line_and_again_from_what_is_stor
     if command == "robustness":
         arguments += ["--rhos", "0,1", "--epsilons", "0.03"]
     elif command == "heuristics":
-        arguments += ["--variants", "vanilla,dropout", "--radii", "2"]
+        arguments += ["--variants", "vanilla, dropout", "--radii", "2"]
     else:
         arguments += ["--radii", "2"]
     done = aumclean(*arguments)

@@ -72,7 +72,7 @@ def test_the_table_fits_the_terminal_and_cuts_no_name(aumclean, data, tmp_path):
 
 
 def test_sweep_has_a_row_per_network_and_probability(aumclean, data, tmp_path):
-    options = ("--probabilities", "0,1", "--arch", "mlp_1x512,resnet8", *SMALL)
+    options = ("--probabilities", "0,1", "--arch", "mlp_1x512, resnet8,mlp_1x512", *SMALL)
     found = run(aumclean, data, tmp_path / "out", "sweep", *options)
     rows = found["tables"]["sweep"]
     assert [(row["arch"], row["probability"]) for row in rows] == [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aumclean.config.reading import checked
-from aumclean.diagnostics.study import Options, asking, open_study
+from aumclean.diagnostics.study import Options, asking, open_images, open_study
 from aumclean.errors import ConfigError, DataError
 from tests.conftest import write_folder
 from tests.diagnostics.conftest import write_bands
@@ -67,6 +67,17 @@ def test_test_labels_count_as_the_training_labels_do(bands, tmp_path):
     assert found.test.labels.tolist() == [1] * 3 + [3] * 3
     with pytest.raises(DataError, match="has the class 'class-0', which the training part lacks"):
         open_study(options(tmp_path / "only", test=bands), limit=None, test_limit=None)
+
+
+def test_a_test_part_may_be_of_one_class(tmp_path):
+    data = write_bands(tmp_path / "data", {"train": 3})
+    rest = write_bands(tmp_path / "rest", {"test": 2})
+    (data / "test").mkdir()
+    (rest / "test" / "class-2").rename(data / "test" / "class-2")
+    found = open_study(options(data), limit=None, test_limit=None)
+    assert found.test.labels.tolist() == [2, 2]
+    images, paths, _ = open_images(options(data, test_split="test"), data, found.train.class_names, 16, limit=None)
+    assert images.labels.tolist() == [2, 2] and len(paths) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from aumclean.config.recipe import Recipe
 from aumclean.dataset.dataset import Dataset
 from aumclean.diagnostics.figures import Figure, Line, Panel, Picture
 from aumclean.diagnostics.frequency.bands import batches
@@ -24,6 +25,7 @@ from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default, part_of, untracked
 from aumclean.training import augment
 from aumclean.training.attack import pgd
+from aumclean.training.models import build_model
 from aumclean.training.network import Network, read_network
 
 EPSILONS: dict[Preset, tuple[float, ...]] = {"quick": (0.03,), "paper": (0.03, 0.06, 0.09)}
@@ -63,19 +65,19 @@ def robustness(
         raise ConfigError("--epsilons: must be above 0 and at most 1, such as 0.03,0.06")
     setting = SETTINGS[options.preset]["robustness"]
     study = open_study(options, limit=setting.limit, test_limit=options.test_limit or setting.watched, track=track)
-    natural = options.recipe(setting.recipe, study.accelerator)
-    steps = QUICK_ATTACK_STEPS if options.preset == "quick" else 10
-    adversarial = replace(natural, adversarial=EPSILON, adversarial_steps=steps)
+    recipes = _recipes(options, study)
+    natural = recipes["natural"]
+    first_layer(build_model(natural.arch, len(study.train.class_names), study.image_size))  # which not every one has
     asked = asking(
         "frequency robustness", options, study, epsilons=epsilons, rhos=rhos, keep_gain=keep_gain,
-        recipe=asdict(adversarial),
+        recipe=asdict(recipes["adversarial"]),
     )  # fmt: skip
     per_seed: list[list[Robustness]] = []
     pictures: list[Picture] = []
     with asked as store:
         for seed in options.seeds:
             rows: list[Robustness] = []
-            for name, recipe in (("natural", natural), ("adversarial", adversarial)):
+            for name, recipe in recipes.items():
                 training = f"{name}-seed={seed}"
                 trained(
                     store, training, study.train, recipe, EpochRow, seed=seed, accelerator=study.accelerator,
@@ -93,6 +95,13 @@ def robustness(
         report = _report(options, study.name, over_seeds(per_seed, ["model", "rho"]), epsilons, pictures, keep_gain)
         report.settings.update({**study.about(), **asdict(natural), "attack in training": EPSILON})
         return write(store, report)
+
+
+def _recipes(options: Options, study: Study) -> dict[str, Recipe]:
+    """The plain training, and the one against an attack."""
+    natural = options.recipe(SETTINGS[options.preset]["robustness"].recipe, study.accelerator)
+    steps = QUICK_ATTACK_STEPS if options.preset == "quick" else 10
+    return {"natural": natural, "adversarial": replace(natural, adversarial=EPSILON, adversarial_steps=steps)}
 
 
 def _attacked(

@@ -100,7 +100,7 @@ def recipes(options: Options, study: Study, command: Command, rate_decay: float 
     if not 0 < rate_decay <= 1:
         raise ConfigError(f"--rate-decay: {rate_decay:g} is not above 0 and at most 1")
     default = QUICK_ARCHS if options.preset == "quick" else PAPER_ARCHS
-    named = options.arch.split(",") if options.arch else default[command]
+    named = dict.fromkeys(map(str.strip, options.arch.split(","))) if options.arch else default[command]
     asked = options.model_copy(update={"arch": None})
     bases = (replace(base_recipe(options.preset, arch), rate_decay=rate_decay) for arch in named)
     return [asked.recipe(base, study.accelerator) for base in bases]

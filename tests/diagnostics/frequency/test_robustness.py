@@ -102,3 +102,7 @@ def test_both_networks_are_attacked_at_every_rho_and_kernels_are_drawn(bands, tm
     assert len(report.pictures) == 4
     with pytest.raises(ConfigError, match="--epsilons"):
         robustness(options, epsilons=(2.0,))
+    without = options.model_copy(update={"arch": "mlp_1x512", "out": tmp_path / "mlp"})
+    with pytest.raises(ConfigError, match="--arch: has no convolution"):
+        robustness(without)
+    assert not (tmp_path / "mlp").exists(), "refused before it is trained"
