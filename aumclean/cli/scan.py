@@ -28,6 +28,7 @@ from aumclean.errors import ConfigError, TrainingError, counted
 from aumclean.files.json import to_json
 
 if TYPE_CHECKING:
+    from aumclean.config.scan import ScanConfig
     from aumclean.scanning.scan import Scan
     from aumclean.verdict.summary import Summary
 
@@ -173,6 +174,7 @@ def command(
     from aumclean.dataset.read import read_samples  # before torch: a wrong path fails at once
 
     settled = load(given, file=config)
+    _require_network(frequency, settled)
     samples = read_samples(data, **settled.reading())
     say_notes(samples)
     say(f"{len(samples):,} images in {len(samples.class_names)} classes")
@@ -199,6 +201,13 @@ def _refuse_beside_resume(data: Path | None, typed: dict[str, Any]) -> None:
     what = "DATA" if data is not None else next(names, None)
     if what is not None:
         raise ConfigError(f"--resume: goes on with what the run was begun with; leave out {what}")
+
+
+def _require_network(frequency: bool, config: "ScanConfig") -> None:
+    from aumclean.config.scan import FROZEN
+
+    if frequency and config.preset == FROZEN:
+        raise ConfigError("--frequency: asks networks that see pixels, and --preset frozen trains none; leave out one")
 
 
 def _join_frequency(path: Path) -> None:
@@ -249,7 +258,7 @@ def _resume(path: Path, frequency: bool) -> None:
     from aumclean.scanning import scan
 
     run = Run(path)
-    run.read_scan()
+    _require_network(frequency, run.read_scan().config)
     with resumable_when_told_to_stop(), progress() as track:
         finished = scan.resume(run, track=track)
     _end(finished, frequency)

@@ -71,6 +71,12 @@ def test_scan_with_frequency_ends_with_the_bands(planted, aumclean, tmp_path):
     assert "carried by both bands" in done.err
 
 
+def test_scan_without_a_network_refuses_frequency_before_it_begins(planted, aumclean, tmp_path):
+    done = aumclean("scan", planted.root, "--frequency", "--preset", "frozen", "-o", tmp_path / "run")
+    assert (done.code, (tmp_path / "run").exists()) == (2, False)
+    assert "--frequency: asks networks that see pixels" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
