@@ -216,9 +216,11 @@ def _build(entry: Path, samples: Samples, size: int, workers: int, track: Track,
 
 
 def _entries(cache_dir: Path) -> Iterator[Path]:
-    """What is ours in a folder that may hold anything: by names that nobody else gives."""
+    """What is ours in a folder that may hold anything; a name like those of entries may be somebody's MD5."""
     for path in cache_dir.iterdir():
-        if NAME.fullmatch(path.stem) and path.suffix in {"", atomic.TEMPORARY_SUFFIX}:
+        is_entry = (path / ABOUT).is_file()
+        is_left = path.suffix == atomic.TEMPORARY_SUFFIX and path.is_dir()
+        if NAME.fullmatch(path.stem) and (is_entry or is_left):
             yield path
     for path in (cache_dir / FEATURES).glob("*-*-*/*.parquet"):
         if NAME.fullmatch(path.stem):

@@ -190,13 +190,15 @@ def test_what_another_process_holds_stays_and_what_a_killed_one_left_goes(folder
 
 
 def test_a_folder_of_other_things_that_serves_as_cache_loses_none_of_them(folder, tmp_path):
-    others = [tmp_path / name for name in ("photos", "notes.part", "features", "features/a-b-c", "0" * 31)]
+    others = [tmp_path / name for name in ("photos", "notes.part", "features", "features/a-b-c", "0" * 31, "0" * 32)]
     for other in others:
         other.mkdir(exist_ok=True)
         (other / "only-copy.parquet").write_bytes(b"mine")
+    (tmp_path / ("1" * 32)).write_bytes(b"called by its MD5")
     load(folder, tmp_path)
     load(folder, tmp_path, size=9, limit_gib=1 / cache.GIB)
     assert [(other / "only-copy.parquet").read_bytes() for other in others] == [b"mine"] * len(others)
+    assert (tmp_path / ("1" * 32)).exists()
     assert len(list(folder.rglob("*.png"))) == 12
 
 
