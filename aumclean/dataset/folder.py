@@ -186,9 +186,7 @@ def _labeled(
 ) -> Named:
     """The labels of images by their paths below `base`, which are sorted; `notes` is what there was to say before."""
     notes = [*notes, *passed.notes(base)]
-    for path in relative:
-        if not path.isascii() and path != path.encode(errors="replace").decode():
-            raise DataError(f"{base}: the name {path!a} is not UTF-8; rename it")
+    require_utf8(base, relative)
     if not relative:
         if passed.kinds:
             notes.append("Unpack or convert them, or pass arrays from Python: aumclean.scan((images, labels))")
@@ -214,6 +212,17 @@ def _labeled(
         raise DataError(". ".join([f"{base}: images are in {named}, hardly the names of classes; {remedy}", *notes]))
     notes += _splits_in_classes(base, relative, class_names)
     return Named(np.arange(len(relative)), relative, labels, class_names, tuple(notes))
+
+
+def require_utf8(where: object, names: Iterable[str]) -> None:
+    """Refuse names that no table and no file of UTF-8 can hold, as Python reads those of other encodings.
+
+    Raises:
+        DataError: for the first such name.
+    """
+    for name in names:
+        if not name.isascii() and name != name.encode(errors="replace").decode():
+            raise DataError(f"{where}: the name {name!a} is not UTF-8; rename it")
 
 
 def _splits_in_classes(base: Location, relative: list[str], class_names: tuple[str, ...]) -> list[str]:

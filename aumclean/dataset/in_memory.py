@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from aumclean.dataset.decode import format_of
+from aumclean.dataset.folder import require_utf8
 from aumclean.dataset.manifest import LABEL_COLUMNS
 from aumclean.errors import DataError, did_you_mean
 from aumclean.progress import Track
@@ -59,8 +61,10 @@ class InMemory:
             track: shows the progress.
 
         Raises:
-            DataError: for an image or a label that cannot be one.
+            DataError: for no images, or for an image or a label that cannot be one.
         """
+        if self.count == 0:
+            raise DataError("data: holds no images")
         groups: Iterable[Rows] = _grouped(self.rows)
         if self.count is not None:
             groups = track(groups, "storing images", 0, self.count)
@@ -214,9 +218,10 @@ def _as_bytes(pixels: np.ndarray) -> np.ndarray:
 
 
 def _label(label: Any, names: Sequence[str] | None) -> str:
-    if not isinstance(label, str) and hasattr(label, "item") and np.size(label) == 1:
+    if not isinstance(label, str) and hasattr(label, "item") and math.prod(label.shape) == 1:
         label = label.item()  # a number of numpy's or of torch's
     if isinstance(label, str) and label.strip():
+        require_utf8("its label", [label])
         return label
     if isinstance(label, float) and label.is_integer():
         label = int(label)

@@ -343,6 +343,8 @@ IMAGES = np.zeros((4, 5, 5, 3), np.uint8)
         ((IMAGES, ["a", "b", "", "a"]), {}, "item 2: has no label"),
         ((IMAGES, [0, 1, None, 1]), {}, "item 2: has no label"),
         ((IMAGES, [0, 1.5, 0, 1]), {}, "item 1: has the label '1.5'"),
+        ((IMAGES, ["a", "b", "\udcff", "a"]), {}, r"item 2: its label: the name '\\udcff' is not UTF-8"),
+        ((IMAGES[:0], []), {}, "data: holds no images"),
         ((IMAGES, np.eye(4)), {}, "item 0: has the label"),
         ((IMAGES - 1.0, [0, 1, 0, 1]), {}, "fractions 0 to 1; leave normalisation out of the transform"),
         ((IMAGES.astype(int) + 300, [0, 1, 0, 1]), {}, "from 300 to 300; whole numbers must be 0 to 255"),
@@ -403,6 +405,14 @@ def test_a_subset_has_the_names_of_its_whole(six_hundred, tmp_path):
 
     subset = torch.utils.data.Subset(as_torch(six_hundred), [1, 4])
     assert [row["label"] for row in in_memory(subset).rows] == [six_hundred.labels[1], six_hundred.labels[4]]
+
+
+def test_labels_that_are_tensors_are_the_numbers_in_them():
+    from aumclean.dataset.in_memory import in_memory
+
+    whole = torch.utils.data.TensorDataset(torch.zeros(3, 1, 5, 5), torch.tensor([2, 0, 1]))
+    assert [row["label"] for row in in_memory(whole).rows] == ["2", "0", "1"]
+    assert [row["label"] for row in in_memory(whole.tensors).rows] == ["2", "0", "1"]
 
 
 def test_aum_is_the_mean_margin_over_epochs():
