@@ -13,17 +13,33 @@ from typing import Any
 from aumclean.errors import OutputError
 
 TEMPORARY_SUFFIX = ".part"
+DEVICES = Path("/dev")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well, flush it to disk and rename it to `path`.
 
-    When the block fails (a full disk, Ctrl-C) the temporary file goes and whatever stood at `path` stays.
+    When the block fails (a full disk, Ctrl-C) the temporary file goes and whatever stood at `path` stays. A pipe or a
+    device, such as `/dev/stdout`, is written to as it is: a file in its place would be no pipe any more.
 
     Raises:
         OutputError: when the file cannot be written.
     """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.parent == DEVICES or (path.exists() and not path.is_file()):
+            yield path
+        else:
+            with _renamed(path) as temporary:
+                yield temporary
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({reason(error)})") from error
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +47,6 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({reason(error)})") from error
     finally:
         with suppress(OSError):  # the folder itself may be what is missing
             temporary.unlink(missing_ok=True)
@@ -94,6 +108,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of a writer that was killed; only call it while holding the folder's lock."""
-    for leftover in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
-        leftover.unlink(missing_ok=True)
+    """Delete what a writer that was killed left, files and folders; only call it while holding the folder's lock."""
+    for leftover in list(folder.rglob(f".*{TEMPORARY_SUFFIX}")):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
