@@ -17,7 +17,7 @@ from aumclean.dataset.images import Files
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
-from aumclean.files.location import Location, below
+from aumclean.files.location import Location, below, walked
 
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the name but needs another program to read
 LISTS = {".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xml", ".yaml"}  # suffixes of what may say the labels
@@ -296,29 +296,15 @@ def _is_unseen(folder: str) -> bool:
 def images_below(base: Path, passed: PassedOver) -> list[str]:
     """The images in a folder, relative and POSIX, in no order; what else is there is counted."""
     found: list[str] = []
-    seen = set()  # links may lead back to where they stand
-    for folder, subfolders, files in os.walk(base, followlinks=True, onerror=_refuse_closed):
-        status = os.stat(folder)  # noqa: PTH116
-        inside = Path(folder).relative_to(base).as_posix()
-        if (status.st_dev, status.st_ino) in seen:
-            subfolders.clear()
-            passed.links.append(inside)
-            continue
-        seen.add((status.st_dev, status.st_ino))
+    for prefix, subfolders, files in walked(base, passed.links):
         passed.folders.update(name for name in subfolders if _is_unseen(name))
         subfolders[:] = sorted(name for name in subfolders if not _is_unseen(name))
-        prefix = "" if inside == "." else f"{inside}/"
         for name in files:
             if is_image(name) and not name.startswith("."):
                 found.append(prefix + name)
             else:
                 passed.file(name)
     return found
-
-
-def _refuse_closed(error: OSError) -> None:
-    """A folder that cannot be looked into would be a class that is silently gone."""
-    raise DataError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from None
 
 
 def _parts(base: Location, relative: list[str]) -> list[str]:

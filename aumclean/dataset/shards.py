@@ -53,9 +53,10 @@ def shards_of(data: Location, split: str | None) -> Shards | None:
     Raises:
         DataError: for a pattern without a file, files of several kinds, or a split that no file is of.
     """
-    names = _named(data)
-    if names is None:
+    named = _named(data)
+    if named is None:
         return None
+    base, names = named
     kinds = sorted({suffix_of(name) for name in names})
     if not names or not set(kinds) <= set(KINDS):
         raise DataError(f"{data}: names no shards ({', '.join(KINDS)})")
@@ -63,11 +64,9 @@ def shards_of(data: Location, split: str | None) -> Shards | None:
         raise DataError(
             f"{data}: has files of several kinds ({', '.join(kinds)}); name one with a pattern such as '*.tar'"
         )
-    base, single = (data, False) if _is_base(data) else (parent_of(data), True)
-    chosen, of_split, notes = _of_split(data, names, split) if len(names) > 1 or not single else (names, False, ())
-    if single and len(chosen) == 1 and chosen[0] == name_of(data):
-        return Shards(data, kinds[0], (data,), of_split, notes)
-    if not single:
+    in_folder = base == data
+    chosen, of_split, notes = _of_split(data, names, split) if len(names) > 1 or in_folder else (names, False, ())
+    if in_folder:
         notes = (*notes, *_of_folders(data, chosen), *_besides(data, names))
     return Shards(data, kinds[0], tuple(below(base, name) for name in chosen), of_split, notes)
 
@@ -93,30 +92,26 @@ def _besides(data: Location, shards: list[str]) -> list[str]:
     return passed.notes(data)
 
 
-def _is_base(data: Location) -> bool:
-    return not _is_pattern(name_of(data)) and suffix_of(data) not in KINDS
-
-
 def _is_pattern(name: str) -> bool:
     return bool(_BRACES.search(name)) or any(mark in name for mark in "*?[")
 
 
-def _named(data: Location) -> list[str] | None:
-    """Paths of the files below DATA, or below its folder where it is a file or a pattern; None for something else."""
-    name = name_of(data)
+def _named(data: Location) -> tuple[Location, list[str]] | None:
+    """A folder, which is DATA itself or that of a file or a pattern, and paths below it; None for something else."""
+    name, folder = name_of(data), parent_of(data)
     if isinstance(data, Path) and data.exists():
         if not data.is_dir():
-            return [name] if suffix_of(data) in (".tar", ".zip") else None
-        return _in_folder(data) if _has_shards(data) else None
+            return (folder, [name]) if suffix_of(data) in (".tar", ".zip") else None
+        return (data, _in_folder(data)) if _has_shards(data) else None
     if _is_pattern(name):
-        return _matching(data, name)
+        return folder, _matching(data, name)
     if isinstance(data, str):
         if suffix_of(data) in (".tar", ".zip"):
-            return [name]
+            return folder, [name]
         if is_folder(data):
             files = files_below(data)
             shards = [file for file in files if suffix_of(file) in KINDS and name_of(file) != METADATA]
-            return shards if shards and not any(map(is_image, files)) else None
+            return (data, shards) if shards and not any(map(is_image, files)) else None
     return None
 
 
@@ -127,7 +122,7 @@ def _matching(data: Location, pattern: str) -> list[str]:
         numbers = (str(number).zfill(width) for number in range(int(first), int(last) + 1))
         return [pattern.replace(found[0], number) for number in numbers]
     folder = parent_of(data)
-    names = files_below(folder) if isinstance(folder, str) else [entry.name for entry in folder.iterdir()]
+    names = files_below(folder) if isinstance(folder, str) else [entry.name for entry in folder.glob("*")]
     matching = sorted(name for name in names if fnmatchcase(name, pattern))
     if not matching:
         raise DataError(f"{data}: no file is called so")

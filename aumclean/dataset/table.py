@@ -73,7 +73,8 @@ def read_table(
 
 def with_folders(table: pa.Table, file: Location, source: Location) -> pa.Table:
     """The table of a file with a column for each folder `name=value` between DATA and it, as Spark and Hive do."""
-    for folder in str(file).removeprefix(str(source)).split("/")[:-1]:
+    inside = str(file).removeprefix(f"{source}/")
+    for folder in inside.split("/")[:-1] if inside != str(file) else ():
         name, equals, value = folder.partition("=")
         if equals and not split_of(folder) and name not in table.column_names:
             said = pa.scalar(None if value == NO_VALUE else unquote(value), pa.string())

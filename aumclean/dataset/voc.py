@@ -11,6 +11,7 @@ from aumclean.dataset.annotations import Annotations, lines_of
 from aumclean.dataset.folder import PassedOver, folders_in, images_below, split_folder
 from aumclean.dataset.splits import same_split, split_of
 from aumclean.errors import DataError
+from aumclean.files.location import files_below
 
 ANNOTATIONS = ("Annotations", "annotations")
 PICTURES = ("JPEGImages", "images")
@@ -78,8 +79,8 @@ def read_voc(voc: Voc, split: str | None) -> Annotations:
     else:
         (of_pictures, of_files), notes = voc.folders, []
     pictures = {_stem(path): path for path in images_below(data / of_pictures, passed)}
-    found = (path for path in (data / of_files).rglob("*.xml") if not path.name.startswith("."))
-    files = {_stem(path.relative_to(data / of_files).as_posix()): path for path in found}
+    found = [name for name in files_below(data / of_files) if name.endswith(".xml") and Path(name).name[0] != "."]
+    files = {_stem(name): data / of_files / name for name in found}
     chosen = pictures.keys() | files.keys()
     if voc.folders is None:
         passed.kinds.pop(".xml", None)

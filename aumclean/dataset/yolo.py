@@ -10,6 +10,7 @@ from aumclean.dataset.annotations import Annotations, lines_of
 from aumclean.dataset.folder import PassedOver, is_image
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
+from aumclean.files.location import files_below
 
 DATA_FILE = "data.yaml"
 
@@ -94,13 +95,14 @@ def _listed(file: Path, root: Path) -> list[Path]:
 
 def _images(folder: Path, notes: list[str]) -> list[Path]:
     """The images of a folder; what lies there or among its labels and is not read is noted."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [folder / name for name in files_below(folder)]
     images = [path for path in files if is_image(path.name) and not path.name.startswith(".")]
     passed, labels = PassedOver(), label_file(folder / "image").parent
     for path in set(files) - set(images):
         if path.suffix != ".txt":
             passed.file(path.name)
-    texts = {path for path in labels.rglob("*.txt") if path.name != "classes.txt"}
+    beside = map(labels.joinpath, files_below(labels) if labels.is_dir() else ())
+    texts = {path for path in beside if path.suffix == ".txt" and path.name != "classes.txt"}
     if alone := sorted(texts - set(map(label_file, images))):
         shown = alone[0].relative_to(labels)
         notes.append(f"{labels}: {len(alone)} files of boxes are of no image that can be read, such as {shown}")

@@ -180,15 +180,43 @@ def files_below(where: Location) -> list[str]:
     """The paths of all files in a folder, relative and POSIX, sorted.
 
     Raises:
-        DataError: when it is far away and cannot be reached.
+        DataError: when it is far away and cannot be reached, or near and a folder in it cannot be looked into.
     """
     if isinstance(where, Path):
-        return sorted(file.relative_to(where).as_posix() for file in where.rglob("*") if file.is_file())
+        return sorted(f"{folder}{name}" for folder, _, files in walked(where, []) for name in files)
     store, path = store_of(where)
     with reaching(where):
         base = path.rstrip("/")
         found: list[str] = _patiently(store.find, base)
     return sorted(name.removeprefix(base).lstrip("/") for name in found if name != base)
+
+
+def walked(base: Path, again: list[str]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """A folder and all below it: each as a prefix of what is in it (POSIX), its subfolders, and its files.
+
+    As of `os.walk`, subfolders that are taken out of the list are not entered. Links are followed.
+
+    Args:
+        base: where to begin.
+        again: gets the folders that were met before, as links may lead back to where they stand.
+
+    Raises:
+        DataError: for a folder that cannot be looked into: it would be a class, or a shard, that is silently gone.
+    """
+    seen = set()
+    for folder, subfolders, files in os.walk(base, followlinks=True, onerror=_refuse_closed):
+        status = os.stat(folder)  # noqa: PTH116
+        inside = Path(folder).relative_to(base).as_posix()
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            again.append(inside)
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield "" if inside == "." else f"{inside}/", subfolders, files
+
+
+def _refuse_closed(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})") from None
 
 
 def exists(where: Location) -> bool:

@@ -447,6 +447,26 @@ def test_what_lies_beside_shards_is_counted_and_several_folders_are_said(tmp_pat
     )
 
 
+@pytest.mark.parametrize("name", ["photos.parquet", "photos [2024]", "year=2024", "linked"])
+def test_shards_are_found_whatever_their_folder_is_called_and_behind_links(tmp_path, name):
+    folder = tmp_path / ("elsewhere" if name == "linked" else name)
+    folder.mkdir()
+    for part in range(2):  # as Spark writes `photos.parquet`
+        table = pa.table(
+            {"image": [{"bytes": bytes([part, label]), "path": None} for label in range(2)], "label": [0, 1]}
+        )
+        pq.write_table(table, folder / f"part-{part}.parquet")
+    if name == "linked":
+        (tmp_path / "linked").mkdir()
+        (tmp_path / "linked" / "data").symlink_to(folder)
+        (folder / "back").symlink_to(tmp_path / "linked")
+    samples = read_samples(tmp_path / name)
+    assert [path.rpartition("/")[2] for path in samples.paths.to_pylist()] == ["0000000", "0000001"] * 2
+    assert [samples.images.one(row) for row in range(4)] == [b"\0\0", b"\0\1", b"\1\0", b"\1\1"]
+    pattern = read_samples(folder / "part-{0..1}.parquet")
+    assert len(pattern) == 4 and pattern.manifest.column_names == ["label"]  # folders above it say nothing
+
+
 def test_the_split_of_shards_is_in_their_names_or_folders(tmp_path):
     table = pa.table({"image": [b"x", b"y"], "label": ["a", "b"]})
     for name in (
@@ -464,8 +484,9 @@ def test_the_split_of_shards_is_in_their_names_or_folders(tmp_path):
     assert len(read_samples(tmp_path / "hub" / "data" / "train-*.parquet")) == 4
     with pytest.raises(DataError, match="no file is of the split 'test' .*; it has: train, validation"):
         read_samples(tmp_path / "hub", split="test")
-    with pytest.raises(DataError, match="no file is called so"):
-        read_samples(tmp_path / "hub" / "data" / "test-*.parquet")
+    for nothing in ("test-*.parquet", "nowhere/*.parquet"):
+        with pytest.raises(DataError, match="no file is called so"):
+            read_samples(tmp_path / "hub" / "data" / nothing)
 
 
 def test_addresses_that_cannot_be_reached_are_one_line(s3, monkeypatch):
