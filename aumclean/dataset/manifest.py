@@ -330,7 +330,11 @@ def _exists(file: str) -> bool:
 def _names_of_embedded(source: Location, files: Sequence[Location], column: str, count: int) -> pa.Array:
     """The images' own names where each has a different one, else file (below DATA if need be) and row number."""
     sources = [columnar_file(file) for file in files]
-    if _has_names(sources[0].schema_arrow.field(column).type):
+    kinds = [one.schema_arrow.field(column).type if column in one.schema_arrow.names else pa.null() for one in sources]
+    if not all(map(_holds_images, kinds)):
+        without = next(file for file, kind in zip(files, kinds, strict=True) if not _holds_images(kind))
+        raise DataError(f"{without}: has no images in '{column}', where the other files have them; take it away")
+    if all(map(_has_names, kinds)):
         own = [pc.struct_field(one.read(columns=[f"{column}.path"])[column], "path") for one in sources]
         chunks = [chunk.cast(pa.string()) for part in own for chunk in part.chunks]
         names = pa.chunked_array(chunks, pa.string()).combine_chunks()

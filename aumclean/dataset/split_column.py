@@ -29,9 +29,9 @@ def rows_of_split(file: Location, table: pa.Table, split: str | None) -> tuple[n
         split: its name; the rows for training by default, and all where no word is known for these.
 
     Raises:
-        DataError: when no row is of the split that was asked for.
+        DataError: when no row is of the split that was asked for, or splits are no texts.
     """
-    everything, found = np.arange(len(table)), _splits(table)
+    everything, found = np.arange(len(table)), _splits(file, table)
     if found is None:
         if split is not None:
             raise DataError(f"{file}: has no column '{SPLIT}', which --split needs")
@@ -61,12 +61,14 @@ def rows_of_split(file: Location, table: pa.Table, split: str | None) -> tuple[n
     return np.flatnonzero(pc.is_in(column, value_set=pa.array(words, pa.string())).to_numpy()), tuple(notes)
 
 
-def _splits(table: pa.Table) -> tuple[str, pa.ChunkedArray] | None:
+def _splits(file: Location, table: pa.Table) -> tuple[str, pa.ChunkedArray] | None:
     """What each row says of its split, and the name of the column that says it; None where none does."""
     columns = {name.strip().casefold(): name for name in table.column_names}
     if SPLIT in columns:
-        column = table[columns[SPLIT]]
-        return columns[SPLIT], column if pa.types.is_string(column.type) else column.cast(pa.string())
+        name, column = columns[SPLIT], table[columns[SPLIT]]
+        if not pa.types.is_string(column.type):
+            raise DataError(f"{file}: column '{name}' holds {column.type}, not one text per row; take it away")
+        return name, column
     texts = {plain: name for plain, name in columns.items() if pa.types.is_string(table[name].type)}
     for name in (texts[plain] for plain in ALSO_SPLITS if plain in texts):
         if all(word is not None and split_of(word) for word in pc.unique(table[name]).to_pylist()):

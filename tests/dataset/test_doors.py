@@ -467,6 +467,21 @@ def test_shards_are_found_whatever_their_folder_is_called_and_behind_links(tmp_p
     assert len(pattern) == 4 and pattern.manifest.column_names == ["label"]  # folders above it say nothing
 
 
+def test_shards_without_the_images_of_the_others_and_splits_that_are_lists_are_named(tmp_path):
+    images, labels = [{"bytes": b"x", "path": "1"}, {"bytes": b"y", "path": "2"}], ["a", "b"]
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"image": [b"z", b"w"], "label": labels}), tmp_path / "b.parquet")
+    samples = read_samples(tmp_path)
+    assert [samples.images.one(row) for row in range(4)] == [b"x", b"y", b"z", b"w"]
+    for others in ({}, {"image": ["1.png", "2.png"]}):
+        pq.write_table(pa.table({"label": labels} | others), tmp_path / "b.parquet")
+        with pytest.raises(DataError, match="b.parquet: has no images in 'image', where the other files have them"):
+            read_samples(tmp_path)
+    pq.write_table(pa.table({"image": images, "label": labels, "split": [["train"]] * 2}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a.parquet: column 'split' holds list<.*>, not one text per row"):
+        read_samples(tmp_path / "a.parquet")
+
+
 def test_the_split_of_shards_is_in_their_names_or_folders(tmp_path):
     table = pa.table({"image": [b"x", b"y"], "label": ["a", "b"]})
     for name in (
