@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from aumclean.config.scan import ClassFolder
-from aumclean.dataset.folder import PassedOver, is_image, listed, numbered, read_names
+from aumclean.dataset.folder import Named, PassedOver, is_image, listed, numbered, read_names, require_utf8
 from aumclean.dataset.images import Archived, Zipped
 from aumclean.dataset.manifest import LABEL_COLUMNS, refuse_repeated
 from aumclean.dataset.one_label import ONE_LABEL, refuse_joined, refuse_no_numbers
@@ -36,6 +36,7 @@ class _Members:
         shard, offset, length: where they are.
         texts: what the small files that may be labels hold, by position.
         folders: with a slash at the end.
+        links: images that are links to other members.
     """
 
     names: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class _Members:
     length: "array[int]" = field(default_factory=lambda: array("q"))
     texts: dict[int, bytes] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
 
 def read_zip(
@@ -108,26 +110,23 @@ def read_tar(
         with _blaming(file), opened(file) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             _index(archive, number, members)
             _require_whole(file, stream, archive.offset)
-    notes: tuple[str, ...] = ()
-    found_labels = _webdataset(source, members, label_column)
-    if found_labels is not None:
-        rows, names, notes = found_labels
-        paths = [members.names[row] for row in rows]
-        labels, class_names = numbered(names, len(names))
-        refuse_joined(source, "the list of its labels", class_names)
-        refuse_no_numbers(source, pa.array(names, pa.string()), "its labels")
-    else:
+    found = _webdataset(source, members, label_column)
+    if found is None:
         inside = _without_top([*members.names, *members.folders])
         found = read_names(source, inside, split=split, class_folder=class_folder)
-        rows, labels, class_names, notes = found.rows, found.labels, found.class_names, found.notes
-        paths = found.paths
+    rows, notes = found.rows, found.notes
+    if members.links:
+        said = (
+            f"{source}: {len(members.links)} images are links to others, such as {members.links[0]}; they are not read"
+        )
+        notes = (*notes, f"{said} (tar --hard-dereference stores them whole)")
     samples = Samples(
         name=Path(name_of(source)).stem,
         source=source,
         root=source,
-        paths=_told_apart(paths, [files[members.shard[row]] for row in rows]),
-        labels=labels,
-        class_names=class_names,
+        paths=_told_apart(found.paths, [files[members.shard[row]] for row in rows]),
+        labels=found.labels,
+        class_names=found.class_names,
         images=Archived(
             tuple(files),
             np.array(members.shard, np.int32)[rows],
@@ -147,6 +146,8 @@ def _index(archive: tarfile.TarFile, shard: int, members: _Members) -> None:
         name = one.name.removeprefix("./")
         if one.isdir() and name != ".":
             members.folders.append(f"{name}/")
+        if (one.islnk() or one.issym()) and is_image(name):
+            members.links.append(name)
         if not one.isfile():
             continue
         suffix = name.rsplit(".", 1)[-1].lower()
@@ -167,13 +168,8 @@ def _require_whole(file: Location, stream: BinaryIO, end: int) -> None:
         raise DataError(f"{file}: is damaged or cut off at byte {end:,}, or several put together; make it anew")
 
 
-def _webdataset(
-    source: Location, members: _Members, label_column: str | None
-) -> tuple[np.ndarray, list[str], tuple[str, ...]] | None:
-    """Rows of the images in the order of their names, the label of each, and what there is to say of other files.
-
-    None when no image has a label beside it.
-    """
+def _webdataset(source: Location, members: _Members, label_column: str | None) -> Named | None:
+    """The images in the order of their names, labeled by the files beside them; None when none has a label there."""
     if not members.texts:
         return None
     labels: dict[tuple[int, str], tuple[int, bytes, str]] = {}
@@ -207,14 +203,20 @@ def _webdataset(
         notes.append(f"{source}: {len(alone)} labels are of no image that can be read, such as {alone[0][1]}")
     ordered = sorted(images, key=lambda key: (key[0], members.names[images[key]]))
     names = [_label(source, *labels[key][1:], label_column) for key in ordered]
-    return np.array([images[key] for key in ordered], np.int64), names, tuple(notes)
+    rows = [images[key] for key in ordered]
+    paths = [members.names[row] for row in rows]
+    require_utf8(source, [*paths, *names])
+    numbers, class_names = numbered(names, len(names))
+    refuse_joined(source, "the list of its labels", class_names)
+    refuse_no_numbers(source, pa.array(names, pa.string()), "its labels")
+    return Named(np.array(rows, np.int64), paths, numbers, class_names, tuple(notes))
 
 
 def _label(source: Location, content: bytes, name: str, label_column: str | None) -> str:
     try:
         text = content.decode("utf-8-sig").strip()
         value: Any = json.loads(text) if name.lower().endswith(".json") else text
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(f"{source}: {name} is not {'JSON' if name.lower().endswith('.json') else 'UTF-8'}") from None
     if isinstance(value, dict):
         known = [label_column] if label_column else [key for key in value if key.strip().casefold() in LABEL_COLUMNS]
@@ -251,7 +253,7 @@ def _blaming(file: Location) -> Iterator[None]:
     try:
         with reaching(file):
             yield
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError, OSError) as error:
         packed = (
             " (a compressed tar cannot be read in parts: unpack it)" if isinstance(error, tarfile.ReadError) else ""
         )

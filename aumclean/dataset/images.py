@@ -4,6 +4,7 @@ Each kind gives the same three things (`Images`): the images of some rows, one o
 """
 
 import errno
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -311,7 +312,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> Item:
     """Its bytes; why they cannot be had where they are damaged or encrypted, so that it costs itself alone."""
     try:
         return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueError, EOFError, OSError) as error:
         return Refused(OSError(errno.EIO, f"in the archive: {' '.join(str(error).split()) or 'cut off'}"))
 
 

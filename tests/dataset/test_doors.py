@@ -339,6 +339,9 @@ def test_arrow_files_far_away_are_refused_with_a_remedy(tmp_path):
         ({"0.jpg": b"x", "0.json": b"{"}, "0.json is not JSON"),
         ({"0.jpg": b"x", "0.cls": b" "}, "0.cls has no label"),
         ({"0.jpg": b"x", "0.cls": b"1", "1.jpg": b"x", "1.json": b"NaN"}, "1 rows have no number in its labels"),
+        ({"0.jpg": b"x", "0.json": b"[" * 100_000}, "0.json is not JSON"),
+        ({"0.jpg": b"x", "0.json": rb'"\ud800"'}, r"set.tar: the name '\\ud800' is not UTF-8; rename it"),
+        ({"\udcff.jpg": b"x", "\udcff.cls": b"1"}, r"set.tar: the name '\\udcff.jpg' is not UTF-8; rename it"),
         ({"0.jpg": b"x", "0.png": b"x", "0.cls": b"1"}, "has several images"),
         ({"0.jpg": b"x", "1.jpg": b"x"}, "images are directly in it"),
     ],
@@ -360,6 +363,38 @@ def test_broken_and_compressed_archives_are_named(tmp_path):
         (tmp_path / name).write_bytes(b"x" * 2000)
         with pytest.raises(DataError, match=f"{name}: is not a readable archive"):
             read_samples(tmp_path / name)
+
+
+@pytest.mark.parametrize("harm", ["name", "version", "local name"])
+def test_names_and_versions_that_zip_does_not_know_are_one_line_or_cost_themselves(source, tmp_path, harm):
+    file = tmp_path / "photos.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for number, (name, path) in enumerate(listed(source)[::12]):
+            archive.write(path, f"{name.partition('/')[0]}/{'é' * (not number)}{number}.png")
+    content, central = file.read_bytes(), file.read_bytes().index(b"PK\1\2")
+    if harm == "version":
+        content = content[: central + 6] + b"\x63" + content[central + 7 :]
+    else:
+        content = content.replace("é".encode(), b"\xff\xfe", 2 if harm == "name" else 1)
+    file.write_bytes(content)
+    if harm == "local name":
+        assert len(open_samples(read_samples(file), 12, cached=False, workers=1).unreadable) == 1
+    else:
+        with pytest.raises(DataError, match="photos.zip: is not a readable archive"):
+            read_samples(file)
+
+
+def test_images_of_a_tar_that_are_links_are_counted(tmp_path):
+    for folder in "xyz":
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        (tmp_path / "photos" / folder / "1.png").write_bytes(folder.encode())
+    (tmp_path / "photos" / "z" / "2.png").hardlink_to(tmp_path / "photos" / "x" / "1.png")
+    (tmp_path / "photos" / "z" / "notes.txt").symlink_to("1.png")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "photos", "photos")
+    samples = read_samples(tmp_path / "a.tar")
+    assert len(samples) == 3 and len(samples.notes) == 1
+    assert "a.tar: 1 images are links to others, such as photos/" in samples.notes[0]
 
 
 def test_a_damaged_member_of_a_zip_costs_itself_alone(source, tmp_path):
