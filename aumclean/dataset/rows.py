@@ -1,5 +1,7 @@
 """Arrays of somebody's own with a row per sample: files of several kinds read, and rows joined to samples."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from aumclean.files.location import expanded
 Kind = Literal["logits", "pred-probs", "features"]
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 ID_COLUMNS = ("id", "sample_id", "uid", "key")
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, pa.ArrowException,
+              safetensors.SafetensorError)  # fmt: skip
 IDS = (*ID_COLUMNS, "ids", "sample_ids", "path", "paths", "file_name")
 
 
@@ -83,7 +87,7 @@ class Rows:
                 )
             return np.arange(len(paths))
         if pa.types.is_integer(self.ids.type):
-            found = np.asarray(self.ids.to_numpy(), np.int64)
+            found = self.ids.cast(pa.int64(), safe=False).fill_null(-1).to_numpy()
             found = np.where((found >= 0) & (found < len(paths)), found, -1)
         else:
             place = pc.index_in(self.ids.cast(pa.string()), paths)
@@ -126,9 +130,9 @@ def read_rows(file: Path, kind: Kind) -> Rows:
     """
     try:
         if file.suffix.lower() == ".npy":
-            return _checked(Rows(kind, str(file), np.load(file, mmap_mode="r", allow_pickle=False)))
+            return _checked(Rows(kind, str(file), np.lib.format.open_memmap(file, mode="r")))
         if file.suffix.lower() == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # which closes none itself
                 return _named(file, kind, {name: arrays[name] for name in arrays.files})
         if file.suffix.lower() == ".safetensors":
             return _named(file, kind, load_file(file))
@@ -136,7 +140,7 @@ def read_rows(file: Path, kind: Kind) -> Rows:
             return _table(file, kind, pq.read_table(file))
     except FileNotFoundError:
         raise DataError(f"{file}: no such file") from None
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, safetensors.SafetensorError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())[:200]})") from None
     raise DataError(f"{file}: is none of {', '.join(SUFFIXES)}")
 
