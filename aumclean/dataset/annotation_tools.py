@@ -1,16 +1,16 @@
 """Exports of annotation tools as data: Label Studio (JSON) and CVAT (XML), of whole images or of boxes."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.etree import ElementTree as ET
 
-from aumclean.dataset.annotations import Annotations
+from aumclean.dataset.annotations import Annotations, xml_of
 from aumclean.dataset.folder import is_image, listed
 from aumclean.dataset.one_label import ONE_LABEL
 from aumclean.errors import DataError
-from aumclean.files.location import Location, opened
+from aumclean.files.location import Location
 
 _Box = tuple[str, str, str, tuple[float, ...]]  # path, label, what tells it apart, left, top, width and height
 RECTANGLE = "rectanglelabels"
@@ -37,19 +37,15 @@ def read_label_studio(file: Location, document: Any, exists: Callable[[str], boo
     whole: list[tuple[str, str]] = []
     boxed: list[_Box] = []
     undecided, said, differing = 0, Counter[str](), list[str]()
-    for number, task in enumerate(document):
+    for number, task in enumerate(document, start=1):
         try:
-            picture = next(
-                value for value in task["data"].values() if isinstance(value, str) and _looks_like_image(value)
-            )
-            answers = [one["result"] for one in task["annotations"] if not one.get("was_cancelled")]
-            results = _most_frequent(answers) if answers else []
-        except (KeyError, TypeError, StopIteration):
-            raise DataError(
-                f"{file}: task {number + 1} is none of an image with annotations (export as JSON)"
-            ) from None
-        path = _local(picture, exists)
-        choices = [name for one in results if one.get("type") == "choices" for name in _value(one).get("choices") or ()]
+            picture, answers = _answered(task)
+        except (AttributeError, KeyError, TypeError, StopIteration):
+            raise DataError(f"{file}: task {number} is none of an image with annotations (export as JSON)") from None
+        path, results = _local(picture, exists), _most_frequent(answers)
+        choices = [
+            name for one in results if one.get("type") == "choices" for name in _names(file, path, one, "choices")
+        ]
         rectangles = [one for one in results if one.get("type") == RECTANGLE]
         shapes = [kind for one in results if (kind := str(one.get("type"))) not in READ | UNLABELED]
         said.update(f"labels are {kind}; they are left out" for kind in shapes)
@@ -59,9 +55,22 @@ def read_label_studio(file: Location, document: Any, exists: Callable[[str], boo
             raise DataError(f"{file}: '{path}' has the labels {' and '.join(map(repr, choices[:5]))}; {ONE_LABEL}")
         undecided += not (choices or rectangles or shapes)
         whole += [(path, choice) for choice in dict.fromkeys(choices)]
-        boxed += [_rectangle(file, path, number, one) for number, one in enumerate(rectangles, start=1)]
+        boxed += [_rectangle(file, path, at, one) for at, one in enumerate(rectangles, start=1)]
     said[SEVERAL.format(listed(differing, 3))] += len(differing)
     return _either(file, whole, boxed, undecided, said, shares=True)
+
+
+def _answered(task: dict[str, Any]) -> tuple[str, list[list[dict[str, Any]]]]:
+    """The picture of a task, and what each annotator answered.
+
+    Raises:
+        AttributeError, KeyError, TypeError, StopIteration: for a task of another form.
+    """
+    picture = next(value for value in task["data"].values() if isinstance(value, str) and _looks_like_image(value))
+    answers = [one["result"] or [] for one in task["annotations"] if not one.get("was_cancelled")]
+    if not all(isinstance(one, dict) for answer in answers for one in answer):
+        raise TypeError
+    return picture, answers
 
 
 def read_cvat(file: Location) -> Annotations:
@@ -70,11 +79,7 @@ def read_cvat(file: Location) -> Annotations:
     Raises:
         DataError: as `read_label_studio`.
     """
-    try:
-        with opened(file) as stream:
-            root = ET.parse(stream).getroot()
-    except (ET.ParseError, OSError) as error:
-        raise DataError(f"{file}: is not readable XML ({error})") from None
+    root = xml_of(file)
     if root.tag != "annotations":
         raise DataError(f"{file}: is no export of CVAT for images; of Pascal VOC pass the folder of Annotations")
     whole: list[tuple[str, str]] = []
@@ -120,7 +125,7 @@ def _either(
 
 def _rectangle(file: Location, path: str, number: int, result: dict[str, Any]) -> _Box:
     value = _value(result)
-    labels = value.get("rectanglelabels") or []
+    labels = _names(file, path, result, RECTANGLE)
     if len(labels) != 1:
         raise DataError(f"{file}: a rectangle of '{path}' has {len(labels)} labels; {ONE_LABEL}")
     sides = _numbers(file, path, [value.get(side) for side in ("x", "y", "width", "height")])
@@ -130,19 +135,29 @@ def _rectangle(file: Location, path: str, number: int, result: dict[str, Any]) -
 def _numbers(file: Location, path: str, given: list[Any]) -> tuple[float, ...]:
     try:
         return tuple(map(float, given))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{file}: a box of '{path}' has {given}, which are not all numbers") from None
 
 
 def _most_frequent(answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """What most annotators answered of an image; of answers that as many gave the last."""
+    """What most annotators answered of an image; of answers that as many gave the last. Nothing where there is none."""
+    if not answers:
+        return []
     votes = [sum(_values(one) == _values(other) for other in answers) for one in answers]
     return answers[max(range(len(answers)), key=lambda at: (votes[at], at))]
 
 
-def _values(results: list[dict[str, Any]] | None) -> list[Any]:
+def _values(results: list[dict[str, Any]]) -> list[Any]:
     """What annotators answered, without what tells their answers apart."""
-    return [one.get("value") for one in results or ()]
+    return [one.get("value") for one in results]
+
+
+def _names(file: Location, path: str, result: dict[str, Any], key: str) -> list[str]:
+    """The labels in a result."""
+    names = _value(result).get(key) or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{file}: '{path}' has {reprlib.repr(names)} for {key}, which are no list of labels")
+    return names
 
 
 def _value(result: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +166,11 @@ def _value(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _looks_like_image(value: str) -> bool:
-    return is_image(urlsplit(value).path) or is_image(parse_qs(urlsplit(value).query).get("d", [""])[0])
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # text with brackets where an address has its host
+        return False
+    return is_image(parts.path) or is_image(parse_qs(parts.query).get("d", [""])[0])
 
 
 def _local(address: str, exists: Callable[[str], bool]) -> str:

@@ -1,19 +1,22 @@
 """Annotations of pictures, whatever file lists them: whole images with a label, or boxes with one each."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.dataset.crops import Crops, Format
+from aumclean.dataset.folder import require_utf8
 from aumclean.dataset.images import Files, Objects
 from aumclean.dataset.manifest import encoded, inside_root, refuse_repeated
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
-from aumclean.files.location import Location, below, exists, name_of, parent_of
+from aumclean.files.location import Location, below, exists, name_of, opened, parent_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,31 @@ def lines_of(file: Path) -> list[str]:
         raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
 
 
+def xml_of(file: Location) -> ET.Element:
+    """The root of an XML file.
+
+    Raises:
+        DataError: when it is none, or in an encoding that the parser does not know.
+    """
+    try:
+        with opened(file) as stream:
+            return ET.parse(stream).getroot()
+    except (ET.ParseError, LookupError, ValueError, OSError) as error:
+        raise DataError(f"{file}: is not readable XML ({error})") from None
+
+
+def _texts(file: Location, given: Sequence[str]) -> pa.Array:
+    """Paths, labels or ids as an array.
+
+    Raises:
+        DataError: for one that is no text.
+    """
+    if strange := [one for one in given if not isinstance(one, str)]:
+        raise DataError(f"{file}: {reprlib.repr(strange[0])} is where the name of an image or a class should be")
+    require_utf8(file, given)
+    return pa.array(given, pa.string())
+
+
 def annotated(file: Location, found: Annotations, root: Location | None, format: Format) -> Samples:
     """The samples that a file of annotations lists, in the order of pictures and then of boxes.
 
@@ -59,25 +87,25 @@ def annotated(file: Location, found: Annotations, root: Location | None, format:
         format: of the file.
 
     Raises:
-        DataError: when it lists nothing, or a picture outside the root, or one with two labels.
+        DataError: when it lists nothing, a picture outside the root, one with two labels, or names that are no texts.
     """
     if not found.paths:
         raise DataError(". ".join([f"{file}: labels no image", *found.notes]))
-    listed = pa.array(found.paths, pa.string())
+    listed, given = _texts(file, found.paths), _texts(file, found.labels)
     root = root or _root_near(file, found.paths[0])
     paths = inside_root(file, listed, np.arange(len(listed)), root)
     pictures = paths.dictionary_encode()
     names = pictures.dictionary
     whole = Files(root, names) if isinstance(root, Path) else Objects(root, names)
     of_picture = pictures.indices.to_numpy().astype(np.int64)
-    labels, class_names = encoded(pa.chunked_array([pa.array(found.labels, pa.string())]))
+    labels, class_names = encoded(pa.chunked_array([given]))
     order = np.lexsort((np.arange(len(paths)), paths.to_numpy(zero_copy_only=False).astype(str)))
     images: Files | Objects | Crops
     if len(found.boxes):
-        shown = pc.binary_join_element_wise(paths, pa.array(found.ids, pa.string()), "#").take(pa.array(order))
+        shown = pc.binary_join_element_wise(paths, _texts(file, found.ids), "#").take(pa.array(order))
         try:
             boxes = np.array(found.boxes, np.float64).reshape(-1, 4)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"{file}: a box has sides that are no numbers") from None
         images = Crops(whole, of_picture[order], boxes[order], found.shares, format)
     else:

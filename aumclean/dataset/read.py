@@ -1,6 +1,5 @@
 """DATA, whatever it is, to Samples."""
 
-import errno
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -190,9 +189,9 @@ def _refuse_unusable(samples: Samples, one_class: bool) -> None:
 
 def _exists(file: Path | None) -> bool:
     try:
-        return file is not None and file.exists()
-    except OSError as error:  # of a file that may not be looked at, decoding says why
-        return error.errno != errno.ENAMETOOLONG
+        return file is not None and exists(file)
+    except OSError:  # of a file that may not be looked at, decoding says why
+        return True
 
 
 @dataclass(frozen=True)

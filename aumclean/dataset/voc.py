@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
-from aumclean.dataset.annotations import Annotations, lines_of
+from aumclean.dataset.annotations import Annotations, lines_of, xml_of
 from aumclean.dataset.folder import PassedOver, folders_in, images_below, split_folder
 from aumclean.dataset.splits import same_split, split_of
 from aumclean.errors import DataError
@@ -103,11 +102,7 @@ def read_voc(voc: Voc, split: str | None) -> Annotations:
 
 def _objects(file: Path) -> Iterator[tuple[str, str, tuple[float, ...] | None, bool]]:
     """Number, label, box and difficulty of each object in the file of a picture."""
-    try:
-        root = ET.parse(file).getroot()
-    except (ET.ParseError, OSError) as error:
-        raise DataError(f"{file}: is not readable XML ({error})") from None
-    for number, one in enumerate(root.findall("object"), start=1):
+    for number, one in enumerate(xml_of(file).findall("object"), start=1):
         label, corners, box = one.findtext("name", "").strip(), one.find("bndbox"), None
         if not label:
             raise DataError(f"{file}: object {number} has no name")

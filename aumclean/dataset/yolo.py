@@ -10,7 +10,7 @@ from aumclean.dataset.annotations import Annotations, lines_of
 from aumclean.dataset.folder import PassedOver, is_image
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
-from aumclean.files.location import files_below
+from aumclean.files.location import exists, files_below, is_folder
 
 DATA_FILE = "data.yaml"
 
@@ -28,14 +28,13 @@ def read_yolo(file: Path, split: str | None) -> tuple[Annotations, Path]:
         DataError: when the file is no such file, or a line of a label file is no box of a known class.
     """
     about = _document(file)
-    names = about["names"]
-    names = {str(key): str(name) for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
+    names = _names(about)
     splits = [key for key in about if split_of(str(key)) and about[key]]
     chosen = next((key for key in splits if same_split(split or TRAIN, key)), None)
     if chosen is None:
         raise DataError(f"{file}: has no split '{split or TRAIN}' (--split); it has: {', '.join(splits)}")
     named = file.parent / str(about.get("path") or ".")
-    root = (named if named.is_dir() else file.parent).resolve()
+    root = (named if is_folder(named) else file.parent).resolve()
     images: list[Path] = []
     notes: list[str] = []
     for one in about[chosen] if isinstance(about[chosen], list) else [about[chosen]]:
@@ -67,14 +66,19 @@ def label_file(image: Path) -> Path:
 
 def class_numbers(file: Path) -> dict[str, str]:
     """The number of every class by its name."""
-    names = _document(file)["names"]
-    return {str(name): str(key) for key, name in (names.items() if isinstance(names, dict) else enumerate(names))}
+    return {name: number for number, name in _names(_document(file)).items()}
+
+
+def _names(about: dict[str, Any]) -> dict[str, str]:
+    """The name of every class by its number."""
+    names = about["names"]
+    return {str(number): str(name) for number, name in (names.items() if isinstance(names, dict) else enumerate(names))}
 
 
 def _document(file: Path) -> dict[str, Any]:
     try:
         about = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(about, dict) or not isinstance(about.get("names"), dict | list):
         raise DataError(f"{file}: is no YOLO data set, as it has no 'names' of classes")
@@ -84,7 +88,7 @@ def _document(file: Path) -> dict[str, Any]:
 def _where(root: Path, beside: Path, named: str) -> Path | None:
     """What a split names. Roboflow names folders as if the file lay one folder further down."""
     forms = (base / form for base in (root, beside) for form in (named, named.removeprefix("../")))
-    return next((form.resolve() for form in forms if form.exists()), None)
+    return next((form.resolve() for form in forms if exists(form)), None)
 
 
 def _listed(file: Path, root: Path) -> list[Path]:

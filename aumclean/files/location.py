@@ -222,7 +222,12 @@ def _refuse_closed(error: OSError) -> None:
 def exists(where: Location) -> bool:
     """Whether there is such a file or folder."""
     if isinstance(where, Path):
-        return where.exists()
+        try:
+            return where.exists()
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return False
     store, path = store_of(where)
     with reaching(where):
         try:
@@ -237,7 +242,7 @@ def exists(where: Location) -> bool:
 def is_folder(where: Location) -> bool:
     """Whether it is a folder."""
     if isinstance(where, Path):
-        return where.is_dir()
+        return exists(where) and where.is_dir()
     store, path = store_of(where)
     with reaching(where):
         return bool(_patiently(store.isdir, path))
