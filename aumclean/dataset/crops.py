@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from aumclean.dataset.decode import is_deep, read_encoded, upright
 from aumclean.dataset.images import Chunk, Files, Item, Objects
+from aumclean.files.location import stamp
 
 CONTEXT = 0.1  # of the box's longer side, on every side of it
 OUTLINE = (255, 40, 40)
@@ -85,16 +86,16 @@ def _bounds(box: np.ndarray, size: tuple[int, int], context: float) -> tuple[int
 
 
 def _whole(picture: Item) -> Image.Image:
-    return _decoded_file(picture) if isinstance(picture, Path) else _decoded(read_encoded(picture))
+    return _decoded_file(picture, stamp(picture)) if isinstance(picture, Path) else _decoded(picture)
 
 
 @lru_cache(maxsize=1)  # the boxes of a picture come one after another
-def _decoded_file(picture: Path) -> Image.Image:
-    return _decoded(picture.read_bytes())
+def _decoded_file(picture: Path, version: str) -> Image.Image:
+    return _decoded(picture)
 
 
-def _decoded(encoded: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(encoded)) as image:
+def _decoded(picture: Item) -> Image.Image:
+    with Image.open(io.BytesIO(read_encoded(picture))) as image:
         image.load()
         return upright(image)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from aumclean import machine
 from aumclean.dataset.crops import Crop
-from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, thumbnail
+from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, reason_of, thumbnail
 from aumclean.dataset.images import Embedded, Files, Images, Item, Objects
 from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.read import read_samples
@@ -25,10 +25,6 @@ from aumclean.run.directory import Run
 from aumclean.run.record import Place, RunRecord, ScanRecord
 from aumclean.run.tables import read_samples as read_listed
 from aumclean.run.tables import texts_of
-
-
-class ChangedError(OSError):
-    """The file is not the one that was scanned."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +133,13 @@ def _images_of(place: Place, record: RunRecord) -> Images:
 
 
 def _unchanged(item: Item, content_hash: str) -> bytes:
-    encoded = read_encoded(item)
+    name = item if isinstance(item, Path) else "image"
+    try:
+        encoded = read_encoded(item)
+    except Exception as error:  # of many kinds where a box is cut out of its picture
+        raise OSError(f"{name}: cannot be read any more ({reason_of(error)})") from error
     if hashlib.sha256(encoded).hexdigest() != content_hash:
-        raise ChangedError(f"{item if isinstance(item, Path) else 'image'}: has changed since the scan")
+        raise OSError(f"{name}: has changed since the scan")
     return encoded
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import zipfile
 
@@ -120,6 +121,17 @@ def test_what_coco_lists_is_what_its_own_library_reads(tmp_path):
         one = theirs.loadAnns(int(path.partition("#")[2]))[0]
         assert theirs.loadCats(one["category_id"])[0]["name"] == label
         assert path.startswith(theirs.loadImgs(one["image_id"])[0]["file_name"])
+
+
+def test_a_picture_that_was_overwritten_is_read_anew_and_what_is_no_file_never(tmp_path):
+    box = read_samples(as_coco(tmp_path, scenes(tmp_path, 2))).images.one(0)
+    before = box.read_bytes()
+    Image.new("RGB", (96, 96)).save(box.picture)
+    assert box.read_bytes() != before
+    box.picture.unlink()
+    os.mkfifo(box.picture)
+    with pytest.raises(IsADirectoryError, match="not a regular file"):
+        box.read_bytes()
 
 
 def test_boxes_are_cut_out_before_they_are_corrupted(tmp_path, aumclean):

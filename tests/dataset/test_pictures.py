@@ -1,6 +1,7 @@
 import hashlib
 import io
 import math
+import re
 import shutil
 
 import loky
@@ -82,6 +83,19 @@ def test_an_image_that_changed_since_the_scan_is_not_shown(tmp_path):
     with pytest.raises(OSError, match="has changed"):
         found.encoded(1)
     assert other.encoded(1)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "cannot be read any more (missing)"), (b"", "cannot be read any more (empty)")]
+)
+def test_a_file_that_is_gone_or_emptied_is_named(finished, tmp_path, content, says):
+    moved = Run(finished.run.path, shutil.copytree(finished.root, tmp_path / "elsewhere"))
+    shown = pictures_of(moved)
+    file = shown.images.one(3)
+    file.unlink() if content is None else file.write_bytes(content)
+    for ask in (lambda: shown.encoded(3), lambda: list(shown.each(np.array([3])))):
+        with pytest.raises(OSError, match=re.escape(f"{file}: {says}")):
+            ask()
 
 
 def test_images_that_have_moved_are_found_where_they_are_said_to_be(own_run, finished, tmp_path):
