@@ -41,11 +41,13 @@ def read_column(run: Run, name: str) -> Iterator[pa.Array]:
     Raises:
         RunError: as `read_samples` does, perhaps after some of the rows.
     """
-    n = 0
+    n, known = 0, run.read().data.samples
     for batch in parquet.read_blocks(run.samples, pa.schema([SAMPLES.field(name)])):
         if name == "label":
             _require_known(run, batch[name])
         n += len(batch)
+        if n > known:
+            break
         yield batch[name]
     _require_all(run, n)
 

@@ -1,11 +1,14 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from aumclean.errors import RunError
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import SCHEMA_VERSION, Progress
+from aumclean.run.tables import SAMPLES, read_samples, texts_of
 
 
 def test_unnamed_runs_are_numbered(tmp_path, monkeypatch):
@@ -98,6 +101,15 @@ def test_a_record_of_any_wrong_shape_is_read_or_refused_in_one_line(tmp_path, wh
             assert str(tmp_path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
         else:
             assert record.draws == len(record.epochs_done) == len(record.training_seconds) == 2
+
+
+@pytest.mark.parametrize("rows", [359, 361])
+def test_a_table_with_another_number_of_samples_is_damaged(own_run, rows):
+    whole = pq.read_table(own_run.samples)
+    pq.write_table(pa.concat_tables([whole, whole]).slice(0, rows).cast(SAMPLES), own_run.samples)
+    for read in (lambda: read_samples(own_run, "path"), lambda: texts_of(own_run, "path")):
+        with pytest.raises(RunError, match=rf"samples.parquet: is damaged \({rows} samples, run.json has 360\)"):
+            read()
 
 
 @pytest.mark.parametrize("key", [key for key in RECORD if key not in {"horizon", "finished"}])
