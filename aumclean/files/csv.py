@@ -49,7 +49,7 @@ def save(file: Path, table: pa.Table) -> None:
 def guarded(table: pa.Table) -> pa.Table:
     """The table with an apostrophe before all in its texts that a spreadsheet would evaluate, or a build log obey."""
     for index, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             column = table.column(index)
             for danger in DANGERS:
                 column = pc.replace_substring_regex(column, danger, rf"\1{GUARD}\2")

@@ -76,8 +76,9 @@ def test_guards_inside_of_cells_are_exact_too(cells):
 @pytest.mark.parametrize(
     "name", ["=1+1", "a;=1+1", "a\t@x", "a\n=1+1;b", "\r=1", "\uff1d1", "\n::error::x", "##vso[x]"]
 )
-def test_no_cell_is_a_formula_however_it_is_split_and_no_line_speaks_to_a_build_system(name, mark):
-    text = csv.to_csv(csv.guarded(pa.table({"n": [1], "name": [name], "m": [2]})))
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_no_cell_is_a_formula_however_it_is_split_and_no_line_speaks_to_a_build_system(name, mark, kind):
+    text = csv.to_csv(csv.guarded(pa.table({"n": [1], "name": pa.array([name], kind), "m": [2]})))
     cells = [cell for line in re.split(r"[\r\n]", text) for cell in line.split(mark)]
     assert not [cell for cell in cells if cell.strip('"')[:1] in tuple("=+-@\uff1d")]
     assert not re.search(r"(^|[\r\n])\s*::|##\w*\[", text)
