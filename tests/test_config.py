@@ -32,6 +32,26 @@ def test_paths_in_a_file_are_relative_to_it(project):
     assert load(folder=project / "deep" / "er").out == project / "runs" / "x"
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("features", "made/vectors.npy", "{folder}/made/vectors.npy"),
+        ("features", "timm:net@made/vectors.npy", "timm:net@{folder}/made/vectors.npy"),
+        ("features", "made", "made"),
+        ("features", "timm:net@elsewhere", "timm:net@elsewhere"),
+        ("horizon", "made", "{folder}/made"),
+        ("horizon", "12.5", "12.5"),
+    ],
+)
+def test_what_may_be_a_name_or_a_path_is_relative_to_the_file_where_there_is_such_a_path(
+    tmp_path, key, value, expected
+):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "vectors.npy").touch()
+    (tmp_path / "pyproject.toml").write_text(f'[tool.aumclean.scan]\n{key} = "{value}"\n')
+    assert getattr(load(folder=tmp_path), key) == expected.format(folder=tmp_path)
+
+
 def test_a_file_may_be_named_and_needs_no_tool_table(tmp_path):
     (tmp_path / "scan.toml").write_text("[scan]\nseed = 3\n")
     assert load(file=tmp_path / "scan.toml").seed == 3

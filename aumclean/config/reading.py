@@ -18,6 +18,7 @@ from aumclean.files.records import problem
 ENVIRONMENT_PREFIX = "AUMCLEAN_"
 OTHER_VARIABLES = {"AUMCLEAN_DEBUG"}
 GATE_PREFIX = "AUMCLEAN_GATE_"
+NAMES_OR_PATHS = {"features": Path.is_file, "horizon": Path.exists}  # a path where there is one: FILE, timm:NAME@FILE
 PATH_KEYS = ("out", "against", "root", "cache_dir", "ledger", "baseline", "data")
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -162,6 +163,10 @@ def _from_file(file: Path | None, folder: Path, section: str) -> tuple[dict[str,
         if isinstance(options.get(key), str):
             where = location(options[key])
             options[key] = where if isinstance(where, str) else str(file.parent / where)
+    for key, is_there in NAMES_OR_PATHS.items():
+        name, at, path = str(options.get(key, "")).rpartition("@")
+        if path and is_there(file.parent / path):
+            options[key] = f"{name}{at}{file.parent / path}"
     return options, file
 
 
