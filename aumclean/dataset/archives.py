@@ -6,7 +6,7 @@ import zipfile
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,17 +71,9 @@ def read_zip(
     found = read_names(source, shown, split=split, class_folder=class_folder)
     rows = found.rows
     stored = pa.array([names[row] for row in rows], pa.string())
-    samples = Samples(
-        name=Path(name_of(source)).stem,
-        source=source,
-        root=source,
-        paths=_told_apart(found.paths, [files[shard[row]] for row in rows]),
-        labels=found.labels,
-        class_names=found.class_names,
-        images=Zipped(tuple(files), np.array(shard, np.int32)[rows], stored),
-        rows=np.arange(len(rows)),
-        notes=found.notes,
-    )
+    paths = _told_apart(found.paths, [files[shard[row]] for row in rows])
+    images = Zipped(tuple(files), np.array(shard, np.int32)[rows], stored)
+    samples = found.samples(source, Path(name_of(source)).stem, paths, images)
     refuse_repeated(source, samples)
     return samples
 
@@ -114,28 +106,15 @@ def read_tar(
     if found is None:
         inside = _without_top([*members.names, *members.folders])
         found = read_names(source, inside, split=split, class_folder=class_folder)
-    rows, notes = found.rows, found.notes
     if members.links:
         said = (
             f"{source}: {len(members.links)} images are links to others, such as {members.links[0]}; they are not read"
         )
-        notes = (*notes, f"{said} (tar --hard-dereference stores them whole)")
-    samples = Samples(
-        name=Path(name_of(source)).stem,
-        source=source,
-        root=source,
-        paths=_told_apart(found.paths, [files[members.shard[row]] for row in rows]),
-        labels=found.labels,
-        class_names=found.class_names,
-        images=Archived(
-            tuple(files),
-            np.array(members.shard, np.int32)[rows],
-            np.array(members.offset, np.int64)[rows],
-            np.array(members.length, np.int64)[rows],
-        ),
-        rows=np.arange(len(rows)),
-        notes=notes,
-    )
+        found = replace(found, notes=(*found.notes, f"{said} (tar --hard-dereference stores them whole)"))
+    shard, offset, length = (np.array(column)[found.rows] for column in (members.shard, members.offset, members.length))
+    paths = _told_apart(found.paths, [files[number] for number in shard])
+    images = Archived(tuple(files), shard, offset, length)
+    samples = found.samples(source, Path(name_of(source)).stem, paths, images)
     refuse_repeated(source, samples)
     return samples
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from PIL import Image
 
 from aumclean.config.scan import ClassFolder
-from aumclean.dataset.images import Files
+from aumclean.dataset.images import Files, Images
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
@@ -105,6 +105,20 @@ class Named:
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def samples(self, source: Location, name: str, paths: pa.Array, images: Images) -> Samples:
+        """The samples with these labels; `paths` and `images` are in the same order."""
+        return Samples(
+            name=name,
+            source=source,
+            root=source,
+            paths=paths,
+            labels=self.labels,
+            class_names=self.class_names,
+            images=images,
+            rows=np.arange(len(paths)),
+            notes=self.notes,
+        )
+
 
 def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | None) -> Samples:
     """List an image folder; the label of an image is the name of the folder it is in.
@@ -126,17 +140,7 @@ def read_folder(root: Path, *, split: str | None, class_folder: ClassFolder | No
     found = _labeled(base, relative, passed, folders_in(base), class_folder, [] if chosen else splits, notes)
     prefix = f"{chosen}/" if chosen else ""
     paths = pa.array([prefix + path for path in relative], pa.string())
-    return Samples(
-        name=root.resolve().name,
-        source=root,
-        root=root,
-        paths=paths,
-        labels=found.labels,
-        class_names=found.class_names,
-        images=Files(root, paths),
-        rows=np.arange(len(relative)),
-        notes=found.notes,
-    )
+    return found.samples(root, root.resolve().name, paths, Files(root, paths))
 
 
 def read_names(where: Location, names: list[str], *, split: str | None, class_folder: ClassFolder | None) -> Named:

@@ -162,7 +162,7 @@ def _boxes(file: Location, table: pa.Table) -> list[str]:
     ]
 
 
-def is_ours(file: Location) -> bool:
+def lists_images(file: Location) -> bool:
     """Whether a table has a column for the paths and one for the labels, as far as their names tell."""
     try:
         table, _ = read_table(file, {*PATH_COLUMNS, *LABEL_COLUMNS})

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,7 +14,7 @@ from aumclean.dataset.archives import read_tar, read_zip
 from aumclean.dataset.coco import is_coco, read_coco, read_json
 from aumclean.dataset.folder import PassedOver, images_below, is_image, read_folder, read_names
 from aumclean.dataset.images import Files, Objects
-from aumclean.dataset.manifest import HUGGING_FACE_METADATA, is_ours, read_manifest
+from aumclean.dataset.manifest import HUGGING_FACE_METADATA, lists_images, read_manifest
 from aumclean.dataset.samples import Decoding, Samples, ValueRange
 from aumclean.dataset.shards import Shards, shards_of
 from aumclean.dataset.splits import TRAIN, same_split, split_of
@@ -63,7 +62,6 @@ def read_samples(
         DataError: when DATA does not exist or cannot serve; also for a single class.
     """
     where, base = location(data), None if root is None else location(root)
-    columns = _Columns(path_column, label_column)
     of_annotations = _annotated(_yolo_file(where, source), source, base, split)
     shards = None if of_annotations is not None else shards_of(where, split)
     if of_annotations is None and shards is None and not exists(where):
@@ -72,7 +70,7 @@ def read_samples(
     if of_annotations is not None:
         samples = of_annotations
     elif shards is not None:
-        samples = replace(_of_shards(shards, split, class_folder, columns), name=shards.name)
+        samples = replace(_of_shards(shards, split, class_folder, path_column, label_column), name=shards.name)
         notes = shards.notes
     else:
         manifest, notes = _manifest_of(where, split, source, path_column is not None or label_column is not None)
@@ -107,22 +105,22 @@ def _unlisted(manifest: Location, data: Location, samples: Samples) -> tuple[str
     return (f"{folder}: {len(alone)} images are not listed in {name_of(manifest)}, such as {pc.min(alone)}",)
 
 
-@dataclass(frozen=True)
-class _Columns:
-    path: str | None
-    label: str | None
-
-
-def _of_shards(shards: Shards, split: str | None, class_folder: ClassFolder | None, columns: "_Columns") -> Samples:
+def _of_shards(
+    shards: Shards,
+    split: str | None,
+    class_folder: ClassFolder | None,
+    path_column: str | None,
+    label_column: str | None,
+) -> Samples:
     own_split = None if shards.of_split else split
     if shards.kind in COLUMNAR:
         several = shards.files if shards.files != (shards.source,) else ()
         return read_manifest(
-            shards.source, shards=several, split=own_split, path_column=columns.path, label_column=columns.label
+            shards.source, shards=several, split=own_split, path_column=path_column, label_column=label_column
         )
     if shards.kind == ".zip":
         return read_zip(shards.source, shards.files, split=own_split, class_folder=class_folder)
-    return read_tar(shards.source, shards.files, label_column=columns.label, split=own_split, class_folder=class_folder)
+    return read_tar(shards.source, shards.files, label_column=label_column, split=own_split, class_folder=class_folder)
 
 
 def _yolo_file(where: Location, source: Source | None) -> Location:
@@ -159,17 +157,7 @@ def _of_store(where: str, split: str | None, class_folder: ClassFolder | None) -
     """The images in the class folders of a store."""
     found = read_names(where, files_below(where), split=split, class_folder=class_folder)
     paths = pa.array(found.paths, pa.string())
-    return Samples(
-        name=name_of(where),
-        source=where,
-        root=where,
-        paths=paths,
-        labels=found.labels,
-        class_names=found.class_names,
-        images=Objects(where, paths),
-        rows=np.arange(len(paths)),
-        notes=found.notes,
-    )
+    return found.samples(where, name_of(where), paths, Objects(where, paths))
 
 
 def _refuse_unusable(samples: Samples, one_class: bool) -> None:
@@ -231,7 +219,7 @@ def _manifest_of(
         beside = folders if not name else _subfolders(folder)
         if source == "manifest" or columns_named or not beside:
             return manifest, said
-        if is_ours(manifest.file):
+        if lists_images(manifest.file):
             return manifest, (*said, f"{data}: labels are those of {found[0]} (--source folder: the folders' names)")
         why = f"{found[0]} lacks a column of paths or of labels"
         return None, (f"{data}: labels are the folders' names, as {why} (--source manifest reads it)",)
