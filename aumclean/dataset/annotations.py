@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.dataset.crops import Crops, Format
+from aumclean.dataset.crops import Crops
 from aumclean.dataset.folder import require_utf8
 from aumclean.dataset.images import Files, Objects
 from aumclean.dataset.manifest import encoded, inside_root, refuse_repeated
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
 from aumclean.files.location import Location, below, exists, name_of, opened, parent_of
+from aumclean.run.record import BoxFormat
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _texts(file: Location, given: Sequence[str]) -> pa.Array:
     return pa.array(given, pa.string())
 
 
-def annotated(file: Location, found: Annotations, root: Location | None, format: Format) -> Samples:
+def annotated(file: Location, found: Annotations, root: Location | None, format: BoxFormat) -> Samples:
     """The samples that a file of annotations lists, in the order of pictures and then of boxes.
 
     Args:

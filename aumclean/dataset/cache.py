@@ -119,7 +119,7 @@ def decoded(
         return found
 
 
-def in_memory(samples: Samples, size: int, *, workers: int, track: Track = untracked) -> Decoded:
+def decoded_in_memory(samples: Samples, size: int, *, workers: int, track: Track = untracked) -> Decoded:
     """The same without a cache, for what will not be asked for again."""
     pixels = io.BytesIO()
     files = _written(samples, size, workers, track, pixels.write, NOTHING)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,10 +12,10 @@ from PIL import Image, ImageDraw
 from aumclean.dataset.decode import is_deep, read_encoded, upright
 from aumclean.dataset.images import Chunk, Files, Item, Objects
 from aumclean.files.location import stamp
+from aumclean.run.record import BoxFormat
 
 CONTEXT = 0.1  # of the box's longer side, on every side of it
 OUTLINE = (255, 40, 40)
-Format = Literal["coco", "yolo", "voc", "label-studio", "cvat"]
 
 
 class EmptyBoxError(ValueError):
@@ -116,7 +115,7 @@ class Crops:
     picture: np.ndarray
     boxes: np.ndarray
     shares: bool
-    format: Format
+    format: BoxFormat
 
     def chunks(self, rows: np.ndarray, size: int) -> Iterator[Chunk]:
         """The boxes, to be cut out."""

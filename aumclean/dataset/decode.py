@@ -268,7 +268,7 @@ def decode_each_whole(samples: Samples, *, workers: int, chunk_values: int) -> I
     Returns:
         Per sample the image, uint8 [height, width, 3], and ""; or None and why it cannot be read.
     """
-    side = median_short_side(samples) or 1
+    side = probe(samples).short_side or 1
     one = partial(_decode_chunk_whole, how=decoding_of(samples))
     of_chunk = max(1, min(CHUNK, chunk_values // (3 * side * side)))
     chunks = samples.images.chunks(samples.rows, of_chunk)
@@ -351,11 +351,6 @@ def probe(samples: Samples) -> Probe:
     lowest, highest = min(lows, default=0.0), max(highs, default=0.0)
     values_of_all = value_range(lowest, highest, fractions=fractions) if lows else None
     return Probe(int(np.median(sides)) if sides else None, values_of_all, lowest, highest)
-
-
-def median_short_side(samples: Samples) -> int | None:
-    """Median of the shorter side over up to 256 evenly spaced images, in pixels; None when none can be opened."""
-    return probe(samples).short_side
 
 
 def decoding_of(samples: Samples) -> Decoding:

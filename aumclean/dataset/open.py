@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from aumclean import machine
 from aumclean.config.scan import ScanConfig
-from aumclean.dataset.cache import CACHE_GIB, decoded, default_cache_dir, in_memory
+from aumclean.dataset.cache import CACHE_GIB, decoded, decoded_in_memory, default_cache_dir
 from aumclean.dataset.crops import Crops
 from aumclean.dataset.dataset import Dataset
-from aumclean.dataset.decode import CHUNK, decoding_of, median_short_side, probe, read_encoded
+from aumclean.dataset.decode import CHUNK, decoding_of, probe, read_encoded
 from aumclean.dataset.images import Embedded, Files, Objects
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import Samples
@@ -188,7 +188,7 @@ def open_samples(
             samples, size, workers=workers, cache_dir=folder, limit_gib=cache_limit, verify=verify, track=track
         )
     else:
-        found = in_memory(samples, size, workers=workers, track=track)
+        found = decoded_in_memory(samples, size, workers=workers, track=track)
     reasons = pa.table({"path": samples.paths, "reason": found.files["reason"]})
     unreadable = reasons.filter(reasons["reason"].is_valid())
     _refuse_unreadable(samples, unreadable, max_unreadable)
@@ -286,7 +286,7 @@ def image_size(samples: Samples, largest: int) -> int:
     Raises:
         DataError: when none of the images looked at can be read.
     """
-    short_side = median_short_side(samples)
+    short_side = probe(samples).short_side
     if short_side is None:
         raise DataError(f"{samples.source}: no image can be read, such as {samples.paths[0]}")
     return max(SMALLEST, min(short_side, largest))

@@ -12,6 +12,8 @@ from aumclean.config.scan import MOST_DRAWS, MOST_PIXELS, ScanConfig
 from aumclean.files.records import Count, Record, Seconds, Share, Time
 
 SCHEMA_VERSION: Final = 1
+BoxFormat = Literal["coco", "yolo", "voc", "label-studio", "cvat"]
+"""The files that list boxes."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Place(Record):
         default=True,
         description="Whether every image is a file or an object below `root`, unless there is an `image_column`.",
     )
-    boxes: Literal["coco", "yolo", "voc", "label-studio", "cvat"] | None = Field(
+    boxes: BoxFormat | None = Field(
         default=None, description="Form of the file that lists boxes, of which each is a sample; null without boxes."
     )
     value_range: tuple[float, float] | None = Field(

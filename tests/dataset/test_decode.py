@@ -16,7 +16,7 @@ from aumclean.dataset.decode import (
     decode_views,
     decode_whole,
     decoding_of,
-    median_short_side,
+    probe,
     thumbnail,
 )
 from aumclean.dataset.open import open_samples
@@ -134,10 +134,10 @@ def test_each_way_of_being_unreadable_has_its_reason_and_costs_only_itself(tmp_p
     assert found.sha256[0] == found.sha256[-1]
 
 
-def test_median_short_side_ignores_what_cannot_be_opened(folder, save_image):
+def test_the_median_short_side_ignores_what_cannot_be_opened(folder, save_image):
     (folder / "amber" / "broken.png").write_bytes(b"x")
     save_image(folder / "amber" / "large.png", size=100)
-    assert median_short_side(read_samples(folder)) == 12
+    assert probe(read_samples(folder)).short_side == 12
 
 
 def test_broken_metadata_and_broken_floats_do_not_cost_the_pixels():
