@@ -140,12 +140,10 @@ def _from_environment(environment: Mapping[str, str], prefix: str, kind: type[Ba
 def _from_file(file: Path | None, folder: Path, section: str) -> tuple[dict[str, Any], Path | None]:
     if file is None:
         candidates = (parent / "pyproject.toml" for parent in (folder, *folder.parents))
-        for candidate in candidates:
-            if candidate.is_file() and "aumclean" in _table(candidate, _read_toml(candidate), "tool"):
-                file = candidate
-                break
-        else:
-            return {}, None
+        ours = (one for one in candidates if one.is_file() and "aumclean" in _table(one, _read_toml(one), "tool"))
+        file = next(ours, None)
+    if file is None:
+        return {}, None
     document = _read_toml(file)
     tool = _table(file, document, "tool")
     tables = (

@@ -199,8 +199,7 @@ class Run:
         """Whether there is nothing in the directory but what a writer puts or leaves there before it begins the run."""
         return all(
             entry == self.data
-            or (entry.name.startswith(".") and entry.name.endswith(".lock"))
-            or (entry.name.startswith(".") and entry.name.endswith(atomic.TEMPORARY_SUFFIX))
+            or (entry.name.startswith(".") and entry.name.endswith((".lock", atomic.TEMPORARY_SUFFIX)))
             for entry in self.path.iterdir()
         )
 
