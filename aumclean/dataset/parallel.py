@@ -6,8 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from typing import Any, TypeVar
 
+from aumclean.errors import DataError
 from aumclean.files import atomic
 
 Task = TypeVar("Task")
@@ -32,6 +34,9 @@ def in_processes(
         tasks: any number.
         count: about how many tasks there are.
         workers: how many processes; with one there are none.
+
+    Raises:
+        DataError: when one of the processes was killed.
     """
     tasks, seconds = iter(tasks), 0.0
     for done, task in enumerate(tasks, start=1):
@@ -56,6 +61,11 @@ def in_processes(
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
+        except BrokenExecutor:
+            raise DataError(
+                "a process that decodes images was ended by the system, as it does where memory is short; give fewer "
+                "with --workers"
+            ) from None
         finally:
             for future in ahead:
                 future.cancel()

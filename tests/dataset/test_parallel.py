@@ -1,5 +1,6 @@
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from aumclean.dataset import parallel
 from aumclean.dataset.parallel import in_processes
+from aumclean.errors import DataError
 
 
 def double(number):
@@ -59,6 +61,16 @@ def test_where_no_process_can_be_started_this_one_does_all_and_says_so(at_once, 
     monkeypatch.setattr(loky, "ProcessPoolExecutor", refused)
     assert set(in_processes(process, range(9), 9, workers=2)) == {os.getpid()}
     assert "no processes can be started (permission denied)" in caplog.text
+
+
+def killed_where_it_is_not_the_parent(parent):
+    if os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_the_system_ends_is_said_in_one_line(at_once):
+    with pytest.raises(DataError, match="was ended by the system, .* memory is short; give fewer with --workers$"):
+        list(in_processes(killed_where_it_is_not_the_parent, [os.getpid()] * 9, 9, workers=2))
 
 
 SLOWLY = """
