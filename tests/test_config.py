@@ -98,6 +98,11 @@ def test_a_wrong_budget_names_its_file_and_key_unless_another_was_typed(tmp_path
         reading.load_gate({}, environment={}, folder=tmp_path)
 
 
+@pytest.mark.parametrize("said", ["20", "12345678", "999999999999999", "2.5%", "0.001%", "100%"])
+def test_a_budget_is_shown_as_it_was_given(said):
+    assert str(reading.load_gate({"max_flagged": said}, environment={}).max_flagged) == said
+
+
 @pytest.mark.parametrize(
     ("given", "environment", "says"),
     [

@@ -22,7 +22,7 @@ class Limit:
         return count * 100 <= self.value * of if self.percent else count <= self.value
 
     def __str__(self) -> str:
-        return f"{self.value:g}%" if self.percent else f"{self.value:g}"
+        return f"{self.value:.15g}" + "%" * self.percent
 
 
 def _limit(given: Any) -> Any:
