@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from aumclean.dataset.crops import Crops
 from aumclean.dataset.folder import require_utf8
-from aumclean.dataset.images import Files, Objects
+from aumclean.dataset.images import Images, files_of
 from aumclean.dataset.manifest import encoded, inside_root, refuse_repeated
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
@@ -96,22 +96,20 @@ def annotated(file: Location, found: Annotations, root: Location | None, format:
     root = root or _root_near(file, found.paths[0])
     paths = inside_root(file, listed, np.arange(len(listed)), root)
     pictures = paths.dictionary_encode()
-    names = pictures.dictionary
-    whole = Files(root, names) if isinstance(root, Path) else Objects(root, names)
     of_picture = pictures.indices.to_numpy().astype(np.int64)
     labels, class_names = encoded(pa.chunked_array([given]))
-    order = np.lexsort((np.arange(len(paths)), paths.to_numpy(zero_copy_only=False).astype(str)))
-    images: Files | Objects | Crops
+    order = pc.sort_indices(paths).to_numpy()  # stable: the boxes of a picture stay in their order
+    images: Images
     if len(found.boxes):
         shown = pc.binary_join_element_wise(paths, _texts(file, found.ids), "#").take(pa.array(order))
         try:
             boxes = np.array(found.boxes, np.float64).reshape(-1, 4)
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"{file}: a box has sides that are no numbers") from None
-        images = Crops(whole, of_picture[order], boxes[order], found.shares, format)
+        images = Crops(files_of(root, pictures.dictionary), of_picture[order], boxes[order], found.shares, format)
     else:
         shown = paths.take(pa.array(order))
-        images = Files(root, shown) if isinstance(root, Path) else Objects(root, shown)
+        images = files_of(root, shown)
     samples = Samples(
         name=Path(name_of(file)).stem,
         source=file,

@@ -135,6 +135,11 @@ class Objects:
             yield f"{self.root} {name} {about.get(name)}"
 
 
+def files_of(root: Location, paths: pa.Array | pa.ChunkedArray) -> Files | Objects:
+    """Images by their paths below a folder, near or far."""
+    return Objects(root, paths) if isinstance(root, str) else Files(root, paths)
+
+
 @dataclass(frozen=True)
 class Embedded:
     """Images in a column of Parquet or Arrow files: a struct with bytes, or plain binary; rows count through all files.

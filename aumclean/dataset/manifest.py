@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aumclean.dataset.folder import is_image, listed
-from aumclean.dataset.images import Embedded, Files, Images, Objects
+from aumclean.dataset.images import Embedded, Images, files_of
 from aumclean.dataset.one_label import ONE_LABEL, refuse_no_numbers, refuse_several
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.split_column import SPLIT, rows_of_split
@@ -64,7 +64,7 @@ def read_manifest(
     if image_column is None:
         root = root or _root_of_run(file) or (file if shards else parent_of(file))
         table, paths = _with_paths(file, table, path_column, rows, root)
-        images = Files(root, paths) if isinstance(root, Path) else Objects(root, paths)
+        images = files_of(root, paths)
     else:
         root = file if shards else parent_of(file)
         paths = _names_of_embedded(file, parts, image_column, len(table))

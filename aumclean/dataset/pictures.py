@@ -15,7 +15,7 @@ import pyarrow as pa
 from aumclean import machine
 from aumclean.dataset.crops import Crop
 from aumclean.dataset.decode import CHUNK, bombs_are_errors, read_encoded, reason_of, thumbnail
-from aumclean.dataset.images import Embedded, Files, Images, Item, Objects
+from aumclean.dataset.images import Embedded, Images, Item, files_of
 from aumclean.dataset.parallel import in_processes
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.samples import AS_FOUND, Decoding
@@ -116,9 +116,7 @@ def pictures_of(run: Run) -> Pictures:
         most, workers = record.config.max_pixels, record.config.workers
     hashes, decoding = texts_of(run, "content_hash"), Decoding(place.value_range, most)
     if by_path:
-        root = location(place.root)
-        paths = texts_of(run, "path")
-        files = Objects(root, paths) if isinstance(root, str) else Files(root, paths)
+        files = files_of(location(place.root), texts_of(run, "path"))
         return Pictures(files, np.arange(len(hashes)), hashes, decoding, workers)
     return Pictures(_images_of(place, record), read_listed(run, "row")["row"].to_numpy(), hashes, decoding, workers)
 
