@@ -74,6 +74,12 @@ class Horizon:
     images: int | None = Field(default=None, description="Images it was measured on, or null.")
     recipe: ComparedRecipe | None = Field(default=None, description="Settings it was measured with, or null.")
 
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.epochs is None and self.later_than is None:
+            raise ValueError("epochs or later_than must be a number")
+        return self
+
     def __str__(self) -> str:
         if self.epochs is None:
             return f"later than {self.later_than:g} epochs"

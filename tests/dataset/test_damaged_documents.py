@@ -1,13 +1,15 @@
 """Every value of an annotation file is replaced by what nobody expects there: it is read, or refused in one line."""
 
-import copy
 import json
+from functools import reduce
+from operator import getitem
 
 import pytest
 import yaml
 
 from aumclean.dataset.read import read_samples
 from aumclean.errors import DataError
+from tests.documents import changed, places
 
 ODD = [None, 1, -1, 10**400, float("nan"), "", "x", "\ud800", "//[x.png", "a\0b", "x" * 300, True]
 ODD += [[], [[]], {}, {"a": 1}, [1], [None]]
@@ -39,28 +41,14 @@ LABEL_STUDIO_BOXES = [task("/data/upload/1.png", box("cat")), task("2.png", box(
 YOLO = {"path": ".", "train": ["images"], "names": {0: "cat", 1: "dog"}}
 
 
-def places(document, place=()):
-    """The keys to every value in a document."""
-    yield place
-    items = (
-        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
-    )
-    for key, value in items:
-        yield from places(value, (*place, key))
-
-
 def harmed(document):
     """Copies of a document in each of which one value is odd or missing."""
-    for *folders, key in filter(None, places(document)):
-        for odd in (*ODD, ...):
-            copied = inner = copy.deepcopy(document)
-            for folder in folders:
-                inner = inner[folder]
-            if odd is ...:
-                del inner[key]
-            else:
-                inner[key] = odd
-            yield copied
+    for where in filter(None, places(document)):
+        yield from (changed(document, where, odd) for odd in ODD)
+        *above, key = where
+        holder = reduce(getitem, above, document)
+        if isinstance(holder, dict):
+            yield changed(document, above, {name: value for name, value in holder.items() if name != key})
 
 
 @pytest.mark.parametrize(

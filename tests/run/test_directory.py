@@ -9,6 +9,7 @@ from aumclean.errors import RunError
 from aumclean.run.directory import Run, new_run
 from aumclean.run.record import SCHEMA_VERSION, Progress
 from aumclean.run.tables import SAMPLES, read_samples, texts_of
+from tests.documents import changed, places
 
 
 def test_unnamed_runs_are_numbered(tmp_path, monkeypatch):
@@ -75,22 +76,6 @@ RECORD = json.loads((Path(__file__).parents[1] / "data" / "run-of-version-1" / "
 ANYTHING = [None, "x", "", [], {}, [[]], {"x": {}}, -1, 0.5, 10**30, 1e300, float("nan"), True, "\ud800"]
 
 
-def places(value, above=()):
-    """Where every value of a JSON document is, at any depth."""
-    yield above
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in inner:
-        yield from places(part, (*above, key))
-
-
-def changed(value, where, to):
-    if not where:
-        return to
-    copied = dict(value) if isinstance(value, dict) else list(value)
-    copied[where[0]] = changed(copied[where[0]], where[1:], to)
-    return copied
-
-
 @pytest.mark.parametrize("where", list(places(RECORD)), ids=lambda where: ".".join(map(str, where)) or "all")
 def test_a_record_of_any_wrong_shape_is_read_or_refused_in_one_line(tmp_path, where):
     for value in ANYTHING:
@@ -136,6 +121,12 @@ def test_a_record_that_lacks_a_key_is_damaged_and_the_key_is_named(tmp_path, key
 def test_numbers_beyond_sense_are_refused(tmp_path, where, value):
     (tmp_path / "run.json").write_text(json.dumps(changed(RECORD, where, value)))
     with pytest.raises(RunError, match="run.json: is damaged"):
+        Run(tmp_path).read()
+
+
+def test_a_horizon_of_nothing_is_damaged(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(RECORD | {"horizon": {"epochs": None}}))
+    with pytest.raises(RunError, match=r"is damaged \(horizon: epochs or later_than must be a number\)"):
         Run(tmp_path).read()
 
 
