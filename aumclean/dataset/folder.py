@@ -17,14 +17,13 @@ from aumclean.dataset.images import Files, Images
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.splits import TRAIN, same_split, split_of
 from aumclean.errors import DataError
-from aumclean.files.location import Location, below, walked
+from aumclean.files.location import Location, below, is_unseen, walked
 
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the name but needs another program to read
 LISTS = {".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xml", ".yaml"}  # suffixes of what may say the labels
 NO_CLASSES = {"annotations", "images", "imgs", "img", "jpegimages", "labels", "masks", "segmentationclass"}
 UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
 NUMBER = re.compile(r"\d+")
-SYSTEM_FOLDERS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "lost+found"}
 
 
 @cache
@@ -162,7 +161,7 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     kept: list[int] = []
     for row, name in enumerate(names):
         folders = name.split("/")
-        unseen = next((folder for folder in folders[:-1] if _is_unseen(folder)), None)
+        unseen = next((folder for folder in folders[:-1] if is_unseen(folder)), None)
         if not folders[-1] or not name.startswith(prefix):
             continue
         if unseen is not None:
@@ -174,7 +173,7 @@ def read_names(where: Location, names: list[str], *, split: str | None, class_fo
     kept.sort(key=names.__getitem__)  # a name may be there twice, in two archives
     relative = [names[row].removeprefix(prefix) for row in kept]
     inside = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
-    classes = {top for top, slash, _ in (name.partition("/") for name in inside) if slash and not _is_unseen(top)}
+    classes = {top for top, slash, _ in (name.partition("/") for name in inside) if slash and not is_unseen(top)}
     found = _labeled(below(where, chosen), relative, passed, classes, class_folder, [] if chosen else splits, notes)
     return replace(found, rows=np.array(kept, np.int64), paths=[prefix + path for path in relative])
 
@@ -255,7 +254,7 @@ def split_folder(
     where: Location, folders: set[str], split: str | None, class_folder: ClassFolder | None
 ) -> tuple[str, list[str], list[str]]:
     """The folder that has the class folders ("" for all), the names of all split folders, and what there is to say."""
-    names = sorted(name for name in folders if not _is_unseen(name))
+    names = sorted(name for name in folders if not is_unseen(name))
     splits = [name for name in names if split_of(name)]
     if split is None and (not splits or len(splits) < len(names)):
         return "", splits, []
@@ -290,19 +289,15 @@ def _beside_splits(where: Location, files: list[str]) -> list[str]:
 
 def folders_in(root: Path) -> set[str]:
     """Names of the folders in a folder that are read: neither hidden nor of a system."""
-    return {entry.name for entry in root.iterdir() if entry.is_dir() and not _is_unseen(entry.name)}
-
-
-def _is_unseen(folder: str) -> bool:
-    return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
+    return {entry.name for entry in root.iterdir() if entry.is_dir() and not is_unseen(entry.name)}
 
 
 def images_below(base: Path, passed: PassedOver) -> list[str]:
     """The images in a folder, relative and POSIX, in no order; what else is there is counted."""
     found: list[str] = []
     for prefix, subfolders, files in walked(base, passed.links):
-        passed.folders.update(name for name in subfolders if _is_unseen(name))
-        subfolders[:] = sorted(name for name in subfolders if not _is_unseen(name))
+        passed.folders.update(name for name in subfolders if is_unseen(name))
+        subfolders[:] = sorted(name for name in subfolders if not is_unseen(name))
         for name in files:
             if is_image(name) and not name.startswith("."):
                 found.append(prefix + name)

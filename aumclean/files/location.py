@@ -21,6 +21,7 @@ Location = Path | str
 
 PATIENCE = 30.0  # seconds until a store that never answered is given up; a busy machine needs 10 to begin to ask
 PAUSES = (1.0, 4.0)  # seconds before what a fault kept away is fetched once more
+SYSTEM_FOLDERS = {"$recycle.bin", "#recycle", "#snapshot", "@eadir", "__macosx", "lost+found"}
 BUSY = {408, 429}  # of HTTP: later, perhaps
 VERSIONS = (  # facts of a listing that change when an object does, as the stores call them
     "size", "ETag", "etag", "md5Hash", "blob_id", "xet_hash", "mtime", "last_modified", "LastModified", "created",
@@ -177,18 +178,27 @@ def opened(where: Location) -> BinaryIO:
 
 
 def files_below(where: Location) -> list[str]:
-    """The paths of all files in a folder, relative and POSIX, sorted.
+    """The paths of all files in a folder, relative and POSIX, sorted; near, not those in hidden and system folders.
 
     Raises:
         DataError: when it is far away and cannot be reached, or near and a folder in it cannot be looked into.
     """
     if isinstance(where, Path):
-        return sorted(f"{folder}{name}" for folder, _, files in walked(where, []) for name in files)
+        near: list[str] = []
+        for folder, subfolders, files in walked(where, []):
+            subfolders[:] = [name for name in subfolders if not is_unseen(name)]
+            near += [folder + name for name in files]
+        return sorted(near)
     store, path = store_of(where)
     with reaching(where):
         base = path.rstrip("/")
         found: list[str] = _patiently(store.find, base)
     return sorted(name.removeprefix(base).lstrip("/") for name in found if name != base)
+
+
+def is_unseen(folder: str) -> bool:
+    """Whether a folder is not entered by its name: a hidden one, or one of a system."""
+    return folder.startswith(".") or folder.lower() in SYSTEM_FOLDERS
 
 
 def walked(base: Path, again: list[str]) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import shutil
 import tarfile
 import uuid
@@ -500,6 +501,23 @@ def test_shards_are_found_whatever_their_folder_is_called_and_behind_links(tmp_p
     assert [samples.images.one(row) for row in range(4)] == [b"\0\0", b"\0\1", b"\1\0", b"\1\1"]
     pattern = read_samples(folder / "part-{0..1}.parquet")
     assert len(pattern) == 4 and pattern.manifest.column_names == ["label"]  # folders above it say nothing
+
+
+def test_a_closed_folder_of_shards_is_named_but_for_those_of_systems(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"image": [b"x", b"y"], "label": ["a", "b"]}), tmp_path / "part-0.parquet")
+    (tmp_path / "lost+found").mkdir()
+    real = os.scandir
+
+    def closed(path):
+        if os.fspath(path).endswith(("lost+found", "more")):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert len(read_samples(tmp_path)) == 2
+    (tmp_path / "more").mkdir()
+    with pytest.raises(DataError, match=r"more: cannot be read \(permission denied\)"):
+        read_samples(tmp_path)
 
 
 def test_shards_without_the_images_of_the_others_and_splits_that_are_lists_are_named(tmp_path):
