@@ -41,11 +41,12 @@ def read_record(file: Path, kind: type[Kind], *, remedy: str = "repeat what made
 
     Raises:
         FileNotFoundError: when there is none.
+        NotADirectoryError: when a file stands where its folder should.
         RunError: when it is something else, damaged, or of a later schema version.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file}: cannot be read ({' '.join(str(error).split())[:200]})") from None

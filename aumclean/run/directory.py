@@ -1,6 +1,7 @@
 """The run directory: what lies where, who may write, and which version wrote it."""
 
 import itertools
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -194,6 +195,8 @@ class Run:
             return read_record(file, kind)
         except FileNotFoundError:
             raise RunError(f"{self.path}: is not a run directory (it holds no {file.name})") from None
+        except NotADirectoryError:
+            raise RunError(f"{self.path}: is a file and no run directory; name the folder that a scan wrote") from None
 
     def is_empty(self) -> bool:
         """Whether there is nothing in the directory but what a writer puts or leaves there before it begins the run."""
@@ -307,6 +310,26 @@ def held(file: Path, busy: str, patience: float = 0) -> Iterator[None]:
         yield
 
 
+def require_room(out: Path | None, *, overwrite: bool) -> None:
+    """Make sure that `new_run` can make its directory, before hours are spent on what shall be in it.
+
+    Raises:
+        RunError: when `out` is taken, and `overwrite` is off or what stands there is no run; or when it cannot be made.
+    """
+    place = Path("runs") if out is None else out
+    above = next(path for path in (place, *place.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise RunError(f"{place}: cannot be made ({above} is a file); choose another --out")
+    if not os.access(above, os.W_OK):
+        raise RunError(f"{place}: cannot be made (no permission to write to {above}); choose another --out")
+    if out is None or above != out or Run(out).is_empty():
+        return
+    if not Run(out).run_json.is_file() and not Run(out).scores_json.is_file():
+        raise RunError(f"{out}: exists and is not a run directory; choose another --out")
+    if not overwrite:
+        raise RunError(f"{out}: holds a run already; choose another --out, or --overwrite, or --resume {out}")
+
+
 def new_run(out: Path | None, name: str, *, overwrite: bool) -> Run:
     """Make the directory of a new run: `out`, or `runs/<name>-<n>` with the first free n.
 
@@ -316,12 +339,9 @@ def new_run(out: Path | None, name: str, *, overwrite: bool) -> Run:
     try:
         if out is None:
             return _numbered(re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.") or "data")
+        require_room(out, overwrite=overwrite)
         run = Run(out)
         if out.is_dir() and not run.is_empty():
-            if not run.run_json.is_file() and not run.scores_json.is_file():
-                raise RunError(f"{out}: exists and is not a run directory; choose another --out")
-            if not overwrite:
-                raise RunError(f"{out}: holds a run already; choose another --out, or --overwrite, or --resume {out}")
             with run.lock():
                 run.clear()
         out.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ from aumclean.files import atomic
 from aumclean.files.location import absolute, location
 from aumclean.progress import Track, untracked
 from aumclean.reports.write import write_reports
-from aumclean.run.directory import Run, new_run
+from aumclean.run.directory import Run, new_run, require_room
 from aumclean.run.record import Data, Options, ScanRecord
 from aumclean.scanning.features import Looked, look, write_evidence
 from aumclean.scanning.indicator_draws import train_draws
@@ -73,6 +73,8 @@ def scan(samples: Samples, config: ScanConfig, *, track: Track = untracked) -> S
         require_known(plan.features)
     if config.ledger is not None and not len(ledger.read(config.ledger)):
         logger.warning("%s: holds no confirmed labels yet; aumclean clean RUN --ledger adds them", config.ledger)
+    if config.only_draw is None and plan.accelerator.is_main_process:
+        require_room(config.out, overwrite=config.overwrite)
     with _noticing_lost_processes(plan.accelerator):
         ground = _prepare(samples, config, plan, track)
         if config.only_draw is not None and config.out is not None:

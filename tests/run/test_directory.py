@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from aumclean.errors import RunError
-from aumclean.run.directory import Run, new_run
+from aumclean.run.directory import Run, new_run, require_room
 from aumclean.run.record import SCHEMA_VERSION, Progress
 from aumclean.run.tables import SAMPLES, read_samples, texts_of
 from tests.documents import changed, places
@@ -35,12 +35,25 @@ def test_an_empty_folder_may_become_a_run_and_a_run_is_never_replaced_unasked(tm
     new_run(tmp_path / "run", "x", overwrite=False)
 
 
+def test_room_for_a_run_can_be_asked_for_before_it_is_made(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").touch()
+    require_room(tmp_path / "a" / "b", overwrite=False)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(RunError, match="b: cannot be made .*file is a file"):
+        require_room(tmp_path / "file" / "b", overwrite=False)
+    with pytest.raises(RunError, match="taken: holds a run already"):
+        require_room(tmp_path / "taken", overwrite=False)
+    require_room(tmp_path / "taken", overwrite=True)
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_is_no_run_is_never_touched(tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(RunError, match="not a run directory"):
         new_run(tmp_path, "x", overwrite=overwrite)
-    with pytest.raises(RunError, match="thesis.txt: cannot be made .file exists.; choose another --out"):
+    with pytest.raises(RunError, match="thesis.txt is a file.; choose another --out"):
         new_run(tmp_path / "thesis.txt", "x", overwrite=overwrite)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
