@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name; those of the process by default.
     """
+    _open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _interrupt_once()
     try:
@@ -106,6 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _commands() -> Any:
     """All commands, which Typer would make anew for every call."""
     return typer.main.get_command(app)
+
+
+def _open_streams() -> None:
+    """Open the standard streams that the caller closed: else the first file that is opened would take their place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
 
 
 def _interrupt_once() -> None:
@@ -136,7 +144,8 @@ def in_one_line(error: Exception) -> str:
         return str(error)
     if format_message := getattr(error, "format_message", None):  # Click's errors, from wherever Typer takes Click
         page = getattr(getattr(error, "ctx", None), "command_path", "aumclean")
-        return f"{_missing(error) or format_message()} (see {page} --help)"
+        message = format_message().replace(": Value error, ", ": ")  # which Typer takes over from pydantic
+        return f"{_missing(error) or message} (see {page} --help)"
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed here, and this command needs it: install aumclean with its dependencies"
     if isinstance(error, OSError) and error.strerror:

@@ -55,12 +55,12 @@ def show_scores(scores: "Scores") -> None:
     from aumclean.verdict.estimate import said
 
     alarms, rate = summary.false_alarms, summary.noise_rate
-    facts = [
-        ("new", f"{counted(summary.samples, 'image')}; {summary.known:,} known to the run passed over"),
+    facts = [("new", f"{counted(summary.samples, 'image')}; {summary.known:,} known to the run passed over")]
+    facts += [
         ("flagged", f"{summary.flagged:,} ({summary.flagged_share:.1%})"),
         ("noise rate", said(rate.estimate, rate.low, rate.high)),
         ("false alarms", f"about {alarms.expected:.1f} expected, at most {alarms.expected_at_most:.1f}"),
-    ]
+    ] * bool(summary.samples)
     for name, noun, what in (
         ("unreadable", "file", f"listed in {scores.run.unreadable}"),
         ("not_judged", "image", "of classes the run does not have, or of too little training"),

@@ -22,6 +22,7 @@ from aumclean.files.location import Location, below, is_unseen, walked
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the name but needs another program to read
 LISTS = {".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".xml", ".yaml"}  # suffixes of what may say the labels
 NO_CLASSES = {"annotations", "images", "imgs", "img", "jpegimages", "labels", "masks", "segmentationclass"}
+UNREAD_KINDS = {".heic", ".heif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".svg"}  # images, but not to Pillow
 UNSEEN_FILES = {".ds_store", "desktop.ini", "thumbs.db"}  # of systems; nobody misses them
 NUMBER = re.compile(r"\d+")
 
@@ -66,12 +67,16 @@ class PassedOver:
     def notes(self, base: Location) -> list[str]:
         """What was passed over, as sentences."""
         notes = []
-        if self.kinds:
-            kinds = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+        ranked = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+        if kinds := [kind for kind in ranked if kind[0] not in UNREAD_KINDS]:
             single = {kind: f" ({self.latest[kind]})" for kind, count in kinds if kind in LISTS and count == 1}
             counted = ", ".join(f"{count:,} {kind}{single.get(kind, '')}" for kind, count in kinds[:12])
             more = sum(count for _, count in kinds[12:])
             notes.append(f"{base}: passed over files that are no images: {counted}{f' and {more:,} more' * bool(more)}")
+        if unread := [f"{count:,} {kind}" for kind, count in ranked if kind in UNREAD_KINDS]:
+            notes.append(
+                f"{base}: passed over images that cannot be decoded: {', '.join(unread)}; convert them to JPEG or PNG"
+            )
         if self.folders:
             named = ", ".join(f"{name} ({count})" for name, count in sorted(self.folders.items())[:12])
             notes.append(f"{base}: passed over hidden and system folders: {named}")

@@ -147,6 +147,10 @@ def _without_header(file: Location, first: list[str]) -> tuple[pa.Table, tuple[s
     """
     if suffix_of(file) != ".txt" or len(first) != len(HEADER) or not is_image(first[0]):
         shown = listed(first, 3)
+        if suffix_of(file) == ".txt" and len(first) > len(HEADER):
+            raise DataError(
+                f"{file}: a path with blanks ({shown}) cannot be told from its label; write path,label as CSV"
+            )
         raise DataError(
             f"{file}: its first line is a sample ({shown}); put the names of columns above it, as path,label"
         )

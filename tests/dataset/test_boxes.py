@@ -200,7 +200,8 @@ def test_what_lies_in_yolo_folders_and_is_not_read_is_counted(tmp_path):
     samples = read_samples(file)
     assert len(samples) == 8 and samples.notes == (
         f"{tmp_path}/labels: 1 files of boxes are of no image that can be read, such as a.txt",
-        f"{tmp_path}/images: passed over files that are no images: 1 .heic, 1 .md, 1 hidden",
+        f"{tmp_path}/images: passed over files that are no images: 1 .md, 1 hidden",
+        f"{tmp_path}/images: passed over images that cannot be decoded: 1 .heic; convert them to JPEG or PNG",
     )
     (tmp_path / "labels" / "001.txt").write_bytes(b"\xff0 .5")
     with pytest.raises(DataError, match=r"001.txt: cannot be read \('utf-8' codec"):

@@ -297,7 +297,8 @@ def test_what_a_webdataset_tar_holds_beside_samples_is_counted(tmp_path):
     samples = read_samples(tar_of(tmp_path / "set.tar", members))
     assert samples.paths.to_pylist() == ["0.jpg", "1.jpg"]
     assert samples.notes == (
-        f"{tmp_path / 'set.tar'}: passed over files that are no images: 1 .heic, 1 hidden",
+        f"{tmp_path / 'set.tar'}: passed over files that are no images: 1 hidden",
+        f"{tmp_path / 'set.tar'}: passed over images that cannot be decoded: 1 .heic; convert them to JPEG or PNG",
         f"{tmp_path / 'set.tar'}: 1 labels are of no image that can be read, such as 2",
     )
 

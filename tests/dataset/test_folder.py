@@ -241,7 +241,8 @@ def test_what_is_passed_over_is_counted_by_kind_and_folders_are_named(folder, sa
     samples = read_samples(folder)
     assert len(samples) == 12
     said = " / ".join(note.removeprefix(f"{folder}: ") for note in samples.notes)
-    assert "no images: 2 .heic, 1 .txt (notes.txt), 1 hidden, 1 without a suffix" in said
+    assert "images that cannot be decoded: 2 .heic; convert them to JPEG or PNG" in said
+    assert "no images: 1 .txt (notes.txt), 1 hidden, 1 without a suffix" in said
     assert "hidden and system folders: @eaDir (1), __MACOSX (1)" in said
     assert "links to folders that are read already: wolf" in said
     assert "class folders without an image: fox, wolf" in said

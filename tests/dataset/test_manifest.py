@@ -330,6 +330,12 @@ def test_a_list_of_paths_and_labels_needs_no_header(images, tmp_path, lines):
     assert samples.notes == (f"{file} has no names of columns; each line is read as a path and a label",)
 
 
+def test_a_list_of_paths_with_blanks_is_told_to_be_a_csv(tmp_path):
+    (tmp_path / "train.txt").write_text("my pics/0.png 0\nmy pics/1.png 1\n")
+    with pytest.raises(DataError, match="a path with blanks .* cannot be told from its label; write path,label as CSV"):
+        read_samples(tmp_path / "train.txt")
+
+
 def test_a_list_of_names_without_suffix_finds_its_files_and_a_column_its_name_with_blanks(images, tmp_path):
     lines = [(str(number), str(number % 2)) for number in range(9)]
     file = write_csv(tmp_path / "list.csv", lines, header=("id", " breed"))

@@ -181,6 +181,9 @@ def test_the_command_writes_beside_runs_and_the_gate_takes_it(scored, finished, 
     said = aumclean("score", finished.run.path, root)
     assert (said.code, said.out) == (0, "runs/photos-scores-1\n")
     assert "60 images; 360 known to the run passed over" in said.err
+    assert "noise rate" in said.err
+    nothing = aumclean("score", finished.run.path, finished.root, "--out", "nothing")
+    assert nothing.err.split(maxsplit=1)[1].strip() == "0 images; 360 known to the run passed over"
     gate = aumclean("gate", "runs/photos-scores-1", "--max-flagged", "5%", "-f", "json")
     assert gate.code == 1
     named = {finding["path"] for finding in json.loads(gate.out)["findings"] if finding["failing"]}
