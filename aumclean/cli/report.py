@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from aumclean.cli.console import say
 from aumclean.cli.help import WRITE
 from aumclean.cli.options import FinishedRun, Judging, MovedData, Options, option, with_options
@@ -40,15 +38,15 @@ def command(
     judging: Judging,
     rendering: Rendering,
     format: Annotated[
-        Format,
-        typer.Option(
+        Format | None,
+        option(
+            "csv, parquet, json, jsonl, markdown, html, pred-probs; or, as several files in -o FOLDER: "
+            "cleanlab, label-studio, cvat, fiftyone, huggingface. [default: by the suffix of --out, else csv]",
             "--format",
             "-f",
             metavar="FORMAT",
-            help="csv, parquet, json, jsonl, markdown, html, pred-probs; or, as several files in -o FOLDER: "
-            "cleanlab, label-studio, cvat, fiftyone, huggingface.",
         ),
-    ] = "csv",
+    ] = None,
     out: Annotated[
         Path | None, option("File or new folder to write. [default: standard output]", "--out", "-o", panel=WRITE)
     ] = None,
@@ -63,6 +61,7 @@ def command(
 
     Example: `aumclean report runs/photos-1 --percentile 95 --format markdown`
     """
+    format = format or _format_of(out)
     if format in FOLDERS and out is None and not save:
         raise ConfigError(f"--out: {format} is several files; name a new folder with -o FOLDER")
     rendering.require(format)
@@ -94,3 +93,23 @@ def command(
     for pieces in files.values():
         sys.stdout.buffer.writelines(pieces)
     sys.stdout.buffer.flush()
+
+
+def _format_of(out: Path | None) -> Format:
+    """The format that a file's name asks for."""
+    suffix = "" if out is None else out.suffix.lower()
+    by_suffix: dict[str, Format] = {
+        "": "csv",
+        ".csv": "csv",
+        ".parquet": "parquet",
+        ".json": "json",
+        ".jsonl": "jsonl",
+        ".md": "markdown",
+        ".html": "html",
+        ".htm": "html",
+        ".npy": "pred-probs",
+    }
+    if suffix not in by_suffix:
+        known = ", ".join(filter(None, by_suffix))
+        raise ConfigError(f"--out: {suffix} says no format; give --format, or a name that ends in one of {known}")
+    return by_suffix[suffix]

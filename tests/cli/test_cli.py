@@ -64,7 +64,9 @@ def test_without_a_command_the_help_is_shown(aumclean):
         (["scan", "--resume", "x", "--epochs", "3"], "--resume: .*leave out --epochs"),
         (["scan", "x", "--config", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["report", "nowhere"], "nowhere: is not a run directory"),
-        (["report", "x", "--format", "xml"], "Invalid value for '--format'"),
+        (["report", "x", "--format", "xml"], "Invalid value for '--format' / '-f': 'xml' is not one of"),
+        (["report", "x", "-o", "x.xlsx"], "--out: .xlsx says no format; give --format"),
+        (["report", __file__], "test_cli.py: is a file and no run directory"),
         (["report", "x", "--format", "cvat"], "--out: cvat is several files; name a new folder with -o FOLDER"),
         (["report", "x", "--top", "5"], "--top: is for --format html"),
         (["report", "x", "--image-root-url", "u"], "--image-root-url: is for --format label-studio"),
@@ -136,6 +138,7 @@ def test_scan_refuses_a_run_that_exists_and_replaces_it_when_asked(aumclean, fol
     refused = aumclean(*arguments)
     assert refused.code == 2
     assert "--overwrite" in refused.err
+    assert "decoding" not in refused.err and "comparing" not in refused.err
     assert (tmp_path / "run" / "report.csv").read_bytes() == before
     assert aumclean("scan", tmp_path / "nowhere", "--out", tmp_path / "run", "--overwrite").code == 2
     assert (tmp_path / "run" / "report.csv").read_bytes() == before
@@ -163,6 +166,25 @@ def test_report_renders_every_format_to_stdout_or_a_file_alike(finished, tmp_pat
     report("-o", str(tmp_path / "file"))
     assert piped.out == (tmp_path / "file").read_bytes() != b""
     assert piped.err == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.html", "html"),
+        ("a.json", "json"),
+        ("a.JSONL", "jsonl"),
+        ("a.md", "markdown"),
+        ("a.parquet", "parquet"),
+        ("a.npy", "pred-probs"),
+        ("a.csv", "csv"),
+        ("a", "csv"),
+    ],
+)
+def test_the_name_of_a_report_says_its_format(aumclean, finished, tmp_path, name, format):
+    assert aumclean("report", finished.run.path, "-o", tmp_path / name).code == 0
+    assert aumclean("report", finished.run.path, "--format", format, "-o", tmp_path / "asked").code == 0
+    assert (tmp_path / name).read_bytes() == (tmp_path / "asked").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -224,6 +246,11 @@ def test_a_reader_that_stops_early_is_no_error_worth_words(finished):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["rank"] == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_closed_output_is_no_error(finished):
+    command = f"{sys.executable} -m aumclean report {finished.run.path} >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
 
 
 def test_corrupt_scan_evaluate_walk(aumclean, planted, tmp_path):
