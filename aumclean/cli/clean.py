@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from aumclean.cli.console import give, say
-from aumclean.cli.options import FinishedRun, option, with_options
+from aumclean.cli.options import FinishedRun, MovedData, option, with_options
 from aumclean.cli.review import list_problems
 from aumclean.errors import counted
 
@@ -38,6 +38,7 @@ def command(
     copy_to: Annotated[
         Path | None, option("Also copy the images that stay to a new folder, one folder per class.")
     ] = None,
+    data: MovedData = None,
     ledger: Annotated[Path | None, option("Add the confirmed labels to this file, for scan --ledger.")] = None,
 ) -> None:
     """Write the cleaned manifest, and every change with its reason; the images are never touched.
@@ -52,7 +53,7 @@ def command(
     from aumclean.run.directory import Run
     from aumclean.verdict.judge import judge
 
-    opened = Run(run)
+    opened = Run(run, data)
     opened.require_finished()
     found = recorded.of_files(decisions, opened) if decisions else recorded.of_run(opened)
     list_problems(found.problems, partial=partial, undone="nothing was written")
@@ -79,7 +80,7 @@ def _say_how_to_scan(run: "Run", cleaned: Path) -> None:
 
     Boxes were written back into the form they came in; what is in an archive has to be taken out by name.
     """
-    data = run.read().data
+    data = run.place()
     if data.boxes == "coco":
         corrected = cleaned.with_suffix(".json")
         say(f"the corrected boxes are in {corrected}; scan them with: aumclean scan {corrected} --root {data.root}")
@@ -92,8 +93,9 @@ def _say_how_to_scan(run: "Run", cleaned: Path) -> None:
     if data.image_column is None and not data.is_files:
         say(f"{cleaned} lists what stays by its names in {data.source}")
         return
-    outside = cleaned.parent.resolve() != run.path.resolve() and data.image_column is None
-    say(f"scan it with: aumclean scan {cleaned}" + (f" --root {data.root}" if outside else ""))
+    found = cleaned.parent.resolve() == run.path.resolve() and run.moved is None
+    rooted = data.image_column is None and not found
+    say(f"scan it with: aumclean scan {cleaned}" + (f" --root {data.root}" if rooted else ""))
 
 
 def show_changes(cleaning: "Cleaning", changes: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from aumclean.dataset.decode import format_of
 from aumclean.dataset.images import Embedded, state_of
-from aumclean.dataset.pictures import pictures_of
+from aumclean.dataset.pictures import Pictures, pictures_of
 from aumclean.decisions.boxes import write_boxes
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_table
 from aumclean.errors import ConfigError, DataError, OutputError, RunError
@@ -178,7 +178,7 @@ def copies(run: Run, cleaning: Cleaning, folder: Path) -> Iterator[int]:
     Raises:
         DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
     """
-    source = Path(run.read().data.source).resolve()
+    source = Path(run.place().source).resolve()
     if source.is_dir() and source in folder.resolve().parents:
         raise DataError(f"{folder}: is inside the data, so the next scan would read it; choose another --copy-to")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -195,7 +195,7 @@ def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:
     pictures, new_labels, kept = pictures_of(run), cleaning.new_labels, cleaning.kept
     samples = read_samples(run, "path", "label")
     paths, labels = samples["path"].to_pylist(), samples["label"].to_pylist()
-    for sample, (file, encoded) in zip(kept.tolist(), pictures.each(kept), strict=True):
+    for sample, (file, encoded) in zip(kept.tolist(), _scanned(pictures, kept), strict=True):
         label = new_labels.get(sample, labels[sample])
         if "/" in label or os.sep in label or "\0" in label or label.startswith("."):
             raise DataError(f"--copy-to: the class '{label}' cannot be the name of a folder")
@@ -203,6 +203,20 @@ def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:
         suffix = name.suffix if file is not None else f".{format_of(encoded).lower()}"
         (folder / label).mkdir(parents=True, exist_ok=True)
         _copy(encoded, folder / label, name.stem, suffix, sample)
+
+
+def _scanned(pictures: Pictures, samples: np.ndarray) -> Iterator[tuple[Path | None, bytes]]:
+    """Files and bytes of samples, as they were scanned.
+
+    Raises:
+        DataError: when one is gone or has changed.
+    """
+    try:
+        yield from pictures.each(samples)
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename}: is gone; name where the data are now with --data") from None
+    except OSError as error:
+        raise DataError(f"--copy-to: {error}") from None
 
 
 def _copy(encoded: bytes, folder: Path, stem: str, suffix: str, sample: int) -> None:

@@ -30,6 +30,11 @@ def test_clean_without_decisions_drops_what_is_flagged(aumclean, own_run, finish
     assert own_run.cleaned("csv").read_bytes() == finished.run.cleaned("csv").read_bytes()
 
 
+def test_clean_names_the_root_of_data_that_were_moved(aumclean, own_run, finished):
+    done = aumclean("clean", own_run.path, "--data", finished.root)
+    assert f"aumclean scan {own_run.cleaned('csv')} --root {finished.root}\n" in done.err
+
+
 def test_decisions_of_a_spreadsheet_reach_the_manifest_and_the_next_scan(aumclean, own_run, filled_in, tmp_path):
     report = pd.read_csv(filled_in, sep=";")
     out = tmp_path / "clean.csv"

@@ -15,6 +15,7 @@ from aumclean.decisions.clean import CHANGES, Cleaning, clean, cleaned_table, re
 from aumclean.decisions.cleaned import copies, write_cleaned
 from aumclean.errors import DataError
 from aumclean.files import csv
+from aumclean.run.directory import Run
 from aumclean.run.tables import SAMPLES
 
 LABELS = ["cat", "dog", "cat", "dog", "=cat", "dog"]
@@ -211,7 +212,7 @@ def renamed(run, root, labels, paths):
     pq.write_table(table, run.samples)
     record = run.read()
     data = record.data.model_copy(
-        update={"root": str(root), "samples": len(paths), "class_names": sorted({*labels, "x"})}
+        update={"source": str(root), "root": str(root), "samples": len(paths), "class_names": sorted({*labels, "x"})}
     )
     run.write(record.model_copy(update={"data": data}))
 
@@ -268,6 +269,14 @@ def test_an_image_that_changed_since_the_scan_stops_the_copy(own_run, tmp_path):
     with pytest.raises(DataError, match="has changed since the scan"):
         copy_cleaned(own_run, clean_of(360, []), tmp_path / "clean")
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+def test_data_that_were_moved_are_copied_from_where_they_are(own_run, tmp_path):
+    renamed(own_run, tmp_path / "data", ["amber"] * 2, ["a/x.png", "a/y.png"])
+    (tmp_path / "data").rename(tmp_path / "now")
+    with pytest.raises(DataError, match=r"data/a/x.png: is gone; name where the data are now with --data"):
+        copy_cleaned(own_run, clean_of(2, []), tmp_path / "clean")
+    assert copy_cleaned(Run(own_run.path, tmp_path / "now"), clean_of(2, []), tmp_path / "clean") == 2
 
 
 def embedded(run, tmp_path):
