@@ -122,4 +122,6 @@ def _format_and_path(given: str) -> tuple[Format, Path]:
         raise ConfigError(
             f"--report: no format '{name}'{did_you_mean(name, known)}; the formats are {', '.join(known)}"
         )
+    if path == "-":
+        raise ConfigError(f"--report: {given}: what goes to standard output is chosen with --format {name}")
     return cast(Format, name), Path(path)

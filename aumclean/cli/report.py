@@ -61,6 +61,7 @@ def command(
 
     Example: `aumclean report runs/photos-1 --percentile 95 --format markdown`
     """
+    out = None if out == Path("-") else out
     format = format or _format_of(out)
     if format in FOLDERS and out is None and not save:
         raise ConfigError(f"--out: {format} is several files; name a new folder with -o FOLDER")

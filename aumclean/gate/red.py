@@ -17,12 +17,14 @@ STEPS = (
 def next_steps(outcome: Outcome) -> list[str]:
     """The steps that this outcome asks for, with the command where one helps."""
     rules = {finding.rule for finding in outcome.failing}
-    steps = [STEPS[0]]
+    steps = [STEPS[0]] if rules else []
+    if any(check.name == "max-unjudged" and not check.passed for check in outcome.checks):
+        steps.append("Samples were not judged: the run's own warnings say why; scan again with more images or epochs.")
     if "leaked" in rules:
         steps.append("The image is in the other data too: take it out of one of them.")
     if "unreadable" in rules:
         steps.append("A file cannot be read: replace it, or take it out of the data set.")
-    if rules and rules <= {"leaked", "unreadable"}:  # nothing is said of labels
+    if rules <= {"leaked", "unreadable"}:  # nothing is said of labels
         return steps
     steps.append(STEPS[1])
     if "conflicting-duplicate" in rules:

@@ -163,6 +163,7 @@ def test_report_renders_every_format_to_stdout_or_a_file_alike(finished, tmp_pat
         return capfdbinary.readouterr()
 
     piped = report()
+    assert report("-o", "-").out == piped.out
     report("-o", str(tmp_path / "file"))
     assert piped.out == (tmp_path / "file").read_bytes() != b""
     assert piped.err == b""

@@ -37,6 +37,7 @@ def test_the_exit_code_is_the_verdict(aumclean, run):
         (("--max-new", "2"), "--max-new: .*give --baseline FILE"),
         (("--baseline", "none.json"), "--baseline: no file none.json; make it with --write-baseline"),
         (("--max-flagged", "3", "--report", "sarif"), "must be FORMAT=PATH"),
+        (("--max-flagged", "3", "--report", "sarif=-"), "is chosen with --format sarif"),
         (("--max-flagged", "3", "--report", "sarfi=x"), "no format 'sarfi'; did you mean 'sarif'"),
         (("--max-flagged", "3", "--prune"), "--prune: .*give --baseline FILE"),
     ],

@@ -115,6 +115,13 @@ def test_steps_are_those_of_what_was_found(subject):
     assert STEPS[4] in next_steps(check(looked, GateConfig(**budgets, max_flagged=0)))
 
 
+def test_no_image_is_to_be_looked_at_where_only_too_few_were_judged(subject):
+    (step,) = next_steps(
+        check(subject([("a", "cat", None, 0.0), ("b", "dog", False, 0.9)]), GateConfig(max_flagged="50%"))
+    )
+    assert step.startswith("Samples were not judged")
+
+
 def test_a_line_is_named_in_a_table_and_not_in_an_image(subject, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     manifest = tmp_path / "labels.csv"
