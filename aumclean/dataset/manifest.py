@@ -2,6 +2,7 @@
 
 import glob
 import os.path
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,7 +64,8 @@ def read_manifest(
     images: Images
     if image_column is None:
         root = root or _root_of_run(file) or (file if shards else parent_of(file))
-        table, paths = _with_paths(file, table, path_column, rows, root)
+        table, paths, more = _with_paths(file, table, path_column, rows, root)
+        noted = (*noted, *more)
         images = files_of(root, paths)
     else:
         root = file if shards else parent_of(file)
@@ -92,8 +94,8 @@ def read_manifest(
 
 def _with_paths(
     file: Location, table: pa.Table, path_column: str | None, rows: np.ndarray, root: Location
-) -> tuple[pa.Table, pa.Array]:
-    """The table with plain paths in its column of paths, and these paths, none outside the root."""
+) -> tuple[pa.Table, pa.Array, tuple[str, ...]]:
+    """The table with plain paths in its column of paths, these paths, none outside the root, and what there is to say."""
     path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
     if _has_names(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
         paths_of_images = pc.struct_field(table[path_column], "path")
@@ -101,7 +103,8 @@ def _with_paths(
     _refuse_empty(file, table, path_column, rows)
     paths = _whole(table[path_column])
     table = table.set_column(table.column_names.index(path_column), path_column, paths)  # held once
-    return table, _with_suffix(inside_root(file, paths, rows, root), rows, root)
+    paths, notes = of_elsewhere(file, paths, rows, root)
+    return table, _with_suffix(inside_root(file, paths, rows, root), rows, root), notes
 
 
 def _with_suffix(paths: pa.Array, rows: np.ndarray, root: Location) -> pa.Array:
@@ -266,6 +269,25 @@ def _root_of_run(file: Location) -> Location | None:
         return None
 
 
+def of_elsewhere(file: Location, paths: pa.Array, rows: np.ndarray, root: Location) -> tuple[pa.Array, tuple[str, ...]]:
+    """Absolute paths of another machine, from where the root is in them; the others as they are; what there is to say.
+
+    As much is left out in front of each as makes the first one a file below the root.
+    """
+    first = str(paths[int(rows[0])]).replace("\\", "/") if len(rows) else ""
+    if isinstance(root, str) or not _ABSOLUTE.match(first) or _exists(first):
+        return paths, ()
+    cuts = (cut.end() for cut in re.finditer("/", first))
+    start = next((cut for cut in cuts if _exists(os.path.join(root, first[cut:]))), None)  # noqa: PTH118
+    if start is None or start == len(first):
+        return paths, ()
+    slashed = pc.replace_substring(paths, "\\", "/")
+    inside = pc.starts_with(slashed, first[:start])
+    cut = pc.utf8_slice_codeunits(slashed, start)
+    return pc.if_else(inside, cut, paths), (f"{file}: {first[:start]} of another machine is taken for {root}",)
+
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 _ODD = r"^/|(^|/)\.{0,2}(/|$)|[\\:\x00]"  # absolute, with empty or dotted parts, of Windows, an address
 
 

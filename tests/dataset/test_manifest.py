@@ -380,6 +380,19 @@ def test_tables_are_read_as_spreadsheets_write_them(images, tmp_path, delimiter,
     assert ["Windows-1252" in note for note in samples.notes] == [True] * (encoding == "cp1252")
 
 
+@pytest.mark.parametrize("there", ["/home/me/data/", "C:\\Users\\me\\", "D:/"])
+def test_absolute_paths_of_another_machine_are_found_below_the_root(images, tmp_path, there):
+    written = [(there + (path.replace("/", "\\") if "\\" in there else path), label) for path, label in rows()]
+    file = write_csv(tmp_path / "list.csv", written)
+    samples = read_samples(file)
+    assert samples.paths.to_pylist() == [path for path, _ in rows()]
+    assert any("of another machine is taken for" in note for note in samples.notes)
+    deeper = read_samples(file, root=tmp_path / "pics")
+    assert deeper.paths.to_pylist() == [path.removeprefix("pics/") for path, _ in rows()]
+    with pytest.raises(DataError, match="row 9: path .* is not inside"):
+        read_samples(write_csv(tmp_path / "list.csv", [*written, ("/etc/passwd", "x")]))
+
+
 def test_paths_of_windows_are_found(images, tmp_path):
     file = write_csv(tmp_path / "list.csv", [(path.replace("/", "\\"), label) for path, label in rows()])
     samples = read_samples(file)
