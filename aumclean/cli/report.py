@@ -83,17 +83,15 @@ def command(
         if out is None:
             return
     if format in HELD_BY_SUSPECTS and not (verdict.summary.flagged or verdict.summary.conflicts):
-        say(
-            "nothing is flagged and no copies differ in their labels, so there is nothing to look at in what is written"
-        )
+        say("nothing is flagged and no copies differ in their labels: there is nothing to look at in what is written")
     files = render(with_decisions(verdict, opened), format, **rendering.given())
-    if out is not None:
-        write(files, out, folder=format in FOLDERS)
-        say(f"wrote {', '.join(files)} to {out}" if format in FOLDERS else f"wrote {out}")
+    if out is None:
+        for pieces in files.values():
+            sys.stdout.buffer.writelines(pieces)
+        sys.stdout.buffer.flush()
         return
-    for pieces in files.values():
-        sys.stdout.buffer.writelines(pieces)
-    sys.stdout.buffer.flush()
+    write(files, out, folder=format in FOLDERS)
+    say(f"wrote {', '.join(files)} to {out}" if format in FOLDERS else f"wrote {out}")
 
 
 def _format_of(out: Path | None) -> Format:

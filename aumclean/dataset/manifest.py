@@ -95,7 +95,7 @@ def read_manifest(
 def _with_paths(
     file: Location, table: pa.Table, path_column: str | None, rows: np.ndarray, root: Location
 ) -> tuple[pa.Table, pa.Array, tuple[str, ...]]:
-    """The table with plain paths in its column of paths, these paths, none outside the root, and what there is to say."""
+    """The table with plain paths in its column of paths; these paths, none outside the root; what there is to say."""
     path_column = _column(file, table.column_names, path_column, PATH_COLUMNS, "path")
     if _has_names(table.schema.field(path_column).type):  # by path alone, as `datasets` may write
         paths_of_images = pc.struct_field(table[path_column], "path")
