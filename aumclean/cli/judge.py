@@ -1,5 +1,6 @@
 """`aumclean judge`: the verdict on labels by what networks of one's own say of them."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,11 +98,18 @@ def command(
 
 
 def _names(given: str | None) -> list[str] | None:
-    """Names from a file with one a line, or between commas."""
+    """Names from a file with one a line, or between commas.
+
+    Raises:
+        ConfigError: when the file cannot be read.
+    """
     if given is None:
         return None
-    if (file := Path(given)).is_file():
-        return file.read_text(encoding="utf-8").splitlines()
+    if os.path.isfile(given):  # noqa: PTH113 (Path.is_file raises for names that are too long for a file)
+        try:
+            return Path(given).read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"--classes: {given} cannot be read ({error})") from None
     return [name.strip() for name in given.split(",")]
 
 

@@ -85,6 +85,8 @@ def judge_labels(
     width, columns = agreed_columns(given.predictions)
     samples = with_classes(samples, classes or columns, width)
     _require(given, asked)
+    if given.margins is not None and out is not None and given.margins.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"--out: the margins are in {out}, which would be replaced; choose another folder")
     listed, pictures = opened(samples)
     features = None if given.features is None else _look(listed, given.features, track)
     if overwrite:  # so that evidence that cannot serve replaces nothing
@@ -129,8 +131,7 @@ def _store_margins(folder: Path, samples: Samples, given: Sources) -> tuple[list
         raise ConfigError("--aum: margins come from one source; leave out --margins, or this")
     if given.margins is not None:
         recorded = copy_log(given.margins, samples, folder)
-        source = given.margins
-        return [Evidence(kind="margins", source=str(source.absolute()), samples=recorded.samples)], recorded
+        return [Evidence(kind="margins", source=str(given.margins.absolute()), samples=recorded.samples)], recorded
     if given.aum is not None:
         recorded = convert_aum(given.aum, samples, folder)
         return [Evidence(kind="aum", source=str(given.aum.absolute()), samples=recorded.samples)], recorded

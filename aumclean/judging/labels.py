@@ -15,56 +15,62 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from aumclean.config.scan import ClassFolder
 from aumclean.dataset.decode import CHUNK, read_encoded
 from aumclean.dataset.images import Files
 from aumclean.dataset.manifest import LABEL_COLUMNS, PATH_COLUMNS, read_manifest
 from aumclean.dataset.open import Opened
 from aumclean.dataset.read import read_samples
 from aumclean.dataset.rows import ID_COLUMNS
-from aumclean.dataset.samples import Samples
+from aumclean.dataset.samples import Decoding, Samples
 from aumclean.dataset.table import TABLE_SUFFIXES, read_table
-from aumclean.errors import DataError
+from aumclean.errors import ConfigError, DataError
 from aumclean.files import atomic
 from aumclean.files.location import expanded
 
 NUMBER = re.compile(r"0|[1-9]\d{0,8}")
 
 
-def read_labels(
-    data: Path,
-    *,
-    path_column: str | None = None,
-    label_column: str | None = None,
-    root: Path | None = None,
-    split: str | None = None,
-    class_folder: ClassFolder | None = None,
-) -> Samples:
+def read_labels(data: Path, **reading: Any) -> Samples:
     """List labeled samples: images as a scan reads them, or the rows of a table or of a `.npy` array of labels.
 
     A table without a path column names its samples by a column `id`, `sample_id`, `uid` or `key`, else by row numbers.
 
+    Args:
+        data: where the labels are.
+        reading: options of `read_samples`; of these a table without paths takes `label_column` and `root` alone.
+
     Raises:
         DataError: when DATA does not exist or has no labels.
+        ConfigError: for an option that only images have.
     """
     data = expanded(data)
     if data.suffix.lower() == ".npy" and data.is_file():
+        _refuse_options_of_images(data, reading)
         return in_rows(_loaded(data), name=data.stem, source=data)
     if data.suffix.lower() not in TABLE_SUFFIXES or data.is_dir():
-        return read_samples(
-            data, path_column=path_column, label_column=label_column, root=root, split=split, class_folder=class_folder
-        )
+        return read_samples(data, **reading)
     table, _ = read_table(data, {*PATH_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS})
     names = set(table.column_names)
     has_bytes = any("binary" in str(field.type) for field in table.schema)
-    if path_column is not None or has_bytes or names & set(PATH_COLUMNS):
-        return read_manifest(data, path_column=path_column, label_column=label_column, root=root, split=split)
-    column = label_column or next((name for name in LABEL_COLUMNS if name in names), None)
+    if reading.get("path_column") is not None or has_bytes or names & set(PATH_COLUMNS):
+        of_table: dict[str, Any] = {
+            name: reading.get(name) for name in ("path_column", "label_column", "root", "split")
+        }
+        decoding = Decoding(reading.get("value_range"), reading.get("max_pixels"))
+        return replace(read_manifest(data, **of_table), decoding=decoding)  # of texts or images, there or not
+    _refuse_options_of_images(data, reading)
+    column = reading.get("label_column") or next((name for name in LABEL_COLUMNS if name in names), None)
     if column is None or column not in names:
         raise DataError(f"{data}: has no label column; say which of {', '.join(sorted(names))} it is, --label-column")
-    ids = next((table[name] for name in ID_COLUMNS if name in names), None)
-    found = in_rows(table[column].to_pylist(), name=data.stem, source=data, paths=ids and ids.to_pylist())
+    ids = next((table[name].to_pylist() for name in ID_COLUMNS if name in names), None)
+    found = in_rows(table[column].to_pylist(), name=data.stem, source=data, paths=ids, root=reading.get("root"))
     return replace(found, manifest=table, label_column=column)
+
+
+def _refuse_options_of_images(data: Path, reading: dict[str, Any]) -> None:
+    for name, value in reading.items():
+        if value is not None and name not in {"label_column", "root"}:
+            raise ConfigError(f"--{name.replace('_', '-')}: is for images; {data} has labels and no paths of images")
 
 
 def _loaded(file: Path) -> np.ndarray:
@@ -90,11 +96,12 @@ def in_rows(
         DataError: for labels that are neither, or of one class; for paths that are not one per label.
     """
     given = labels if isinstance(labels, list) else np.asarray(labels).tolist()
-    if not isinstance(given, list) or not given or not all(isinstance(one, str | int) for one in given):
+    if not isinstance(given, list) or not given or not all(isinstance(one, str | int | None) for one in given):
         raise DataError(f"{source.name}: labels must be a list of texts or of whole numbers, one per sample")
-    texts = [str(int(one)) if isinstance(one, int) else one for one in given]
-    if not all(text.strip() for text in texts):
-        raise DataError(f"{source.name}: row {[bool(text.strip()) for text in texts].index(False) + 1} has no label")
+    texts = [str(int(one)) if isinstance(one, int) else one or "" for one in given]
+    for row, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise DataError(f"{source.name}: row {row} has no label")
     named = [f"{row:07d}" for row in range(len(texts))] if paths is None else [str(path) for path in paths]
     if len(named) != len(texts) or len(set(named)) != len(named):
         raise DataError(

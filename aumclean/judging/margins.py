@@ -14,9 +14,17 @@ import pyarrow.parquet as pq
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
 from aumclean.judging.labels import NUMBER
-from aumclean.margins.log import EpochMargins, epoch_file, recorded_epochs, write_epoch
+from aumclean.margins.log import KINDS, EpochMargins, epoch_file, recorded_epochs, write_epoch
 
 UNKNOWN = -1  # the runner-up where nobody wrote which class it was
+OF_AUM = {  # columns of what `aum` writes
+    "sample_id": pa.string(),
+    "num_measurements": pa.int64(),
+    "target_logit": pa.int64(),
+    "other_logit": pa.int64(),
+    "margin": pa.float64(),
+    "aum": pa.float64(),
+}
 
 
 @dataclass(frozen=True)
@@ -45,21 +53,15 @@ def copy_log(source: Path, samples: Samples, target: Path) -> Recorded:
         draws += 1
     if not draws:
         raise DataError(f"{source}: holds no margins (draw=0/epoch=000/part-0.parquet)")
-    epochs, seen, indicators = (
-        [recorded_epochs(folder, draw) for draw in range(draws)],
-        np.zeros(len(samples), bool),
-        False,
-    )
+    epochs = [recorded_epochs(folder, draw) for draw in range(draws)]
+    seen, indicators = np.zeros(len(samples), bool), False
     for file, part in _parts(folder, epochs):
         ids, margin, runner_up = (part[name].to_numpy() for name in ("sample_id", "margin", "runner_up"))
-        if len(ids) and (ids.min() < 0 or ids.max() >= len(samples)):
-            raise DataError(f"{file}: has the sample {max(ids.max(), -ids.min())}; there are {len(samples)} labels")
+        if (unknown := (ids < 0) | (ids >= len(samples))).any():
+            raise DataError(f"{file}: has the sample {ids[unknown][0]}; there are {len(samples)} labels")
         if not np.isfinite(margin).all():
             raise DataError(f"{file}: the margin of sample {ids[~np.isfinite(margin)][0]} is not finite")
-        if len(runner_up) and runner_up.max() > len(samples.class_names):
-            raise DataError(
-                f"{file}: has the class {runner_up.max()}; there are {len(samples.class_names)}, see --classes"
-            )
+        _require_classes(file, runner_up, samples)
         seen[ids] = True
         indicators = indicators or bool(pc.any(part["is_indicator"]).as_py())
         place = target / file.relative_to(folder)
@@ -73,9 +75,21 @@ def _parts(folder: Path, epochs: list[int]) -> Iterator[tuple[Path, pa.Table]]:
         for epoch in range(count):
             for file in sorted(epoch_file(folder, draw, epoch).parent.glob("part-*.parquet")):
                 try:
-                    yield file, pq.read_table(file, columns=["sample_id", "margin", "runner_up", "is_indicator"])
+                    part = pq.read_table(file, columns=list(KINDS))
+                    for name, kinds in KINDS.items():
+                        if part[name].type not in kinds or part[name].null_count:
+                            raise DataError(f"{file}: its {name} is no column of a margin log ({part[name].type})")
                 except (OSError, KeyError, pa.ArrowException) as error:
                     raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
+                yield file, part
+
+
+def _require_classes(file: Path, runner_up: np.ndarray, samples: Samples) -> None:
+    """Refuse classes that there are not; the one after the last is that of the indicator samples."""
+    if (unknown := (runner_up < UNKNOWN) | (runner_up > len(samples.class_names))).any():
+        raise DataError(
+            f"{file}: has the class {runner_up[unknown][0]}; there are {len(samples.class_names)}, see --classes"
+        )
 
 
 def convert_aum(file: Path, samples: Samples, target: Path) -> Recorded:
@@ -87,7 +101,7 @@ def convert_aum(file: Path, samples: Samples, target: Path) -> Recorded:
         DataError: when it is neither, or of other samples.
     """
     try:
-        table = pa.csv.read_csv(file, convert_options=pa.csv.ConvertOptions(column_types={"sample_id": pa.string()}))
+        table = pa.csv.read_csv(file, convert_options=pa.csv.ConvertOptions(column_types=OF_AUM))
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{file}: cannot be read ({' '.join(str(error).split())})") from None
     full = {"sample_id", "num_measurements", "target_logit", "other_logit", "margin"} <= set(table.column_names)
@@ -95,14 +109,21 @@ def convert_aum(file: Path, samples: Samples, target: Path) -> Recorded:
         raise DataError(f"{file}: has no columns sample_id and aum, as aum_values.csv has")
     sample = _joined(file, table["sample_id"].combine_chunks(), samples)
     value = table["margin" if full else "aum"].to_numpy()
-    if value.dtype.kind not in "fi" or not np.isfinite(value).all():
+    if not np.isfinite(value).all():
         raise DataError(f"{file}: has {'margins' if full else 'AUMs'} that are not finite numbers")
+    for name in ("num_measurements", "target_logit", "other_logit") if full else ():
+        if table[name].null_count:
+            raise DataError(f"{file}: has rows without {name}")
     classes = len(samples.class_names)
     epoch = table["num_measurements"].to_numpy() - 1 if full else np.zeros(len(sample), np.int64)
     runner_up = table["other_logit"].to_numpy() if full else np.full(len(sample), UNKNOWN)
     indicator = table["target_logit"].to_numpy() == classes if full else np.zeros(len(sample), bool)
+    _require_classes(file, runner_up, samples)
+    epochs = len(np.unique(epoch))
+    if epoch.min() != 0 or epoch.max() != epochs - 1:
+        raise DataError(f"{file}: its num_measurements are not 1, 2, 3 and so on")
     order = np.lexsort((sample, epoch))
-    for number in range(int(epoch.max(initial=-1)) + 1):
+    for number in range(epochs):
         rows = order[slice(*np.searchsorted(epoch[order], (number, number + 1)))]
         if (np.diff(sample[rows]) == 0).any():
             raise DataError(f"{file}: a sample has several values; it must have one for each epoch")
@@ -110,7 +131,7 @@ def convert_aum(file: Path, samples: Samples, target: Path) -> Recorded:
             sample[rows].astype(np.int32), value[rows].astype(np.float32), runner_up[rows], indicator[rows]
         )
         write_epoch(target, 0, number, part, {"draw": 0, "epoch": number})
-    return Recorded([int(epoch.max()) + 1], len(np.unique(sample)), bool(indicator.any()))
+    return Recorded([epochs], len(np.unique(sample)), bool(indicator.any()))
 
 
 def _joined(file: Path, ids: pa.Array, samples: Samples) -> np.ndarray:

@@ -98,13 +98,37 @@ def _changed(ways, folder, column, row, value):
     [
         ("margin", np.nan, "the margin of sample 3 is not finite"),
         ("sample_id", N, f"has the sample {N}"),
+        ("sample_id", -1, f"has the sample -1; there are {N} labels"),
         ("runner_up", 9, "has the class 9"),
+        ("runner_up", -7, "has the class -7"),
     ],
 )
 def test_a_log_that_is_of_other_labels_or_broken_gets_one_line(column, value, why, ways, aumclean, tmp_path):
     log = _changed(ways, tmp_path / "log", column, 3, value)
     said = aumclean("judge", ways / "labels.csv", "--margins", log, "-o", tmp_path / "run")
     assert (said.code, said.err.count("\n")) == (2, 1) and why in said.err and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"), [("margin", pa.string()), ("margin", pa.float64()), ("is_indicator", pa.int8())]
+)
+def test_a_log_of_other_types_gets_one_line(column, kind, ways, aumclean, tmp_path):
+    shutil.copytree(ways / "margins", tmp_path / "log")
+    file = epoch_file(tmp_path / "log", 0, 1)
+    table = pq.read_table(file)
+    at = table.column_names.index(column)
+    pq.write_table(table.set_column(at, column, table[column].cast(kind)), file)
+    said = aumclean("judge", ways / "labels.csv", "--margins", tmp_path / "log", "-o", tmp_path / "run")
+    assert (said.code, said.err.count("\n")) == (2, 1) and f"its {column} is no column of a margin log" in said.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_replaced_by_its_own_margins(ways, aumclean, tmp_path):
+    run = shutil.copytree(ways / "runs" / "recorder", tmp_path / "run")
+    before = sorted(run.rglob("*"))
+    said = aumclean("judge", ways / "labels.csv", "--margins", run, "-o", run, "--overwrite")
+    assert (said.code, said.err.count("\n")) == (2, 1) and "--out: the margins are in" in said.err
+    assert sorted(run.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -120,6 +144,28 @@ def test_a_log_that_is_of_other_labels_or_broken_gets_one_line(column, value, wh
 def test_records_of_aum_that_are_of_other_labels_or_broken_get_one_line(change, why, ways, aumclean, tmp_path):
     lines = (ways / "aum_values.csv").read_text().splitlines()
     (tmp_path / "aum.csv").write_text("\n".join(change(lines)) + "\n")
+    said = aumclean("judge", ways / "labels.csv", "--aum", tmp_path / "aum.csv", "-o", tmp_path / "run")
+    assert (said.code, said.err.count("\n")) == (2, 1) and why in said.err, said.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("num_measurements", "once", "cannot be read"),
+        ("num_measurements", "", "has rows without num_measurements"),
+        ("num_measurements", "0", "its num_measurements are not 1, 2, 3 and so on"),
+        ("num_measurements", "1000000000", "its num_measurements are not 1, 2, 3 and so on"),
+        ("target_logit", "", "has rows without target_logit"),
+        ("other_logit", "1.5", "cannot be read"),
+        ("other_logit", "9", "has the class 9; there are 3, see --classes"),
+    ],
+)
+def test_full_records_of_aum_that_are_broken_get_one_line(column, value, why, ways, aumclean, tmp_path):
+    header, first, *rest = (ways / "full_aum_records.csv").read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index(column)] = value
+    (tmp_path / "aum.csv").write_text("\n".join([header, ",".join(cells), *rest]) + "\n")
     said = aumclean("judge", ways / "labels.csv", "--aum", tmp_path / "aum.csv", "-o", tmp_path / "run")
     assert (said.code, said.err.count("\n")) == (2, 1) and why in said.err, said.err
     assert not (tmp_path / "run").exists()

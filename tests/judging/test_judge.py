@@ -246,6 +246,48 @@ def test_bad_ids_get_one_line(ids, why, told, aumclean, tmp_path):
     assert (said.code, said.err.count("\n")) == (2, 1) and why in said.err, said.err
 
 
+@pytest.mark.parametrize(
+    "option", [("--split", "test"), ("--max-pixels", "9"), ("--source", "manifest"), ("--value-range", "0,9")]
+)
+def test_options_of_images_are_refused_for_labels_without_paths(option, told, aumclean, tmp_path):
+    for labels in ("labels.csv", "labels.npy"):
+        said = aumclean("judge", told / labels, "--pred-probs", told / "probs.npy", *option, "-o", tmp_path / "run")
+        assert (said.code, said.err.count("\n")) == (2, 1) and f"{option[0]}: is for images" in said.err, said.err
+
+
+def test_options_of_images_serve_where_labels_are_of_images(folder, aumclean, tmp_path):
+    np.save(tmp_path / "p.npy", np.full((12, 3), 1 / 3))
+    given = ["--pred-probs", tmp_path / "p.npy", "--max-pixels", "1000", "--source", "folder"]
+    said = aumclean("judge", folder, *given, "-o", tmp_path / "run")
+    assert said.code == 0, said.err
+
+
+def test_a_row_without_a_label_is_named(told, aumclean, tmp_path):
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "label": ["ant", None, "bee"]}), tmp_path / "labels.parquet")
+    said = aumclean("judge", tmp_path / "labels.parquet", "--pred-probs", told / "probs.npy")
+    assert (said.code, said.err) == (2, "aumclean: error: labels.parquet: row 2 has no label\n")
+
+
+@pytest.mark.parametrize("listed", ["in a file", "between commas"])
+def test_very_many_classes_can_be_named(listed, aumclean, tmp_path):
+    names = [f"class number {number:03d}" for number in range(50)]
+    (tmp_path / "labels.csv").write_text("\n".join(["label", *names, *names]) + "\n")
+    np.save(tmp_path / "p.npy", np.tile(np.eye(50), (2, 1)))
+    (tmp_path / "names.txt").write_text("\ufeff" + "\n".join(names) + "\n\n")  # as Windows' editor saves it
+    classes = tmp_path / "names.txt" if listed == "in a file" else ",".join(names)
+    given = ["--pred-probs", tmp_path / "p.npy", "--classes", classes, "-o", tmp_path / "run"]
+    said = aumclean("judge", tmp_path / "labels.csv", *given)
+    assert said.code == 0, said.err
+    assert Run(tmp_path / "run").read().data.class_names == names
+
+
+def test_a_file_of_classes_that_is_not_utf8_gets_one_line(told, aumclean, tmp_path):
+    (tmp_path / "names.txt").write_bytes("café\n".encode("latin-1"))
+    given = ["--pred-probs", told / "probs.npy", "--classes", tmp_path / "names.txt"]
+    said = aumclean("judge", told / "labels.csv", *given)
+    assert (said.code, said.err.count("\n")) == (2, 1) and "names.txt cannot be read" in said.err
+
+
 def test_an_overwritten_run_stays_when_what_should_replace_it_is_bad(told, judged, aumclean, tmp_path):
     here = ["judge", told / "labels.csv", "-o", tmp_path / "run"]
     assert aumclean(*here, "--pred-probs", told / "probs.npy").code == 0
