@@ -31,7 +31,7 @@ class AUMRecord:
     aum: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal as mappings are
 class Step(Mapping[SampleId, AUMRecord]):
     """The records of a step by sample id, each made when it is asked for; arrays [batch]."""
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from aumclean.compat import AUMCalculator
+from aumclean.compat import AUMCalculator, AUMRecord
 
 STEPS, BATCH, CLASSES = 30, 16, 5
 
@@ -49,5 +49,6 @@ def test_a_last_batch_of_one_and_arrays_are_taken(tmp_path):
     one = AUMCalculator(str(tmp_path))
     one.update(np.array([[1.0, 3.0]]), np.array([1]), ["a"])
     assert one.update(torch.tensor([[1.0, 2.0]]), torch.tensor([1]), ["a"])["a"].aum == 1.5
+    assert one.update(np.array([[0.0, 3.0]]), np.array([1]), ["b"]) == {"b": AUMRecord("b", 1, 1, 3, 0, 0, 3, 3)}
     one.finalize(str(tmp_path / "new"))
-    assert (tmp_path / "new" / "aum_values.csv").read_text() == "sample_id,aum\na,1.5\n"
+    assert (tmp_path / "new" / "aum_values.csv").read_text() == "sample_id,aum\nb,3.0\na,1.5\n"

@@ -4,6 +4,7 @@ Trainer tells callbacks neither, so this one listens at the model itself: before
 the sample ids out of the arguments, which the model would not know, and after one in training it records the logits.
 """
 
+import math
 from typing import Any
 
 from transformers import TrainerCallback
@@ -51,7 +52,7 @@ class MarginCallback(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the epoch."""
-        self.recorder.end_epoch(self.draw, epoch=round(state.epoch) - 1)
+        self.recorder.end_epoch(self.draw, epoch=math.ceil(state.epoch) - 1)  # the last one may end halfway
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Listen no more."""

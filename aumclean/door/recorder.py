@@ -192,8 +192,14 @@ class Recorder:
         Raises:
             TrainingError: when a logit was not finite.
             DataError: when nothing was recorded.
+            ConfigError: when an epoch before this one is not recorded.
         """
-        number = self.epochs_done(draw) if epoch is None else epoch
+        done = self.epochs_done(draw)
+        number = done if epoch is None else epoch
+        if not 0 <= number <= done:
+            raise ConfigError(
+                f"epoch: {number} is not the next one of draw {draw} or one before: {done} are recorded, from 0"
+            )
         gathered = self._gathering[draw].take() if draw in self._gathering else None
         if gathered is None:
             raise DataError(
@@ -228,11 +234,14 @@ class Recorder:
         Args:
             logits: [batch, classes or outputs], raw.
             sample_ids: whole numbers [batch], rows of the labels; said again, the last word counts.
-            fold: which network it is; several may speak of the same samples.
+            fold: which network it is, from 0; several may speak of the same samples.
 
         Raises:
             DataError: for logits that are not finite or of another shape, or ids that are no rows.
+            ConfigError: for a fold below 0.
         """
+        if fold < 0:  # its file would be that of a draw
+            raise ConfigError(f"fold: {fold} is below 0")
         values = logits.detach().float().cpu().numpy() if hasattr(logits, "detach") else np.asarray(logits, np.float32)
         ids = np.asarray(sample_ids.cpu() if hasattr(sample_ids, "detach") else sample_ids, np.int64)
         classes = len(self.class_names)

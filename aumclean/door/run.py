@@ -141,14 +141,15 @@ class Run:
 
     def __repr__(self) -> str:
         try:
-            summary, rate = self.summary, self.summary.noise_rate.estimate
+            summary = self.summary
         except RunError as error:
             return f"<aumclean.Run {error}>"
-        count = len(summary.warnings)
+        rate, count = summary.noise_rate.estimate, len(summary.warnings)
+        estimated = "unknown" if rate is None else f"about {rate:.1%}"
         noted = f"; {counted(count, 'warning')} in summary" if count else ""
         return (
             f"<aumclean.Run {str(self.path)!r}: {summary.samples:,} images in {summary.classes} classes, "
-            f"{summary.flagged:,} flagged, noise rate about {rate:.1%}{noted}>"
+            f"{summary.flagged:,} flagged, noise rate {estimated}{noted}>"
         )
 
     def _repr_html_(self) -> str | None:

@@ -30,7 +30,7 @@ def issues(verdict: Verdict) -> str:
     """
     report = verdict.report.sort_by("sample_id")
     flagged = pc.fill_null(report["flagged"], False)
-    other = pc.or_(flagged, pc.less(report["aum"], 0))  # below zero the suggested label had the larger logit
+    below = pc.fill_null(pc.less(report["aum"], 0), False)  # zero: the suggested label had the larger logit
     table = pa.table(
         {
             "sample_id": report["sample_id"],
@@ -39,7 +39,7 @@ def issues(verdict: Verdict) -> str:
             "label_score": report["label_score"],
             "given_label": report["label"],
             "predicted_label": pc.if_else(
-                other, pc.coalesce(report["suggested_label"], report["label"]), report["label"]
+                pc.or_(flagged, below), pc.coalesce(report["suggested_label"], report["label"]), report["label"]
             ),
         }
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aumclean.reports.html import page
 from aumclean.reports.html.safety import environment
-from aumclean.verdict.estimate import percent
+from aumclean.verdict.estimate import percent, said
 from aumclean.verdict.judge import Verdict
 
 TOP = 10
@@ -12,8 +12,7 @@ TOP = 10
 _TEMPLATE = """\
 <div>
 <p><strong>{{ summary.flagged | count }}</strong> of {{ summary.samples | count }} images in
-{{ summary.classes }} classes are suspect; the noise rate is about {{ rate.estimate | percent }}
-(95% interval {{ rate.low | percent }} to {{ rate.high | percent }}).
+{{ summary.classes }} classes are suspect; the noise rate is {{ noise_rate }}.
 <a href="{{ link }}" target="_blank">The whole report</a></p>
 {% for warning in summary.warnings %}
 <p>Warning: {{ warning.message | name }}</p>
@@ -37,14 +36,14 @@ _TEMPLATE = """\
 
 def render(verdict: Verdict) -> str:
     """An HTML fragment with the ten most suspect images; every name in it is escaped."""
-    rows = page.flagged(verdict).slice(0, TOP).to_pylist()
+    rows, rate = page.flagged(verdict).slice(0, TOP).to_pylist(), verdict.summary.noise_rate
     return (
         environment()
         .from_string(_TEMPLATE)
         .render(
             summary=verdict.summary,
             percent=percent,
-            rate=verdict.summary.noise_rate,
+            noise_rate=said(rate.estimate, rate.low, rate.high),
             rows=rows,
             pictures=page.thumbnails(verdict, [row["sample_id"] for row in rows]),
             link=_link(verdict.run.html.absolute()),

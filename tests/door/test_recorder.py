@@ -187,6 +187,7 @@ def test_without_indicator_samples_all_are_ranked_and_none_is_flagged(points, tm
     assert recorder.outputs == CLASSES and run.report["flagged"].isna().all() and run.summary.judged == 0
     assert (run.report["sample_id"][:60] < WRONG).mean() > 0.8
     assert [warning.code for warning in run.summary.warnings] == ["nothing-held-out"]
+    assert "0 flagged, noise rate unknown; 1 warning" in repr(run) and "noise rate is unknown" in run._repr_html_()
     said = aumclean("gate", run.path, "--max-flagged", "50%")
     assert said.code == 1 and "max-unjudged" in said.out + said.err
     assert aumclean("report", run.path, "--format", "html", "-o", tmp_path / "page").code == 0
@@ -259,6 +260,9 @@ def test_what_the_package_aum_wrote_is_judged(points, aumclean, tmp_path):
         (lambda one: one.end_epoch(), DataError, "nothing was recorded in epoch 0 of draw 0"),
         (lambda one: one.finish(), RunError, "draw 0 has no epochs yet"),
         (lambda one: one.held_out(np.full((1, 4), np.nan), [3]), DataError, "logits of sample 3 are not finite"),
+        (lambda one: one.held_out(np.zeros((1, 4)), [3], fold=-1), ConfigError, "fold: -1 is below 0"),
+        (lambda one: one.end_epoch(epoch=1), ConfigError, "epoch: 1 is not the next one of draw 0 .* 0 are recorded"),
+        (lambda one: one.end_epoch(epoch=-1), ConfigError, "epoch: -1 is not the next one of draw 0"),
         (lambda one: one.finish(percentil=95), ConfigError, "did you mean 'percentile'"),
     ],
 )

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
+from pyarrow import csv
 
 from aumclean.run.directory import Run
 
@@ -155,6 +157,9 @@ def test_every_command_that_takes_a_run_takes_it(told, judged, aumclean, tmp_pat
         said = aumclean("report", judged.path, "--format", format, "-o", tmp_path / format)
         assert said.code == 0, (format, said.err)
     np.testing.assert_allclose(np.load(tmp_path / "pred-probs"), np.load(told / "probs.npy"), atol=2e-3)
+    issues = csv.read_csv(tmp_path / "cleanlab" / "label_issues.csv")
+    assert issues["predicted_label"].null_count == 0
+    assert pc.not_equal(issues["predicted_label"], issues["given_label"]) == issues["is_label_issue"]
     page = (tmp_path / "html").read_text()
     assert "probabilities of networks of your own" in page and "gone or has changed" not in page
     assert aumclean("gate", judged.path, "--max-flagged", "50%").code == 0
