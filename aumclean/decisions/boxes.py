@@ -39,8 +39,7 @@ def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleanin
         DataError: when the source is gone or another.
     """
     relabeled = {_box(paths[sample]): label for sample, label in cleaning.new_labels.items()}
-    gone = set(cleaning.changes["sample_id"].to_pylist()) - set(cleaning.kept.tolist())
-    removed = {_box(paths[sample]) for sample in gone}
+    removed = {_box(paths[sample]) for sample in cleaning.removed.tolist()}
     if format == "coco":
         target = out.with_suffix(".json")
         try:
@@ -53,7 +52,10 @@ def write_boxes(source: Path, root: Path, format: str, paths: list[str], cleanin
         return target
     target = out.with_name(f"{out.stem}-labels.zip")
     if format == "yolo":
-        numbers = class_numbers(source / DATA_FILE if source.is_dir() else source)
+        file = source / DATA_FILE if source.is_dir() else source
+        numbers = class_numbers(file)
+        if gone := set(relabeled.values()) - numbers.keys():
+            raise DataError(f"{file}: has changed since the scan (it has no class '{min(gone)}')")
         changes = _by_picture({box: numbers[label] for box, label in relabeled.items()}, removed)
         yolo = ((label_file(Path(path)).as_posix(), label_file(root / path), new) for path, new in changes)
         _write_zip(target, yolo, _corrected)
@@ -80,12 +82,10 @@ def coco_text(text: str, relabeled: dict[str, str], removed: set[str]) -> str:
     """
     spans = dict(_members(text, text.index("{")))
     categories = {one["name"]: one["id"] for one in _decoded(text, spans["categories"])}
-    elements = list(_elements(text, spans["annotations"][0]))
-    if not elements:
-        return text
-    missing = relabeled.keys() | removed
-    pieces, before = [text[: elements[0][0]]], elements[0][0]
-    for start, end in elements:
+    at = spans["annotations"][0]
+    before = _skip(text, at + 1)
+    missing, pieces = relabeled.keys() | removed, [text[:before]]
+    for start, end in _elements(text, at):
         one = str(_decoded(text, (start, end))["id"])
         missing -= {one}
         if one not in removed:

@@ -63,11 +63,14 @@ class Cleaning:
     samples: int
 
     @property
+    def removed(self) -> np.ndarray:
+        """Ids of the samples that go, ascending int32."""
+        return np.asarray(self.changes["sample_id"].filter(pc.equal(self.changes["action"], "remove")).to_numpy())
+
+    @property
     def kept(self) -> np.ndarray:
         """Ids of the samples that stay, ascending int64."""
-        stays = np.ones(self.samples, bool)
-        stays[self._ids("remove")] = False
-        return np.flatnonzero(stays)
+        return np.setdiff1d(np.arange(self.samples), self.removed, assume_unique=True)
 
     def at(self, first: int, stop: int) -> "Cleaning":
         """What is to become of the samples first..stop-1, counted from 0."""
@@ -90,9 +93,6 @@ class Cleaning:
         chosen = self.changes.filter(pc.equal(self.changes["action"], "weight"))
         weights[chosen["sample_id"].to_numpy()] = chosen["weight"].to_numpy()
         return weights
-
-    def _ids(self, action: str) -> np.ndarray:
-        return np.asarray(self.changes["sample_id"].filter(pc.equal(self.changes["action"], action)).to_numpy())
 
 
 def clean(report: pa.Table, decided: pa.Table, policy: Policy, run: str) -> Cleaning:
@@ -169,7 +169,7 @@ def cleaned_table(
     changes = cleaning.changes
     if noting_rows:
         is_removed = pc.equal(changes["action"], "remove").to_numpy()
-        rows = _as_json(table, cleaning._ids("remove"))
+        rows = _as_json(table, cleaning.removed)
         noted = pa.array((next(rows) if removed else None for removed in is_removed), pa.string(), size=len(changes))
         changes = changes.set_column(changes.column_names.index("original"), "original", noted)
     table = _with_labels(table, cleaning.new_labels, label_column)
@@ -219,8 +219,11 @@ def _with_weights(table: pa.Table, cleaning: Cleaning, changes: pa.Table) -> tup
     except (TypeError, ValueError):
         raise DataError("the manifest has a column 'weight' that is not all numbers; rename it") from None
     kind = table.schema.field(WEIGHT).type
-    values = [str(value) for value in new] if pa.types.is_string(kind) else new
-    table = table.set_column(table.column_names.index(WEIGHT), WEIGHT, pa.array(values, kind))
+    if pa.types.is_string(kind):
+        new = [str(value) for value in new]
+    elif pa.types.is_integer(kind):  # which cannot hold a part of one
+        kind, table = pa.float64(), _with_weight_feature(table)
+    table = table.set_column(table.column_names.index(WEIGHT), WEIGHT, pa.array(new, kind))
     is_weighed = pc.equal(changes["action"], "weight").to_pylist()
     ids = changes["sample_id"].to_pylist()
     noted = [str(old[sample]) if weighed else None for sample, weighed in zip(ids, is_weighed, strict=True)]

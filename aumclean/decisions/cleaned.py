@@ -93,11 +93,11 @@ def write_cleaned(run: Run, cleaning: Cleaning, targets: Sequence[Path], changes
         for block in itertools.chain([first], blocks):
             for write in writers:
                 write(block)
-    if data.boxes is not None:
-        paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
-        place = run.place()
-        write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
-    csv.save(changes, pa.concat_tables(parts))
+        if data.boxes is not None:
+            paths = parquet.read(run.samples, ["path"])["path"].to_pylist()
+            place = run.place()
+            write_boxes(Path(place.source), Path(place.root), data.boxes, paths, cleaning, targets[0])
+        csv.save(changes, pa.concat_tables(parts))  # before the manifests, which appear when all else is there
 
 
 @contextmanager

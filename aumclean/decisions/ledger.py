@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from filelock import FileLock
 
-from aumclean.errors import DataError
+from aumclean.errors import DataError, OutputError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
 from aumclean.run.tables import read_samples
@@ -30,7 +30,7 @@ def read(file: Path) -> pa.Table:
     except FileNotFoundError:
         return SCHEMA.empty_table()
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({(error.strerror or str(error)).lower()}); see --ledger") from None
+        raise DataError(f"{file}: cannot be read ({atomic.reason(error)}); see --ledger") from None
     rows = []
     for line, too_many, row in csv.read_rows(content, file.name, needed="content_hash"):
         if too_many or not row.get("content_hash") or not row.get("label"):
@@ -70,13 +70,13 @@ def add(file: Path, run: Run, decided: pa.Table) -> int:
     yes, no = confirmed(run, decided)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock")):
+            known = {(row["content_hash"], row["label"]): row for row in read(file).to_pylist()}
+            merged = {pair: row for pair, row in {**yes, **known}.items() if pair not in no}
+            rows = [merged[pair] for pair in sorted(merged)]  # sorted, so that two branches merge
+            csv.save(file, pa.Table.from_pylist(rows, SCHEMA))
     except OSError as error:
-        raise DataError(f"{file}: cannot be written ({atomic.reason(error)}); choose another --ledger") from None
-    with FileLock(file.with_name(f".{file.name}.lock")):
-        known = {(row["content_hash"], row["label"]): row for row in read(file).to_pylist()}
-        merged = {pair: row for pair, row in {**yes, **known}.items() if pair not in no}
-        rows = [merged[pair] for pair in sorted(merged)]  # sorted, so that two branches merge
-        csv.save(file, pa.Table.from_pylist(rows, SCHEMA))
+        raise OutputError(f"{file}: cannot be written ({atomic.reason(error)}); choose another --ledger") from None
     return len(yes.keys() - known.keys())
 
 

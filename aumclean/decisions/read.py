@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from aumclean.decisions import cvat, label_studio
-from aumclean.decisions.answers import EXTENDED, SCHEMA
+from aumclean.decisions.answers import EXTENDED, SCHEMA, number
 from aumclean.errors import DataError
-from aumclean.files import csv
+from aumclean.files import atomic, csv
 
 
 def read(file: Path) -> pa.Table:
@@ -19,7 +19,7 @@ def read(file: Path) -> pa.Table:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise DataError(f"{file}: cannot be read ({(error.strerror or str(error)).lower()})") from None
+        raise DataError(f"{file}: cannot be read ({atomic.reason(error)})") from None
     suffix = file.suffix.lower()
     try:
         if suffix == ".json" or (suffix == ".csv" and b"annotation_id" in content.partition(b"\n")[0]):
@@ -56,17 +56,17 @@ def read_csv(content: bytes, name: str) -> pa.Table:
         decision, new_label = row.get("decision", "").strip().lower(), row.get("new_label", "")
         if not decision and not new_label.strip() and not too_many:
             continue
-        sample_id = row.get("sample_id", "").strip().removesuffix(".0")  # pandas writes so beside empty cells
-        unreadable = None
+        given = row.get("sample_id", "").strip()
+        sample_id, unreadable = number(given), None
         if too_many:
             unreadable = f"has {too_many} cells more than the header"
-        elif sample_id and not (sample_id.isascii() and sample_id.isdigit() and len(sample_id) < 10):
-            unreadable = f"sample_id '{sample_id}' is no number"
+        elif given and sample_id is None:
+            unreadable = f"sample_id '{given}' is no number"
         texts = {name: row.get(name, "") for name in ("path", "label", "new_label", "reviewer", "time", "note")}
         rows.append(
             {
                 **{name: text if text.strip() else None for name, text in texts.items()},
-                "sample_id": int(sample_id) if sample_id and not unreadable else None,
+                "sample_id": sample_id,
                 "content_hash": row.get("content_hash", "").strip().lower() or None,
                 "decision": decision or "relabel",
                 "where": f"{name}: line {line}",

@@ -23,6 +23,7 @@ from aumclean.verdict.judge import Verdict
 from aumclean.verdict.table import FOR_THE_ANNOTATOR
 
 Row = dict[str, Any]
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def of_run(run: Run) -> Decisions:
@@ -126,17 +127,29 @@ def take_in(run: Run, voices: pa.Table, reviewer: str) -> int:
 
 def _new(journal: Journal, run: Run, voices: pa.Table, reviewer: str) -> Iterator[Decision]:
     labels = read_samples(run, "label")["label"].to_pylist()
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    now = datetime.now(UTC)
     there = {(entry.sample_id, entry.reviewer): entry.model_dump() for _, entry in journal.current()}
     for row in voices.to_pylist():
         entry = {**row, "label": labels[row["sample_id"]], "reviewer": row["reviewer"] or reviewer, "blind": False}
         same = there.get((entry["sample_id"], entry["reviewer"]))
-        if same and (outcome_of(same) == outcome_of(entry) or (entry["time"] or now) < (same["time"] or "")):
+        if same and (
+            outcome_of(same) == outcome_of(entry) or _moment(entry["time"], now) < _moment(same["time"], LONG_AGO)
+        ):
             continue
+        entry["time"] = entry["time"] or now.isoformat(timespec="milliseconds")
         try:
-            yield decided(id=uuid.uuid4().hex, **{**entry, "time": entry["time"] or now})
+            yield decided(id=uuid.uuid4().hex, **entry)
         except DataError as error:
             raise DataError(f"the decision on {row['path']} cannot be taken in ({error})") from None
+
+
+def _moment(time: str | None, unknown: datetime) -> datetime:
+    """A time as we and other tools write it (`2026-01-02 03:04:05+00:00`, `...T03:04:05Z`), without a zone UTC."""
+    try:
+        moment = datetime.fromisoformat(time or "")
+    except ValueError:
+        return unknown
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def require_none(run: Run) -> None:

@@ -34,7 +34,8 @@ class Finding:
     @property
     def at_line(self) -> int | None:
         """The line that says something to a person: none where the file is the image, or a table without lines."""
-        is_image = f"/{self.file}".endswith(f"/{self.path}")
+        picture = self.path.rpartition("#")[0]  # of a box
+        is_image = f"/{self.file}".endswith((f"/{self.path}", f"/{picture}"))
         return None if is_image or self.file.endswith(".parquet") else self.line
 
     @property

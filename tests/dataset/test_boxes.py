@@ -1,9 +1,11 @@
 import json
 import os
 import re
+import shutil
 import zipfile
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image, ImageDraw
@@ -227,8 +229,9 @@ def test_a_corrected_coco_file_differs_in_the_corrected_fields_only():
         "",
     )
     assert json.loads(coco_text(text, {}, {"1", "2", "3"}))["annotations"] == []
-    with pytest.raises(KeyError, match="annotation 9"):
-        coco_text(text, {"9": "a"}, set())
+    for other in (text, '{"categories": [{"name": "a", "id": 1}], "annotations": [ ]}'):
+        with pytest.raises(KeyError, match="annotation 9"):
+            coco_text(other, {"9": "a"}, set())
 
 
 @pytest.mark.parametrize("write", [as_coco, as_yolo, as_voc])
@@ -251,6 +254,7 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
         DataError, match="cleaned.csv: lists boxes, such as .*#.*; scan the annotations, which aumclean"
     ):
         read_samples(found.run.path / "cleaned.csv")
+    assert "images/000.png:1:" not in aumclean("gate", found.run.path, "--max-flagged", "0").out
     if write is as_coco:
         old, new = (path.read_text("utf-8").splitlines() for path in (file, found.run.path / "cleaned.json"))
         changed = [number for number, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]
@@ -266,6 +270,30 @@ def test_planted_swaps_of_boxes_are_found_and_written_back(tmp_path, aumclean, w
                 assert all(without_label(one) == without_label(other) for one, other in pairs)
                 differing += len(pairs)
             assert differing == len(flagged)
+
+
+@pytest.mark.parametrize("write", [as_coco, as_yolo, as_voc])
+def test_boxes_that_have_changed_since_are_not_cleaned_by_half(tmp_path, aumclean, write):
+    file = write(tmp_path, scenes(tmp_path, 5))
+    probs = np.full((20, 3), 0.05)
+    probs[:, 0] = 0.9
+    np.save(tmp_path / "probs.npy", probs)
+    given = ["--pred-probs", tmp_path / "probs.npy", "--classes", "disc,square,bar", "-o", tmp_path / "run"]
+    assert aumclean("judge", file, *given).code == 0
+    report = pq.read_table(tmp_path / "run" / "report.parquet").to_pylist()
+    one = next(row for row in report if row["label"] == "square")
+    words = f"{one['sample_id']},{one['content_hash']},relabel,bar\n"
+    (tmp_path / "said.csv").write_text(f"sample_id,content_hash,decision,new_label\n{words}")
+    if write is as_coco:
+        file.write_text(json.dumps({**json.loads(file.read_text()), "annotations": []}))
+    elif write is as_yolo:
+        file.write_text(file.read_text().replace("bar", "beam"))
+    else:
+        shutil.rmtree(tmp_path / "annotations")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").glob("c*") if path.is_file()}
+    said = aumclean("clean", tmp_path / "run", "--decisions", tmp_path / "said.csv", "--policy", "weight")
+    assert (said.code, said.err.count("\n")) == (2, 1) and "changed since the scan" in said.err, said.err
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def without_label(line):

@@ -122,6 +122,15 @@ def test_weights_that_were_there_are_multiplied():
         cleaned_table(input_table(weight=["heavy"] * 6), clean(report(), decided(), "weight", "r"), "label")
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float32()])
+def test_weights_that_are_numbers_are_multiplied_and_become_fractions(kind):
+    table = input_table(weight=pa.array([1, 1, 1, 2, 1, 0], kind))
+    whole, part = clean(report(), decided(), "weight", "r"), clean(report(), decided(), "weight", "r").at(3, 6)
+    blocks = [cleaned_table(table, whole, "label")[0], cleaned_table(table.slice(3), part, "label")[0]]
+    assert blocks[0]["weight"].to_pylist() == pytest.approx([0.4, 0.9, 0, 2, 1, 0])
+    assert blocks[0].schema == blocks[1].schema, "also where none of a block's weights changes"
+
+
 def class_label_schema(names):
     about = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
     fields = [("image", pa.binary()), ("label", pa.int64())]

@@ -4,7 +4,7 @@ import pytest
 
 from aumclean.decisions import ledger
 from aumclean.decisions.answers import SCHEMA
-from aumclean.errors import DataError
+from aumclean.errors import DataError, OutputError
 from aumclean.verdict.judge import judge
 
 
@@ -45,6 +45,14 @@ def test_a_file_that_is_no_ledger_is_refused_and_left(finished, tmp_path):
         with pytest.raises(DataError, match=r"ledger\.csv: "):
             ledger.add(file, finished.run, decided(finished.run, s0="keep"))
         assert file.read_text() == content
+
+
+def test_a_ledger_that_cannot_be_written_is_named(finished, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / ".ledger.csv.lock").mkdir()
+    for place in ("file/ledger.csv", "ledger.csv"):
+        with pytest.raises(OutputError, match=rf"{place}: cannot be written \(.*\); choose another --ledger"):
+            ledger.add(tmp_path / place, finished.run, decided(finished.run, s0="keep"))
 
 
 def test_confirmed_labels_are_not_flagged_but_counted(own_run, finished, tmp_path):

@@ -225,6 +225,10 @@ def test_taking_in_adds_what_is_new_and_nothing_twice_or_older(own_run):
     assert take_in(own_run, table(older), "somebody") == 0
     assert take_in(own_run, table(newer), "somebody") == 1
     assert take_in(own_run, table([{**rows[2], "reviewer": None, "time": None}]), "somebody") == 1
+    of_cvat = {**rows[0], "decision": "unsure"}  # in the journal: 03:04:05 UTC
+    assert take_in(own_run, table([{**of_cvat, "time": "2026-01-02 04:04:05.5+02:00"}]), "somebody") == 0
+    assert take_in(own_run, table([{**of_cvat, "time": "2026-01-02 03:04:06.5+00:00"}]), "somebody") == 1
+    assert take_in(own_run, table([{**rows[0], "time": "2026-01-02 03:04:07"}]), "somebody") == 1
     found = of_run(own_run).decided.to_pylist()
     assert [(row["decision"], row["reviewer"]) for row in found] == [
         ("keep", "ann"), ("keep", "ann"), ("remove", "ann, somebody")
