@@ -47,6 +47,11 @@ def decisions(given: str | None, labels: Sequence[str], others: Iterable[str]) -
     yield from (("keep", None) if label == given else ("relabel", label) for label in dict.fromkeys(labels))
 
 
+def outcome_of(decision: str, new_label: str | None) -> str:
+    """A decision in words, equal where two decide the same."""
+    return f"relabel to '{new_label}'" if decision == "relabel" else decision
+
+
 def table(rows: Iterable[dict[str, Any]]) -> pa.Table:
     """A decisions table.
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aumclean.decisions.answers import CONTRADICTORY, SCHEMA, WORDS, rows_of
+from aumclean.decisions.answers import CONTRADICTORY, SCHEMA, WORDS, outcome_of, rows_of
 from aumclean.errors import did_you_mean
 from aumclean.run.directory import Run
 from aumclean.run.tables import read_samples
@@ -57,7 +57,8 @@ def join(tables: Sequence[pa.Table], run: Run) -> Decisions:
         if problem:
             problems.append(f"{row['where']}: {problem}")
         else:
-            by_sample[sample["sample_id"]].append({**row, **sample})
+            new_label = row["new_label"] if row["decision"] == "relabel" else None
+            by_sample[sample["sample_id"]].append({**row, **sample, "new_label": new_label})
 
     decided, contradictory, voices = [], [], []
     for sample_id in sorted(by_sample):
@@ -124,7 +125,7 @@ def _without_duplicates(rows: list[Row]) -> tuple[list[Row], list[str]]:
     first: dict[tuple[Any, ...], Row] = {}
     problems = []
     for row in rows:
-        same = first.setdefault((row["reviewer"], outcome_of(row)), row)
+        same = first.setdefault((row["reviewer"], _outcome(row)), row)
         if same is not row:
             problems.append(f"{row['where']}: duplicate of {same['where']}")
     return list(first.values()), problems
@@ -136,20 +137,18 @@ def _together(rows: list[Row]) -> Row:
     first = definite[0]
     together = {
         **first,
-        "new_label": first["new_label"] if first["decision"] == "relabel" else None,
         "reviewer": _listed(row["reviewer"] for row in definite),
         "time": max((row["time"] for row in definite if row["time"]), default=None),
         "note": _listed((row["note"] for row in definite), "; "),
     }
-    if len({outcome_of(row) for row in definite}) == 1:
+    if len({_outcome(row) for row in definite}) == 1:
         return together
-    voices = "; ".join(f"{row['reviewer'] or 'somebody'}: {outcome_of(row)}" for row in definite)
+    voices = "; ".join(f"{row['reviewer'] or 'somebody'}: {_outcome(row)}" for row in definite)
     return {**together, "decision": CONTRADICTORY, "new_label": None, "note": voices}
 
 
-def outcome_of(row: Row) -> str:
-    """A decision in words, equal where two decide the same."""
-    return f"relabel to '{row['new_label']}'" if row["decision"] == "relabel" else str(row["decision"])
+def _outcome(row: Row) -> str:
+    return outcome_of(row["decision"], row["new_label"])
 
 
 def _listed(names: Iterable[str | None], between: str = ", ") -> str | None:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from aumclean.decisions.answers import EXTENDED, rows_of
-from aumclean.decisions.join import Decisions, join, outcome_of
+from aumclean.decisions.answers import EXTENDED, outcome_of, rows_of
+from aumclean.decisions.join import Decisions, join
 from aumclean.decisions.journal import Decision, Journal, decided
 from aumclean.decisions.read import read
 from aumclean.errors import AumcleanError, DataError
@@ -128,14 +128,14 @@ def take_in(run: Run, voices: pa.Table, reviewer: str) -> int:
 def _new(journal: Journal, run: Run, voices: pa.Table, reviewer: str) -> Iterator[Decision]:
     labels = read_samples(run, "label")["label"].to_pylist()
     now = datetime.now(UTC)
-    there = {(entry.sample_id, entry.reviewer): entry.model_dump() for _, entry in journal.current()}
+    there = {(entry.sample_id, entry.reviewer): entry for _, entry in journal.current()}
     for row in voices.to_pylist():
         entry = {**row, "label": labels[row["sample_id"]], "reviewer": row["reviewer"] or reviewer, "blind": False}
         same = there.get((entry["sample_id"], entry["reviewer"]))
-        if same and (
-            outcome_of(same) == outcome_of(entry) or _moment(entry["time"], now) < _moment(same["time"], LONG_AGO)
-        ):
-            continue
+        if same is not None:
+            is_known = outcome_of(entry["decision"], entry["new_label"]) == outcome_of(same.decision, same.new_label)
+            if is_known or _moment(entry["time"], now) < _moment(same.time, LONG_AGO):
+                continue
         entry["time"] = entry["time"] or now.isoformat(timespec="milliseconds")
         try:
             yield decided(id=uuid.uuid4().hex, **entry)

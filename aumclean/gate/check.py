@@ -158,13 +158,15 @@ def _checks(
         within = config.max_flagged.allows(count, total)
         add("max-flagged", within, _share(count, total), f"at most {config.max_flagged}", masks.flagged)
     if config.max_class_flagged is not None or config.classes:
+        every_class_within = True
         for name, limit, inside in _class_limits(subject, config):
             count, total = int((masks.flagged & inside).sum()), int((judged & inside).sum())
             within = limit.allows(count, total)
+            every_class_within &= within
             if not within or name in config.classes:
                 title = f"max-class-flagged {printable(name)}"
                 add(title, within, _share(count, total), f"at most {limit}", masks.flagged & inside)
-        if config.max_class_flagged is not None and not any(not c.passed and "class" in c.name for c in checks):
+        if config.max_class_flagged is not None and every_class_within:
             add("max-class-flagged", True, "every class within", f"at most {config.max_class_flagged} of each class")
     for name, most, mask in (
         ("max-conflicts", config.max_conflicts, masks.conflict),

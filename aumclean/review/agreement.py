@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
+from aumclean.decisions.answers import outcome_of
 from aumclean.decisions.journal import Decision
 from aumclean.verdict.noise import wilson
 
@@ -22,12 +23,9 @@ def agreements(voices: Iterable[Mapping[str, Decision]]) -> list[dict[str, Any]]
     answers: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for one in voices:
         for pair in combinations(sorted(one), 2):
-            answers.setdefault(pair, []).append((_answer(one[pair[0]]), _answer(one[pair[1]])))
+            first, second = (outcome_of(one[name].decision, one[name].new_label) for name in pair)
+            answers.setdefault(pair, []).append((first, second))
     return [{"reviewers": list(pair), **kappa(given)} for pair, given in sorted(answers.items())]
-
-
-def _answer(decision: Decision) -> str:
-    return f"relabel to {decision.new_label}" if decision.decision == "relabel" else decision.decision
 
 
 def kappa(answers: list[tuple[str, str]]) -> dict[str, Any]:

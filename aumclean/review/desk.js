@@ -9,6 +9,7 @@ import * as st from "./store.js";
 
 const { store } = st;
 const SURE = 0.95;
+const NO_ANSWER = "The desk does not answer. Start aumclean review again and open its new address; everything decided is safe.";
 let part = null;
 
 // Showing
@@ -46,7 +47,7 @@ async function openEnd() {
   try {
     await showEnd();
     show("end");
-  } catch { line.onTrouble("The desk does not answer. Start aumclean review again and open its new address; everything decided is safe."); }
+  } catch { line.onTrouble(NO_ANSWER); }
 }
 
 function chips(group) {
@@ -148,8 +149,6 @@ function toast(text, kind = "") {
 
 // Deciding: the page moves on at once, the mark is full when the desk has it on disk
 
-const SAID = { keep: "keep", remove: "remove", unsure: "unsure" };
-
 function decide(decision, labelOf = () => null) {
   if (line.stalled) return toast("Not taken: the desk does not answer", "remove");
   const asked = part === "desk" ? [detail.row] : part === "grid" ? target() : [];
@@ -178,16 +177,18 @@ function decide(decision, labelOf = () => null) {
 
 function saved(made) {
   const labels = new Set(made.map((one) => one.newLabel));
-  const what = made[0].decision !== "relabel" ? SAID[made[0].decision] : labels.size === 1 ? `it is ${made[0].newLabel}` : "suggestions accepted";
+  const what = made[0].decision !== "relabel" ? made[0].decision : labels.size === 1 ? `it is ${made[0].newLabel}` : "suggestions accepted";
   return made.length === 1 ? `✓ ${what}` : `✓ ${count(made.length)}: ${what}. Z undoes`;
 }
+
+const firstOpen = (group) => group?.members.find((row) => st.isOpen(row, group));
 
 function goOn(rows) {
   const group = part === "desk" ? detail.group : grid.group;
   const within = part === "desk" ? st.nextOpen(group, rows.at(-1)) : proceed(rows);
   const next = within ? group : st.nextGroup(group);
   if (part === "grid" && !within && next) openGroup(next);
-  if (part === "desk") openDetail(within || (next ? next.members.find((row) => st.isOpen(row, next)) : rows.at(-1)));
+  if (part === "desk") openDetail(within || (firstOpen(next) ?? rows.at(-1)));
   showProgress();
 }
 
@@ -238,7 +239,7 @@ function walk(step) {
 
 function skip() {
   const { row, group } = detail;
-  const next = st.nextOpen(group, row) ?? st.nextGroup(group)?.members.find((one) => st.isOpen(one));
+  const next = st.nextOpen(group, row) ?? firstOpen(st.nextGroup(group));
   if (next) openDetail(next);
 }
 
@@ -403,4 +404,4 @@ async function begin() {
   arrive();
   addEventListener("hashchange", arrive);
 }
-begin().catch(() => line.onTrouble("The desk does not answer. Start aumclean review again and open its new address; everything decided is safe."));
+begin().catch(() => line.onTrouble(NO_ANSWER));

@@ -81,8 +81,7 @@ function fetchAhead() {
 
 // What decisions change: who said what, and the marks below.
 export function refreshDetail() {
-  const definite = new Set(row.said.filter((voice) => voice.decision !== "unsure").map((voice) => `${voice.decision} ${voice.new_label}`));
-  const told = row.pending ? "Being saved: " : definite.size > 1 ? "Reviewers disagree: " : "Decided: ";
+  const told = row.pending ? "Being saved: " : row.outcome === "contradictory" ? "Reviewers disagree: " : "Decided: ";
   const voices = row.pending ? [{ reviewer: store.session.reviewer, decision: row.pending.decision, new_label: row.pending.newLabel }] : row.said;
   $("said").hidden = voices.length === 0;
   $("said").textContent = told + voices.map((one) => `${one.reviewer === store.session.reviewer ? "you" : one.reviewer}: ${outcome(one)}`).join("; ");

@@ -9,8 +9,8 @@ const interval = ({ low, high }) => `95% interval ${percent(low, 1)} to ${percen
 export async function showEnd() {
   const told = await ask("api/end");
   $("end-title").textContent = told.open ? `${some(told.open, "image")} still undecided` : "Everything here is decided";
-  $("end-counts").textContent = `${count(store.rows.length - told.open)} of ${count(store.rows.length)} decided: ` +
-    Object.entries(told.counts).map(([word, number]) => `${count(number)} ${SAID[word] ?? word}`).join(", ") + ".";
+  const counts = Object.entries(told.counts).map(([word, number]) => `${count(number)} ${SAID[word] ?? word}`).join(", ");
+  $("end-counts").textContent = `${count(store.rows.length - told.open)} of ${count(store.rows.length)} decided${counts && `: ${counts}`}.`;
   $("result").replaceChildren(...(told.spot_check ? spotCheck(told.spot_check) : review(told)).flatMap(
     ([name, sentence]) => [make("dt", "", name), make("dd", "", sentence)]));
   const contradictory = told.counts.contradictory ?? 0;

@@ -7,7 +7,7 @@ let sending = false;
 let told = false; // whether the page shows what went wrong
 
 export class Refused extends Error {}
-export const line = { stalled: false, onTrouble: () => {}, get length() { return waiting.length; } };
+export const line = { stalled: false, onTrouble: () => {} };
 
 export async function ask(path, body) {
   const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };

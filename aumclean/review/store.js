@@ -9,7 +9,7 @@ const FINDINGS = {
   leak: "In another split too", twin: "Nearly the same picture",
 };
 
-export const store = { session: null, rows: [], groups: [], wanted: 0, version: 0, view: { ...DEFAULTS } };
+export const store = { session: null, rows: [], groups: [], version: 0, view: { ...DEFAULTS } };
 const seenUpTo = new Map(); // group -> how many of its images have been on the screen
 
 export function fill(session) {
@@ -92,7 +92,6 @@ export function regroup() {
     const known = group.members.filter((row) => row.wrong !== null);
     if (known.length) group.expected = known.reduce((sum, row) => sum + row.wrong, 0);
   }
-  store.wanted = wanted.length;
   const worth = ({ kind, members, expected }) =>
     kind === "disagree" ? 2e12 : kind === "again" ? 1e12 : (expected ?? members.length) / Math.ceil(members.length / A_LOOK);
   store.groups = store.session.blind ? [...groups.values()] : [...groups.values()].sort((a, b) => worth(b) - worth(a));

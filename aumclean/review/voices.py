@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Mapping
 
-from aumclean.decisions.answers import CONTRADICTORY
+from aumclean.decisions.answers import CONTRADICTORY, outcome_of
 from aumclean.decisions.journal import Decision, Entry, Journal, Undoing
 
 
@@ -77,9 +77,7 @@ class Voices:
 def outcome(entries: Iterable[Decision]) -> str | None:
     """What several reviewers together decided."""
     entries = list(entries)
-    definite = {(entry.decision, entry.new_label) for entry in entries if entry.decision != "unsure"}
-    if len(definite) > 1:
+    definite = [entry for entry in entries if entry.decision != "unsure"]
+    if len({outcome_of(entry.decision, entry.new_label) for entry in definite}) > 1:
         return CONTRADICTORY
-    if definite:
-        return str(next(iter(definite))[0])
-    return "unsure" if entries else None
+    return next((entry.decision for entry in [*definite, *entries]), None)

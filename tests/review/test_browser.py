@@ -9,6 +9,8 @@ import pytest
 
 from aumclean.decisions import recorded as decisions
 from aumclean.decisions.journal import Journal
+from aumclean.review.queue import suspects
+from aumclean.review.session import ReviewSession
 
 
 def settled(page):
@@ -313,6 +315,32 @@ def test_two_reviewers_in_two_browsers_see_each_other_and_settle(own_run, desk, 
         settled(other)
         other.close()
     assert len(decisions.of_run(own_run).contradictory) == 0
+
+
+def test_skipping_leads_to_what_reviewers_disagree_on(own_run, desk, page):
+    queue = suspects(own_run)
+    words = [(at, "keep", "ann") for at in range(len(queue)) if at != 1] + [(0, "remove", "bob")]
+    for number, (at, word, reviewer) in enumerate(words):
+        asked = {"sample_id": queue.rows[at]["sample_id"], "decision": word}
+        ReviewSession(own_run, queue, reviewer).decide({"id": f"request{number}", "decisions": [asked]})
+    with desk(own_run) as address:
+        page.goto(f"{address}#sample={queue.rows[1]['sample_id']}")
+        page.wait_for_selector("#large img")
+        step(page, "n")
+        assert shown(page) == queue.rows[0]["sample_id"]
+        assert page.locator("#said").text_content() == "Reviewers disagree: you: keep; bob: remove"
+        page.locator("#end-button").click()
+        page.wait_for_selector("#end:not([hidden])")
+    assert page.complaints == []
+
+
+def test_the_end_of_a_desk_where_nothing_is_decided_is_a_sentence(own_run, desk, page):
+    total = len(suspects(own_run))
+    with desk(own_run) as address:
+        at_grid(page, address)
+        page.locator("#end-button").click()
+        page.wait_for_selector("#end:not([hidden])")
+        assert page.locator("#end-counts").text_content() == f"0 of {total} decided."
 
 
 @pytest.mark.slow

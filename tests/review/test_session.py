@@ -6,7 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from aumclean.decisions.join import join
+from aumclean.decisions.journal import Decision
 from aumclean.decisions.read import read_csv
+from aumclean.decisions.recorded import take_in
 from aumclean.review.queue import spot_check, suspects
 from aumclean.review.session import Refused, ReviewSession
 
@@ -157,6 +160,22 @@ def test_two_reviewers_at_once_keep_both_decisions_and_see_the_contradiction(ses
     assert {(row["reviewer"], row["decision"]) for row in table} == {("ann", "keep"), ("bob", "remove")}
     session.undo({"id": identity()})
     assert outcomes(bob) == {0: "remove"}
+
+
+def test_a_keep_that_names_the_label_it_keeps_is_no_contradiction(session, identity):
+    """As in a report.csv that somebody filled in; journals of before have it in them."""
+    row = session.queue.rows[0]
+    words = ",".join([str(row["sample_id"]), row["content_hash"], "keep", row["label"], "bob"])
+    said = read_csv(f"sample_id,content_hash,decision,new_label,reviewer\n{words}\n".encode(), "report.csv")
+    take_in(session.run, join([said], session.run).voices, "somebody")
+    (line,) = [json.loads(line) for line in session.run.decisions.read_text().splitlines()]
+    assert (line["decision"], line["new_label"]) == ("keep", None)
+    before = Decision.model_validate({**line, "id": "before", "reviewer": "eve", "new_label": row["label"]})
+    session.journal.append([before])
+    decide(session, 0, "keep", identity)
+    assert outcomes(session) == {0: "keep"}
+    assert [one["kappa"] for one in session.end()["agreement"]] == [None] * 3
+    assert [one["agreed"] for one in session.end()["agreement"]] == [1, 1, 1]
 
 
 def test_a_second_opinion_is_asked_without_showing_the_first(session, identity):
