@@ -16,7 +16,7 @@ from aumclean.dataset.images import Embedded, state_of
 from aumclean.dataset.pictures import Pictures, pictures_of
 from aumclean.decisions.boxes import write_boxes
 from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_table
-from aumclean.errors import ConfigError, DataError, OutputError, RunError
+from aumclean.errors import ConfigError, DataError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
 from aumclean.run.record import Data
@@ -176,19 +176,17 @@ def copies(run: Run, cleaning: Cleaning, folder: Path) -> Iterator[int]:
         How many images it has.
 
     Raises:
-        DataError: when a class cannot be a folder, or an image has changed since the scan; nothing is left then.
+        DataError: when a class cannot be a folder, or an image is gone or has changed; nothing is left then.
+        OutputError: when the folder is not empty, or a copy cannot be written; nothing is left then.
     """
+    if not run.read().data.pictures:
+        raise DataError(f"--copy-to: the samples of {run.path} are no images")
     source = Path(run.place().source).resolve()
     if source.is_dir() and source in folder.resolve().parents:
         raise DataError(f"{folder}: is inside the data, so the next scan would read it; choose another --copy-to")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: exists and is not an empty folder; choose another --copy-to")
-    try:
-        with atomic.new_folder(folder) as building:
-            _fill(run, cleaning, building)
-            yield len(cleaning.kept)
-    except OutputError as error:  # of an image that has changed, too
-        raise DataError(str(error)) from None
+    with atomic.new_folder(folder) as building:
+        _fill(run, cleaning, building)
+        yield len(cleaning.kept)
 
 
 def _fill(run: Run, cleaning: Cleaning, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """What a gate looks at: the report of a finished scan, or the scores of new images."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +34,7 @@ COLUMNS = pa.schema(
 )
 BY_FEATURES = pa.schema([("near_conflict", pa.bool_()), ("leaked_from", pa.string())])  # where a backbone looked
 KEY_DIGITS = 12  # of the content hash: 48 bits, so that 100,000 images give a chance match of one in a billion
-LINES_BEFORE_ROW_0 = {".csv": 2, ".tsv": 2, ".jsonl": 1, ".ndjson": 1}
+LONGEST_CELL = (1 << 31) - 1  # characters; the module's own limit is 131,072
 
 
 class Measured(Record):
@@ -156,33 +155,41 @@ def places(subject: Subject, sample_ids: np.ndarray, data: Path | None = None) -
     root = data if data is not None and data.is_dir() else Path(subject.data.root)
     if subject.data.image_column is not None:
         return Places(_shown(source), dict.fromkeys(sample_ids.tolist(), 1), "")
-    first = LINES_BEFORE_ROW_0.get(source.suffix.lower())
-    if first is None or not source.is_file():
+    starts_in = ROW_STARTS.get(source.suffix.lower())
+    if starts_in is None or not source.is_file():
         return Places(None, {}, _shown(root), boxes=subject.data.boxes is not None)
     rows = parquet.read(Run(subject.path).samples, ["row"])["row"].to_numpy()[sample_ids]
-    starts = list(_row_starts(source)) if first == 2 else _filled_lines(source)
+    starts = starts_in(source)
     lines = {int(sample): starts[row] for sample, row in zip(sample_ids, rows, strict=True) if row < len(starts)}
     return Places(_shown(source), lines, _shown(root))
 
 
-def _row_starts(file: Path) -> Iterator[int]:
+def _row_starts(file: Path) -> list[int]:
     """The line on which each row of a CSV or TSV table begins; a quoted value may span several."""
     with file.open("rb") as head:
         dialect = dialect_of(head.read(HEAD), (), "\t" if file.suffix.lower() == ".tsv" else ",")
-    with file.open(newline="", encoding=dialect.encoding, errors="replace") as stream:
-        reader = csv.reader(stream, delimiter=dialect.delimiter)
-        for _ in range(dialect.skipped + 1):
-            next(reader, None)
-        start = reader.line_num + 1
-        for row in reader:
-            if row:
-                yield start
+    starts, usual = [], csv.field_size_limit(LONGEST_CELL)
+    try:
+        with file.open(newline="", encoding=dialect.encoding, errors="replace") as stream:
+            reader = csv.reader(stream, delimiter=dialect.delimiter)
+            for _ in range(dialect.skipped + 1):
+                next(reader, None)
             start = reader.line_num + 1
+            for row in reader:
+                if row:
+                    starts.append(start)
+                start = reader.line_num + 1
+    finally:
+        csv.field_size_limit(usual)
+    return starts
 
 
 def _filled_lines(file: Path) -> list[int]:
     with file.open(encoding="utf-8-sig", errors="replace") as stream:
         return [number for number, line in enumerate(stream, start=1) if line.strip()]
+
+
+ROW_STARTS = {".csv": _row_starts, ".tsv": _row_starts, ".jsonl": _filled_lines, ".ndjson": _filled_lines}
 
 
 def _shown(path: Path) -> str:

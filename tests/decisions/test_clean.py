@@ -13,7 +13,7 @@ from aumclean.decisions import cleaned
 from aumclean.decisions.answers import SCHEMA
 from aumclean.decisions.clean import CHANGES, Cleaning, clean, cleaned_table, read_changes, restore
 from aumclean.decisions.cleaned import copies, write_cleaned
-from aumclean.errors import DataError
+from aumclean.errors import DataError, OutputError
 from aumclean.files import csv
 from aumclean.run.directory import Run
 from aumclean.run.tables import SAMPLES
@@ -266,7 +266,7 @@ def test_a_place_in_the_data_or_in_use_is_refused(own_run, planted, tmp_path):
     nothing = clean_of(360, [])
     (tmp_path / "full" / "x").mkdir(parents=True)
     for place in (planted.root, planted.root / "new", planted.root.parent, tmp_path / "full"):
-        with pytest.raises(DataError, match="copy-to"):
+        with pytest.raises((DataError, OutputError), match="(inside the data|not an empty folder).*; choose another"):
             copy_cleaned(own_run, nothing, place)
     assert not (planted.root / "new").exists()
 
@@ -286,6 +286,10 @@ def test_data_that_were_moved_are_copied_from_where_they_are(own_run, tmp_path):
     with pytest.raises(DataError, match=r"data/a/x.png: is gone; name where the data are now with --data"):
         copy_cleaned(own_run, clean_of(2, []), tmp_path / "clean")
     assert copy_cleaned(Run(own_run.path, tmp_path / "now"), clean_of(2, []), tmp_path / "clean") == 2
+    record = own_run.read()
+    own_run.write(record.model_copy(update={"data": record.data.model_copy(update={"pictures": False})}))
+    with pytest.raises(DataError, match="--copy-to: the samples of .* are no images"):
+        copy_cleaned(own_run, clean_of(2, []), tmp_path / "other")
 
 
 def embedded(run, tmp_path):

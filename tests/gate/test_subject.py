@@ -79,6 +79,7 @@ def test_data_that_lie_elsewhere_can_be_pointed_at(subject, tmp_path, monkeypatc
     ("name", "text", "lines"),
     [
         ("m.csv", 'path,note\na,x\nb,"two\nlines"\n\nc,y\n', [2, 3, 6]),
+        ("m.csv", f"path,note\na,x\nb,{'n' * 200_000}\nc,y\n", [2, 3, 4]),
         ("m.tsv", "path\tnote\na\tx\nb\ty\nc\tz\n", [2, 3, 4]),
         ("m.jsonl", '{"path": "a"}\n\n{"path": "b"}\n{"path": "c"}\n', [1, 3, 4]),
     ],
