@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from aumclean.config.reading import load
+from aumclean.config.reading import checked, load
 from aumclean.config.scan import Reading, ScanConfig
 from aumclean.door.data import known_options, samples_of
 from aumclean.door.run import Run, Scores
@@ -150,7 +150,7 @@ def judge(
     """
     from aumclean.judging.judge import Asked, judge_labels
 
-    asked = Asked(**known_options("judge", judging, Asked.__dataclass_fields__))
+    asked = checked(Asked, **known_options("judge", judging, Asked.model_fields))
     sources = _sources(pred_probs, logits, features, margins, aum)
     samples, stored = _labeled(labels, paths, None if root is None else expanded(root))
     where: dict[str, Any] = {"out": None if out is None else expanded(out), "overwrite": overwrite}

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from aumclean.config.presets import PRESETS
+from aumclean.config.reading import checked
 from aumclean.dataset.indicators import draw_indicators
 from aumclean.door.data import known_options
 from aumclean.door.run import Run
@@ -278,7 +279,7 @@ class Recorder:
         Raises:
             RunError: when a draw has no epochs yet, or another process does not finish.
         """
-        asked = Asked(**known_options("finish", judging, Asked.__dataclass_fields__))
+        asked = checked(Asked, **known_options("finish", judging, Asked.model_fields))
         self._write_held()
         if self.rank:
             done = self._run.rank_done(self.rank)

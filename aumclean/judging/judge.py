@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from aumclean import __version__
+from aumclean.config.presets import Combine, Threshold
 from aumclean.dataset.images import state_of
 from aumclean.dataset.open import Opened
 from aumclean.dataset.rows import Rows
@@ -34,16 +36,20 @@ if TYPE_CHECKING:
     from aumclean.scanning.own_features import OwnFeatures
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(BaseModel):
     """How the samples are to be judged: what was given of the settings of a verdict, None where nothing was."""
 
-    threshold: str | None = None
+    model_config = ConfigDict(frozen=True)
+
+    threshold: Threshold | None = None
     target_precision: float | None = None
     target_recall: float | None = None
     percentile: float | None = None
-    combine: str | None = None
+    combine: Combine | None = None
     first_epoch: int | None = None
+
+
+AS_USUAL = Asked()
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def judge_labels(
     classes: Sequence[str] | None = None,
     out: Path | None = None,
     overwrite: bool = False,
-    asked: Asked = Asked(),
+    asked: Asked = AS_USUAL,
     track: Track = untracked,
 ) -> tuple[Run, Verdict]:
     """Judge labels by evidence that was made elsewhere.
@@ -83,7 +89,7 @@ def judge_labels(
         AumcleanError: when anything does not fit; nothing is left of a run then.
     """
     width, columns = agreed_columns(given.predictions)
-    samples = with_classes(samples, classes or columns, width)
+    samples = with_classes(samples, columns if classes is None else classes, width)
     _require(given, asked)
     if given.margins is not None and out is not None and given.margins.resolve().is_relative_to(out.resolve()):
         raise ConfigError(f"--out: the margins are in {out}, which would be replaced; choose another folder")

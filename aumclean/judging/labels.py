@@ -95,7 +95,10 @@ def in_rows(
     Raises:
         DataError: for labels that are neither, or of one class; for paths that are not one per label.
     """
-    given = labels if isinstance(labels, list) else np.asarray(labels).tolist()
+    if isinstance(labels, list):
+        given = [one.item() if isinstance(one, np.generic) else one for one in labels]
+    else:
+        given = np.asarray(labels).tolist()
     if not isinstance(given, list) or not given or not all(isinstance(one, str | int | None) for one in given):
         raise DataError(f"{source.name}: labels must be a list of texts or of whole numbers, one per sample")
     texts = [str(int(one)) if isinstance(one, int) else one or "" for one in given]
@@ -145,6 +148,7 @@ def with_classes(samples: Samples, classes: Sequence[str] | None, width: int | N
     numbers = all(NUMBER.fullmatch(name) for name in samples.class_names)
     known = samples.class_names
     if classes is not None:
+        classes = [str(name) for name in classes]
         if numbers and not set(classes) & set(known):  # whole numbers that count the names
             known = tuple(classes[int(name)] if int(name) < len(classes) else name for name in known)
         names = tuple(classes)

@@ -264,6 +264,7 @@ def test_what_the_package_aum_wrote_is_judged(points, aumclean, tmp_path):
         (lambda one: one.end_epoch(epoch=1), ConfigError, "epoch: 1 is not the next one of draw 0 .* 0 are recorded"),
         (lambda one: one.end_epoch(epoch=-1), ConfigError, "epoch: -1 is not the next one of draw 0"),
         (lambda one: one.finish(percentil=95), ConfigError, "did you mean 'percentile'"),
+        (lambda one: one.finish(threshold="x"), ConfigError, "--threshold: input should be 'indicator' or 'estimate'"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(act, error, why, points, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 from pyarrow import csv
 
+from aumclean.errors import ConfigError
 from aumclean.run.directory import Run
 
 N, CLASSES = 600, 3
@@ -271,6 +272,31 @@ def test_a_row_without_a_label_is_named(told, aumclean, tmp_path):
     pq.write_table(pa.table({"id": ["a", "b", "c"], "label": ["ant", None, "bee"]}), tmp_path / "labels.parquet")
     said = aumclean("judge", tmp_path / "labels.parquet", "--pred-probs", told / "probs.npy")
     assert (said.code, said.err) == (2, "aumclean: error: labels.parquet: row 2 has no label\n")
+
+
+@pytest.mark.parametrize("names", [np.array(NAMES), tuple(NAMES)])
+def test_labels_and_names_of_numpy_are_those_of_python(names, told, judged, tmp_path):
+    import aumclean
+
+    labels = list(np.load(told / "labels.npy"))  # as a comprehension over a data set makes them
+    run = aumclean.judge(labels, pred_probs=told / "probs.npy", class_names=names, out=tmp_path / "run")
+    assert set(run.suspects["sample_id"]) == suspects(judged)
+    assert Run(tmp_path / "run").read().data.class_names == NAMES
+
+
+@pytest.mark.parametrize(
+    ("judging", "why"),
+    [
+        ({"threshold": "x"}, "--threshold: input should be"),
+        ({"target_recall": "x"}, "--target-recall: input should be"),
+    ],
+)
+def test_a_setting_of_another_type_gets_one_line(judging, why, told, tmp_path):
+    import aumclean
+
+    with pytest.raises(ConfigError, match=why):
+        aumclean.judge(np.load(told / "labels.npy"), pred_probs=told / "probs.npy", out=tmp_path / "run", **judging)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("listed", ["in a file", "between commas"])
