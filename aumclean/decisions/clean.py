@@ -259,19 +259,23 @@ def restore(cleaned: pa.Table, changes: pa.Table, label_column: str) -> pa.Table
         cleaned: the cleaned table.
         changes: its list of changes; when the images are in the data, removed rows are in the data alone.
         label_column: the column with the labels.
+
+    Raises:
+        DataError: when a removed row is not in the list of changes.
     """
     rows = changes.to_pylist()
-    removed = {int(row["sample_id"]): json.loads(row["original"]) for row in rows if row["action"] == "remove"}
+    originals = {int(row["sample_id"]): row["original"] for row in rows if row["action"] == "remove"}
+    if None in originals.values():
+        raise DataError("rows that were removed are not in the list of changes, but in the data, with their images")
+    removed = {sample: json.loads(original) for sample, original in originals.items()}
     total = len(cleaned) + len(removed)
     kept = iter(cleaned.to_pylist())
     restored = [removed[sample] if sample in removed else next(kept) for sample in range(total)]
-    weighed = [row for row in rows if row["action"] == "weight"]
-    for row in rows:
-        if row["action"] == "relabel":
-            restored[int(row["sample_id"])][label_column] = row["old_label"]
+    schema, weighed = cleaned.schema, [row for row in rows if row["action"] == "weight"]
     for row in weighed:
-        restored[int(row["sample_id"])][WEIGHT] = row["old_weight"] or None
-    schema = cleaned.schema
+        old = row["old_weight"]
+        as_text = old is None or pa.types.is_string(schema.field(WEIGHT).type)
+        restored[int(row["sample_id"])][WEIGHT] = old if as_text else float(old)
     had_no_weight = not any(row["old_weight"] for row in weighed) and all(WEIGHT not in row for row in removed.values())
     if WEIGHT in schema.names and (weighed or removed) and had_no_weight:
         schema = schema.remove(schema.get_field_index(WEIGHT))
@@ -279,4 +283,5 @@ def restore(cleaned: pa.Table, changes: pa.Table, label_column: str) -> pa.Table
         if "binary" in str(field.type):
             for row in removed.values():
                 row[field.name] = row[field.name] and base64.b64decode(row[field.name])
-    return pa.Table.from_pylist(restored, schema)
+    old_labels = {int(row["sample_id"]): row["old_label"] for row in rows if row["action"] == "relabel"}
+    return _with_labels(pa.Table.from_pylist(restored, schema), old_labels, label_column)

@@ -12,6 +12,7 @@ LARGEST = 1_000_000  # bytes
 SIDES = (176, 128, 96, 64)  # pixels of an image; the first with which the sheet is small enough
 COLUMNS = 6
 GAP, LINE = 10, 16  # pixels
+MOST_SHOWN = 200  # characters of a name; there is room for some 30
 PAPER, INK, QUIET, SHADE = "#ffffff", "#1c2227", "#5a6670", "#f1f3f4"
 
 
@@ -66,7 +67,7 @@ def _picture(encoded: bytes | None, side: int) -> Image.Image | None:
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    text = printable(text)
+    text = printable(text[:MOST_SHOWN])
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

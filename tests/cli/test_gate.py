@@ -172,6 +172,10 @@ def test_a_sheet_has_no_picture_of_what_is_gone_and_none_is_made_of_nothing(aumc
     assert aumclean("gate", run, "--max-conflicts", 0, "--contact-sheet", sheet).code == 0
 
 
+def test_very_long_names_are_cut_on_a_sheet():
+    assert contact_sheet([(None, "n" * 100_000, "p" * 100_000)]) == contact_sheet([(None, "n" * 300, "p" * 300)])
+
+
 def test_a_sheet_of_large_photographs_stays_below_a_megabyte():
     rng, shown = np.random.default_rng(0), []
     for number in range(24):

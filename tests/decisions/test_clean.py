@@ -131,6 +131,20 @@ def test_weights_that_are_numbers_are_multiplied_and_become_fractions(kind):
     assert blocks[0].schema == blocks[1].schema, "also where none of a block's weights changes"
 
 
+def test_class_numbers_and_weights_of_data_with_images_come_back_but_no_removed_rows():
+    schema = class_label_schema(["=cat", "cat", "dog"]).append(pa.field("weight", pa.float64()))
+    numbers = [["=cat", "cat", "dog"].index(label) for label in LABELS]
+    table = pa.table({"image": [b"x"] * 6, "label": numbers, "weight": [1, 0.5, 1, 1, 1, 1]}, schema=schema)
+    for policy in ("weight", "drop"):
+        cleaning = clean(report(), decided(s3="relabel =cat"), policy, "r")
+        cleaned, changes = cleaned_table(table, cleaning, "label", noting_rows=False)
+        if policy == "weight":
+            assert restore(cleaned, changes, "label").equals(table)
+            continue
+        with pytest.raises(DataError, match="rows that were removed are not in the list of changes, but in the data"):
+            restore(cleaned, changes, "label")
+
+
 def class_label_schema(names):
     about = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
     fields = [("image", pa.binary()), ("label", pa.int64())]
