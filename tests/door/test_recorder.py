@@ -73,19 +73,8 @@ def test_the_record_says_that_a_recorder_made_it(recorded):
     assert [one.kind for one in record.evidence] == ["margins"] and record.data.class_names == list("abcd")
 
 
-def test_every_command_that_takes_a_run_takes_it(recorded, aumclean, tmp_path, points):
-    for format in ("csv", "html", "markdown", "cleanlab", "json"):
-        said = aumclean("report", recorded.path, "--format", format, "-o", tmp_path / format)
-        assert said.code == 0, (format, said.err)
-    assert "margins of networks of your own: 2 trainings of 8 epochs" in (tmp_path / "html").read_text()
-    assert aumclean("report", recorded.path, "--threshold", "indicator").code == 0
-    assert aumclean("gate", recorded.path, "--max-flagged", "20%").code == 0
-    assert aumclean("clean", recorded.path, "-o", tmp_path / "clean.csv").code == 0
-    true = (points.labels - (np.arange(N) < WRONG)) % CLASSES
-    lines = [f"{row:07d},{'abcd'[label]}" for row, label in enumerate(true)]
-    (tmp_path / "truth.csv").write_text("\n".join(["path,true_label", *lines]) + "\n")
-    said = aumclean("evaluate", recorded.path, "--truth", tmp_path / "truth.csv", "--json")
-    assert said.code == 0 and json.loads(said.out)["aum"]["auroc"] > 0.9, said.err
+def test_the_page_says_what_the_verdict_rests_on(recorded):
+    assert "margins of networks of your own: 2 trainings of 8 epochs" in recorded.reports("html")
 
 
 def test_margins_equal_those_of_a_scan_to_the_bit(tmp_path, monkeypatch):

@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 from importlib import resources
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from aumclean.errors import printable
 from aumclean.reports import html
-from aumclean.reports.html import charts, page
+from aumclean.reports.html import charts, page, words
 from aumclean.run.directory import Run
 from aumclean.verdict.judge import judge
 from aumclean.verdict.summary import Histogram, PairFlags
@@ -253,3 +254,11 @@ def test_a_thousand_suspects_stay_under_ten_megabytes(make_large):
     text = html.render(judge(make_large(1400, 1200, 200)))
     assert text.count("data:image/jpeg") >= 1000
     assert len(text) < 10e6
+
+
+def test_of_one_image_the_page_speaks_in_the_singular(finished):
+    report = finished.verdict.report
+    for copies, said in ((1, "1 image is a copy of another"), (2, "2 images are copies of another")):
+        column = pa.array(["x"] * copies + [None] * (len(report) - copies))
+        report = report.set_column(report.column_names.index("duplicate_of"), "duplicate_of", column)
+        assert words.repeated(replace(finished.verdict, report=report))[0] == f"{said}, byte for byte."

@@ -97,7 +97,8 @@
     page = Math.min(Math.max(page, 0), pages - 1);
     fill(chosen.slice(page * PAGE, (page + 1) * PAGE), portion);
     const n = (count) => count.toLocaleString("en");
-    at("status").textContent = chosen.length === all.length ? `${n(all.length)} suspects` : `${n(chosen.length)} of ${n(all.length)} suspects`;
+    const total = `${n(all.length)} suspect${all.length === 1 ? "" : "s"}`;
+    at("status").textContent = chosen.length === all.length ? total : `${n(chosen.length)} of ${total}`;
     at("pages").hidden = pages === 1;
     at("page").textContent = `page ${page + 1} of ${pages}`;
     at("previous").disabled = page === 0;

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow.compute as pc
 
+from aumclean.errors import counted
 from aumclean.reports.html.page import flagged
 from aumclean.verdict.evidence import is_frozen
 from aumclean.verdict.judge import Verdict
@@ -28,14 +29,16 @@ def repeated(verdict: Verdict) -> list[str]:
     """What is known of images that occur more than once, in sentences."""
     report = verdict.report
     copies = len(report) - report["duplicate_of"].null_count
-    said = [f"{copies:,} images are copies of another, byte for byte." if copies else "No image occurs twice."]
+    shown = f"{_images(copies, 'is a copy', 'are copies')} of another, byte for byte."
+    said = [shown if copies else "No image occurs twice."]
     if "near_group" in report.column_names:
         near = len(report) - report["near_group"].null_count
         shown = f"{near:,} images nearly repeat another; in review they are a group of their own."
         said.append(shown if near else "No image nearly repeats another.")
     if "leaked_from" in report.column_names:
         leaked = len(report) - report["leaked_from"].null_count
-        said.append(f"{leaked:,} images are in another split too." if leaked else "No image is in another split too.")
+        shown = f"{_images(leaked, 'is', 'are')} in another split too."
+        said.append(shown if leaked else "No image is in another split too.")
     return said
 
 
@@ -89,10 +92,16 @@ def trust(verdict: Verdict) -> list[str]:
         "you remove."
     )
     if summary.not_judged:
-        said.append(f"{summary.not_judged:,} images are not judged (see the classes below); they are not clean.")
+        said.append(
+            f"{_images(summary.not_judged, 'is', 'are')} not judged (see the classes below), which is not clean."
+        )
     if summary.unreadable:
-        said.append(f"{summary.unreadable:,} files could not be read and are in none of the figures.")
+        said.append(f"{counted(summary.unreadable, 'file')} could not be read; none of the figures counts them.")
     return said
+
+
+def _images(count: int, one: str, several: str) -> str:
+    return f"{counted(count, 'image')} {one if count == 1 else several}"
 
 
 def _with_interval(one: Estimated) -> str:
