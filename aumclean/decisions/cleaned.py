@@ -211,10 +211,8 @@ def _scanned(pictures: Pictures, samples: np.ndarray) -> Iterator[tuple[Path | N
     """
     try:
         yield from pictures.each(samples)
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename}: is gone; name where the data are now with --data") from None
     except OSError as error:
-        raise DataError(f"--copy-to: {error}") from None
+        raise DataError(f"--copy-to: {error}; name where the data are now with --data") from None
 
 
 def _copy(encoded: bytes, folder: Path, stem: str, suffix: str, sample: int) -> None:

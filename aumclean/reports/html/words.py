@@ -93,7 +93,7 @@ def trust(verdict: Verdict) -> list[str]:
     )
     if summary.not_judged:
         said.append(
-            f"{_images(summary.not_judged, 'is', 'are')} not judged (see the classes below), which is not clean."
+            f"{_images(summary.not_judged, 'is', 'are')} not judged (see the classes below), so not known as clean."
         )
     if summary.unreadable:
         said.append(f"{counted(summary.unreadable, 'file')} could not be read; none of the figures counts them.")
