@@ -264,7 +264,10 @@ def read_scanned(run: Run) -> Samples:
         DataError: when its data are gone.
     """
     record = run.read_scan()
-    return read_samples(record.data.source, **record.config.reading())
+    try:
+        return read_samples(record.data.source, **record.config.reading())
+    except DataError as error:
+        raise DataError(f"{error}. {run.path} was begun with these data: put them back, or a link to them") from None
 
 
 def open_scanned(run: Run, *, track: Track = untracked) -> Opened:

@@ -146,6 +146,19 @@ def test_a_run_without_its_networks_is_refused(finished, tmp_path):
         read_networks(run)
 
 
+def test_data_that_are_gone_are_to_be_put_back(finished, tmp_path):
+    from aumclean.dataset.open import open_scanned
+
+    run = Run(Path(shutil.copytree(finished.run.path, tmp_path / "run")))
+    text = run.run_json.read_text(encoding="utf-8")
+    source = run.read().data.source
+    run.run_json.write_text(text.replace(json.dumps(source), json.dumps(str(tmp_path / "gone"))), encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"gone: no such file or folder\. .*run was begun with these data: put them back"
+    ):
+        open_scanned(run)
+
+
 def test_networks_say_what_is_stored_of_them(finished):
     """The held-out probabilities are those of the stored weights on the draw's own indicator samples."""
     from aumclean.dataset.open import open_scanned
