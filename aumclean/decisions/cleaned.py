@@ -19,7 +19,7 @@ from aumclean.decisions.clean import Cleaning, Policy, clean, cleaned_table
 from aumclean.errors import ConfigError, DataError, RunError
 from aumclean.files import atomic, csv, parquet
 from aumclean.run.directory import Run
-from aumclean.run.record import Data
+from aumclean.run.record import Data, Place
 from aumclean.run.tables import SAMPLES, read_samples
 
 STREAMED_ROWS = 1024  # of images, that are in memory at a time
@@ -49,17 +49,24 @@ def clean_run(
         copy_to: a new folder for copies of the images that stay, one folder per class.
 
     Raises:
-        ConfigError: for a manifest that is neither .csv nor .parquet.
+        ConfigError: for a manifest that is neither .csv nor .parquet, or a file of the data.
         DataError: when the data have changed since, or the copies cannot be made.
     """
     if out is not None and out.suffix.lower() not in {".csv", ".parquet"}:
         raise ConfigError(f"--out: {out} must end in .csv or .parquet")
+    if out is not None and out.exists() and _is_data(out.resolve(), run.place()):
+        raise ConfigError(f"--out: {out} is of the data that were scanned, and would be lost; name a new file")
     cleaning = clean(report, decided, policy, run.path.resolve().name)
     manifests = default_targets(run) if out is None else (out,)
     changes = run.changes if out is None else out.with_name(f"{out.stem}.changes.csv")
     with run.lock(), nullcontext(0) if copy_to is None else copies(run, cleaning, copy_to) as copied:
         write_cleaned(run, cleaning, manifests, changes)  # first: where the copies are, all is done
     return Cleaned(cleaning, manifests, changes, copied)
+
+
+def _is_data(file: Path, data: Place) -> bool:
+    source = Path(data.source).resolve()
+    return file == source or (data.image_column is not None and source in file.parents)
 
 
 def default_targets(run: Run) -> tuple[Path, ...]:

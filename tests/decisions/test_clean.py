@@ -12,11 +12,12 @@ from aumclean.dataset.read import read_samples
 from aumclean.decisions import cleaned
 from aumclean.decisions.answers import SCHEMA
 from aumclean.decisions.clean import CHANGES, Cleaning, clean, cleaned_table, read_changes, restore
-from aumclean.decisions.cleaned import copies, write_cleaned
-from aumclean.errors import DataError, OutputError
+from aumclean.decisions.cleaned import clean_run, copies, write_cleaned
+from aumclean.errors import ConfigError, DataError, OutputError
 from aumclean.files import csv
 from aumclean.run.directory import Run
 from aumclean.run.tables import SAMPLES
+from aumclean.verdict.judge import judge
 
 LABELS = ["cat", "dog", "cat", "dog", "=cat", "dog"]
 
@@ -341,6 +342,10 @@ def test_images_in_a_table_are_cleaned_into_a_table_that_is_data_again(own_run, 
     assert len(read_changes(changes)) == 1
     with pytest.raises(DataError, match=r"must be \.parquet"):
         write_cleaned(own_run, cleaning, [tmp_path / "c.csv"], changes)
+    before = file.read_bytes()
+    with pytest.raises(ConfigError, match="is of the data that were scanned, and would be lost; name a new file"):
+        clean_run(own_run, judge(own_run).report, decided(), "drop", file, None)
+    assert file.read_bytes() == before
     assert copy_cleaned(own_run, cleaning, tmp_path.parent / f"{tmp_path.name}-copy") == 360
     name = Path(pq.read_table(own_run.samples)["path"][7].as_py()).name
     copied = tmp_path.parent / f"{tmp_path.name}-copy" / "green" / name
