@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from aumclean.dataset.crops import Crops
 from aumclean.dataset.folder import require_utf8
 from aumclean.dataset.images import Images, files_of
-from aumclean.dataset.manifest import encoded, inside_root, refuse_repeated
+from aumclean.dataset.manifest import encoded, refuse_repeated
+from aumclean.dataset.paths import inside_root
 from aumclean.dataset.samples import Samples
 from aumclean.errors import DataError
 from aumclean.files.location import Location, below, exists, name_of, opened, parent_of

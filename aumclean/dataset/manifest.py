@@ -1,10 +1,7 @@
 """Manifests: CSV, TSV, JSONL and Parquet tables with a path and a label per row."""
 
 import glob
-import os.path
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +11,7 @@ import pyarrow.compute as pc
 from aumclean.dataset.folder import is_image, listed
 from aumclean.dataset.images import Embedded, Images, files_of
 from aumclean.dataset.one_label import ONE_LABEL, refuse_no_numbers, refuse_several
+from aumclean.dataset.paths import inside_root, is_there, of_elsewhere
 from aumclean.dataset.samples import Samples
 from aumclean.dataset.split_column import SPLIT, rows_of_split
 from aumclean.dataset.table import COLUMNAR, DELIMITED, ArrowFile, columnar_file, read_table
@@ -112,7 +110,7 @@ def _with_suffix(paths: pa.Array, rows: np.ndarray, root: Location) -> pa.Array:
     if isinstance(root, str) or not len(rows):
         return paths
     first = root / paths[int(rows[0])].as_py()
-    if is_image(first.name) or _exists(str(first)) or not first.parent.is_dir():
+    if is_image(first.name) or is_there(str(first)) or not first.parent.is_dir():
         return paths
     found = sorted(one.suffix for one in first.parent.glob(f"{glob.escape(first.name)}.*") if is_image(one.name))
     return pc.binary_join_element_wise(paths, pa.scalar(found[0], paths.type), "") if found else paths
@@ -267,90 +265,6 @@ def _root_of_run(file: Location) -> Location | None:
         return location(Run(file.parent).read().data.root)
     except RunError:
         return None
-
-
-def of_elsewhere(file: Location, paths: pa.Array, rows: np.ndarray, root: Location) -> tuple[pa.Array, tuple[str, ...]]:
-    """Absolute paths of another machine, from where the root is in them; the others as they are; what there is to say.
-
-    As much is left out in front of each as makes the first one a file below the root.
-    """
-    first = str(paths[int(rows[0])]).replace("\\", "/") if len(rows) else ""
-    if isinstance(root, str) or not _ABSOLUTE.match(first) or _exists(first):
-        return paths, ()
-    cuts = (cut.end() for cut in re.finditer("/", first))
-    start = next((cut for cut in cuts if _exists(os.path.join(root, first[cut:]))), None)  # noqa: PTH118
-    if start is None or start == len(first):
-        return paths, ()
-    slashed = pc.replace_substring(paths, "\\", "/")
-    inside = pc.starts_with(slashed, first[:start])
-    cut = pc.utf8_slice_codeunits(slashed, start)
-    return pc.if_else(inside, cut, paths), (f"{file}: {first[:start]} of another machine is taken for {root}",)
-
-
-_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
-_ODD = r"^/|(^|/)\.{0,2}(/|$)|[\\:\x00]"  # absolute, with empty or dotted parts, of Windows, an address
-
-
-def inside_root(file: Location, paths: pa.StringArray, rows: np.ndarray, root: Location) -> pa.StringArray:
-    """Normal POSIX paths relative to the root as the files are spelled there, null outside of `rows`.
-
-    A path that leaves the root is refused: the manifest may be a stranger's.
-    """
-    if len(rows) < len(paths):
-        wanted = np.zeros(len(paths), bool)
-        wanted[rows] = True
-        paths = pc.if_else(pa.array(wanted), paths, pa.scalar(None, paths.type))
-    plain = pc.and_(pc.string_is_ascii(paths), pc.invert(pc.match_substring_regex(paths, _ODD)))
-    odd = np.flatnonzero(~pc.fill_null(plain, True).to_numpy(zero_copy_only=False))
-    if not len(odd):
-        return paths
-    if isinstance(root, str):
-        spelled = [_below_address(file, row, str(paths[row]), root) for row in odd.tolist()]
-    else:
-        base = os.path.normpath(root.absolute())
-        spelled = [_spelled(file, row, str(paths[row]), root, base) for row in odd.tolist()]
-    chosen = np.zeros(len(paths), bool)
-    chosen[odd] = True
-    return pc.replace_with_mask(paths, pa.array(chosen), pa.array(spelled, paths.type))
-
-
-def _spelled(file: Location, row: int, path: str, root: Path, base: str) -> str:
-    """One path as the file is spelled: a backslash may be Windows', an accent one character or two."""
-    forms = [_relative(form, base) for form in dict.fromkeys(_forms(path))]
-    there = (form for form in forms if form is not None and _exists(os.path.join(base, form)))  # noqa: PTH118
-    found = forms[-1] if len(forms) == 1 else next(there, forms[-1])
-    if found is None or "://" in path or "\0" in path:
-        raise DataError(f"{file}: row {row + 1}: path '{path}' is not inside {root}; say --root DIR")
-    return found
-
-
-def _below_address(file: Location, row: int, path: str, root: str) -> str:
-    """One path of a store, relative to the address that it must be below."""
-    path = path.removeprefix(f"{root.rstrip('/')}/")
-    if "://" in path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise DataError(f"{file}: row {row + 1}: '{path}' is not below {root}; say --root with its address")
-    return path
-
-
-def _forms(path: str) -> Iterator[str]:
-    slashed = path.replace("\\", "/")
-    yield path
-    yield from (unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))
-    yield slashed
-
-
-def _relative(path: str, base: str) -> str | None:
-    target = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
-    if not target.startswith(base.rstrip(os.sep) + os.sep):
-        return None
-    return os.path.relpath(target, base).replace(os.sep, "/")
-
-
-def _exists(file: str) -> bool:
-    try:
-        return os.path.lexists(file)
-    except ValueError:  # no name at all
-        return False
 
 
 def _names_of_embedded(source: Location, files: Sequence[Location], column: str, count: int) -> pa.Array:
