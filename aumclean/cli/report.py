@@ -14,6 +14,19 @@ from aumclean.reports import FOLDERS, Format
 HELD_BY_SUSPECTS = ("label-studio", "cvat", "fiftyone")
 """Exports that people open to look at suspects."""
 
+BY_SUFFIX: dict[str, Format] = {
+    "": "csv",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".md": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".npy": "pred-probs",
+}
+"""What the name of a file asks for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering(Options):
@@ -97,18 +110,7 @@ def command(
 def _format_of(out: Path | None) -> Format:
     """The format that a file's name asks for."""
     suffix = "" if out is None else out.suffix.lower()
-    by_suffix: dict[str, Format] = {
-        "": "csv",
-        ".csv": "csv",
-        ".parquet": "parquet",
-        ".json": "json",
-        ".jsonl": "jsonl",
-        ".md": "markdown",
-        ".html": "html",
-        ".htm": "html",
-        ".npy": "pred-probs",
-    }
-    if suffix not in by_suffix:
-        known = ", ".join(filter(None, by_suffix))
+    if suffix not in BY_SUFFIX:
+        known = ", ".join(filter(None, BY_SUFFIX))
         raise ConfigError(f"--out: {suffix} says no format; give --format, or a name that ends in one of {known}")
-    return by_suffix[suffix]
+    return BY_SUFFIX[suffix]
