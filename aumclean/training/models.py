@@ -332,3 +332,8 @@ class _LogitsOnly(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         output = self.model(images)
         return cast(torch.Tensor, output if isinstance(output, torch.Tensor) else output.logits)
+
+
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The layers of batch normalisation in a network."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

@@ -17,6 +17,7 @@ from aumclean.run.directory import Run
 from aumclean.scanning.kept_networks import read_networks
 from aumclean.training import augment
 from aumclean.training.loop import Epoch, input_scale
+from aumclean.training.models import batch_norms
 from aumclean.training.network import Network
 
 BnEval = Literal["running", "batch"]
@@ -35,7 +36,7 @@ def judging(model: nn.Module, bn_eval: BnEval) -> Iterator[None]:
     """Evaluation mode; with `batch` every batch normalisation takes its batch's own statistics, and keeps none."""
     was_training = model.training
     model.eval()
-    layers = _batch_norms(model) if bn_eval == "batch" else []
+    layers = batch_norms(model) if bn_eval == "batch" else []
     kept = [layer.track_running_stats for layer in layers]
     for layer in layers:
         layer.train()
@@ -46,15 +47,6 @@ def judging(model: nn.Module, bn_eval: BnEval) -> Iterator[None]:
         for layer, keeps in zip(layers, kept, strict=True):
             layer.track_running_stats = keeps
         model.train(was_training)
-
-
-def has_batch_norm(model: nn.Module) -> bool:
-    """Whether the two ways to judge can differ."""
-    return bool(_batch_norms(model))
-
-
-def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def networks_of(run: Run) -> list[Network]:

@@ -20,7 +20,6 @@ from aumclean.diagnostics.frequency.accuracy import (
     accuracies,
     band_logits,
     band_names,
-    has_batch_norm,
     networks_of,
 )
 from aumclean.diagnostics.frequency.bands import Disc, Edge, batches, low_pass
@@ -37,6 +36,7 @@ from aumclean.errors import ConfigError
 from aumclean.progress import Track, by_default, part_of
 from aumclean.run.directory import Run
 from aumclean.training.device import describe, make_accelerator, takes_bf16
+from aumclean.training.models import batch_norms
 from aumclean.training.network import Network, read_network
 
 SHOWN = 12  # rows of the contact sheet
@@ -169,7 +169,7 @@ def _of_data(
 
 
 def _report(judge: _Judge, discs: Sequence[Disc], said: list[str], track: Track) -> Report:
-    ways: list[BnEval] = ["running", "batch"] if has_batch_norm(judge.networks[0].model) else ["running"]
+    ways: list[BnEval] = ["running", "batch"] if batch_norms(judge.networks[0].model) else ["running"]
     labels = judge.images.labels
     by_way = {way: judge.logits(discs, way, track) for way in ways}
     rows = []

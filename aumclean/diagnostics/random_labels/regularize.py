@@ -18,7 +18,7 @@ from aumclean.diagnostics.study import Options, Study, asking
 from aumclean.diagnostics.write import write
 from aumclean.errors import ConfigError, did_you_mean
 from aumclean.progress import Track, by_default
-from aumclean.training.models import build_model
+from aumclean.training.models import batch_norms, build_model
 
 LABELS = (Case("true"), Case("random"))
 QUICK_EPOCHS = 25  # all of them are trained, fourteen times
@@ -99,10 +99,8 @@ def regularize(
 
 def has_batch_norm(arch: str, study: Study) -> bool:
     """Whether the network has any batch normalisation to take away."""
-    from torch import nn
-
     model = build_model(arch, len(study.train.class_names), study.train.images.shape[1])
-    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    return bool(batch_norms(model))
 
 
 def _report(options: Options, study: Study, fitted: list[list[Fitted]], chosen: dict[str, Recipe]) -> Report:
